@@ -1,0 +1,151 @@
+"""What the built book needs from Sphinx: interactive figures and a site that loads nothing from elsewhere.
+
+Two entry points use this file: MyST-NB finds `PlotlyRenderer` through the package's entry point, Jupyter Book loads the module itself
+as a Sphinx extension (`extra_extensions` in `_config.yml`). Both import it for every build, so it loads no torch and no plotly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
+DEFAULT_HEIGHT = 450
+"""Height in pixels of a figure that says none: plotly's own."""
+
+FIGURE = """\
+<figure class="msae-figure">
+<figcaption class="msae-title" id="{id}-title">{title}</figcaption>
+<div class="msae-controls" data-for="{id}"></div>
+<div class="msae-plot" id="{id}" role="group" aria-labelledby="{id}-title" aria-describedby="{id}-alt" style="min-height:{height}px"></div>
+<noscript><p>This figure is drawn by JavaScript, which is switched off here. In words:</p></noscript>
+<p class="msae-alt" id="{id}-alt">{alt}</p>
+<script type="application/json" data-for="{id}">{figure}</script>
+</figure>
+"""
+
+
+class PlotlyRenderer:
+    """MyST-NB plugin: a plotly figure becomes data in the page, which `msae-figures.js` draws when it comes into view.
+
+    The claim in the figure's title moves into an HTML caption, which wraps on a phone; the alt text in `layout.meta["alt"]` is read to
+    those who cannot see the figure and shown where there is no JavaScript.
+    """
+
+    mime_priority_overrides = [("*", PLOTLY_MIME, 0)]
+
+    @staticmethod
+    def handle_mime(renderer: Any, data: Any, inline: bool) -> list[Any] | None:
+        if inline or data.mime_type != PLOTLY_MIME:
+            return None
+        from docutils import nodes
+
+        figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
+        where = f"{data.cell_index}.{data.output_index}"
+        markup, complaint = figure_html(figure, where)
+        if complaint:
+            _warn(complaint, renderer, data)
+        renderer.add_js_file("plotly", "plotly.min.js", {"defer": "defer"})
+        renderer.add_js_file("msae_figures", "msae-figures.js", {"defer": "defer"})
+        return [nodes.raw(text=markup, format="html", classes=["output"])]
+
+
+def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
+    """The page's form of a plotly figure, and what is wrong with the figure, if anything is.
+
+    Args:
+        figure: the figure as plotly's JSON: data, layout, frames, config.
+        where: the figure's place on its page; keeps the ids of two equal figures apart.
+    """
+    layout = dict(figure.get("layout") or {})
+    layout.pop("template", None)  # the page's theme gives the colours
+    title = _plain(_title(layout.pop("title", None)))
+    meta = layout.get("meta")
+    alt = str(meta.get("alt") or "").strip() if isinstance(meta, dict) else ""
+    kept = {"data": figure.get("data", []), "layout": layout, "config": figure.get("config") or {}, "frames": figure.get("frames") or []}
+    body = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    identity = "fig-" + hashlib.sha256(f"{where} {title} {body}".encode()).hexdigest()[:10]
+    markup = FIGURE.format(
+        id=identity,
+        title=html.escape(title or alt),
+        alt=html.escape(alt),
+        height=int(layout.get("height") or DEFAULT_HEIGHT),
+        figure=body,
+    )
+    missing = [name for name, text in (("a title (the claim it shows)", title), ('alt text in layout.meta["alt"]', alt)) if not text]
+    return markup, f"a figure needs {' and '.join(missing)}" if missing else None
+
+
+def _title(title: Any) -> str:
+    return str((title.get("text") if isinstance(title, dict) else title) or "")
+
+
+def _plain(text: str) -> str:
+    """Plotly's own small HTML, as words: `A claim<br>in <b>two</b> lines` becomes `A claim in two lines`."""
+    words = re.sub(r"<[^>]+>", "", re.sub(r"<br\s*/?>", " ", text))
+    return html.unescape(re.sub(r"\s+", " ", words)).strip()
+
+
+def _warn(complaint: str, renderer: Any, data: Any) -> None:
+    from sphinx.util import logging
+
+    document = getattr(getattr(renderer, "renderer", None), "document", None)
+    place = (document["source"] if document else None, data.line)
+    logging.getLogger(__name__).warning(complaint, location=place, type="msae", subtype="figure")
+
+
+def _theme(app: Any, config: Any) -> None:
+    """Mend the theme's options, which YAML can only replace as a whole."""
+    options = config.html_theme_options
+    options["navbar_persistent"] = []  # sphinx-book-theme 1.2 and later show a second search bar otherwise
+    config.html_context["default_mode"] = config.html_context.get("default_mode") or "auto"
+    has_address = bool(options.get("repository_url"))
+    options["use_repository_button"] = options["use_issues_button"] = has_address
+    if not has_address:
+        options.pop("launch_buttons", None)
+        options.pop("repository_url", None)
+
+
+def _assets(app: Any) -> None:
+    """Copy plotly.js and MathJax into the site, so that no page loads anything from elsewhere."""
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    for package, path in (("plotly", "package_data/plotly.min.js"), ("sphinx-mathjax-offline", "static/mathjax/tex-svg.js")):
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise RuntimeError(f"the book needs the package {package}: pip install -r requirements.txt")
+        source, target = Path(spec.origin).parent / path, static / Path(path).name
+        if not target.exists() or target.stat().st_size != source.stat().st_size:
+            shutil.copy(source, target)
+
+
+def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Leave out sphinx-thebe, which is always loaded and unused here, and scripts that are listed twice."""
+    seen: set[tuple[str, str | None]] = set()
+    kept = []
+    for script in context.get("script_files", []):
+        name = str(getattr(script, "filename", "") or "")
+        body = (getattr(script, "attributes", None) or {}).get("body")
+        key = (name, body)
+        if "thebe" in name or "THEBE_JS_URL" in (body or "") or key in seen:
+            continue
+        seen.add(key)
+        kept.append(script)
+    context["script_files"] = kept
+    context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(getattr(css, "filename", css))]
+
+
+def setup(app: Any) -> dict[str, Any]:
+    app.connect("config-inited", _theme, priority=900)
+    app.connect("builder-inited", _assets)
+    app.connect("html-page-context", _scripts, priority=900)
+    app.add_css_file("msae-book.css")
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
