@@ -1,0 +1,240 @@
+"""The figures: what they demand, what they never set, how large they are, and that one role has one colour everywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from msae import figures
+
+RNG = np.random.default_rng(0)
+LABELS = [f"feature {i}" for i in range(20)]
+AXES = {"row_axis": "latent", "column_axis": "feature"}
+TREE = SimpleNamespace(names=["animal", "cat", "dog", "poodle"], parent=[-1, 0, 0, 2], probability=np.array([0.5, 0.2, 0.1, 0.05]))
+COSINES = np.clip(RNG.normal(0, 0.3, (20, 20)), -1, 1)
+
+
+def everything(**words: str) -> dict:
+    """One figure of each kind, with the given title and alt."""
+    words = {"title": "A plain SAE loses the parent whenever a child fires; a Matryoshka SAE never does", "alt": "what is seen", **words}
+    return {
+        "heatmap": lambda: figures.heatmap(COSINES, rows=LABELS, columns=LABELS, **AXES, **words),
+        "heatmaps": lambda: figures.heatmaps({"ground truth": COSINES, "plain": -COSINES}, rows=LABELS, columns=LABELS, **AXES, **words),
+        "dots": lambda: figures.dots({"plain": [0.9, 1.0, 1.0], "all prefixes": np.zeros(16)}, axis="hole rate", **words),
+        "lines": lambda: figures.lines(
+            {"plain": ([1, 2, 3], [3, 2, 1]), "matryoshka": ([1, 2], [2, 1], [1, 0], [3, 2])}, x_axis="step", y_axis="loss", **words
+        ),
+        "bars": lambda: figures.bars({"plain": 1.0, "all prefixes": 0.5}, axis="loss", low_high={"plain": (0.9, 1.2)}, **words),
+        "histogram": lambda: figures.histogram(10 ** RNG.normal(-2, 0.5, 300), axis="density", of="latents", log_x=True, **words),
+        "tree": lambda: figures.tree(TREE, **words),
+    }
+
+
+KINDS = list(everything())
+
+
+def keys(node: object, path: str = "") -> list[str]:
+    if isinstance(node, dict):
+        return [p for k, v in node.items() for p in [f"{path}.{k}", *keys(v, f"{path}.{k}")]]
+    if isinstance(node, list):
+        return [p for v in node for p in keys(v, path)]
+    return []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_leaves_width_theme_and_backgrounds_to_its_page(kind):
+    fig = json.loads(everything()[kind]().to_json())
+    assert fig["layout"]["meta"]["alt"] == "what is seen"
+    assert not {"template", "width", "paper_bgcolor", "plot_bgcolor"} & set(fig["layout"])
+    assert fig["layout"]["height"] <= 900
+    assert fig["layout"]["margin"]["t"] >= 60
+    title = fig["layout"]["title"]["text"]
+    assert max(map(len, title.split("<br>"))) <= 44
+    assert title.replace("<br>", " ").endswith("never does")
+    for axis in ("xaxis", "yaxis"):
+        assert fig["layout"][axis].get("visible") is False or fig["layout"][axis]["automargin"] is True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("missing", ["alt", "title"])
+def test_a_figure_without_a_claim_or_an_alternative_is_refused(kind, missing):
+    for nothing in ("", "   ", None):
+        with pytest.raises(ValueError, match=f"needs {missing}="):
+            everything(**{missing: nothing})[kind]()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawing_twice_gives_the_same_bytes(kind):
+    if kind == "histogram":
+        pytest.skip("its values are drawn anew here")
+    assert everything()[kind]().to_json() == everything()[kind]().to_json()
+
+
+def test_a_role_has_one_colour_in_every_figure_and_under_every_name():
+    for name in ("plain", "vanilla", "Plain"):
+        fig = figures.dots({name: [1, 2]}, title="t", alt="a", axis="x")
+        assert fig.data[0].marker.line.color == figures.COLORS["vanilla"]
+        assert (
+            figures.lines({name: ([1, 2], [1, 2])}, title="t", alt="a", x_axis="x", y_axis="y").data[0].line.color
+            == figures.COLORS["vanilla"]
+        )
+        assert figures.bars({name: 1}, title="t", alt="a", axis="x").data[0].marker.color[0] == figures.COLORS["vanilla"]
+    assert figures.role("all prefixes") == "matryoshka"
+    assert figures.role("ground truth") == "truth"
+    assert set(figures.COLORS) == {"parent", "child", "hole", "vanilla", "sampled", "matryoshka", "truth"}
+
+
+def luminance(colour: str) -> float:
+    c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#14181e"])
+def test_every_colour_can_be_seen_on_light_and_on_dark(background):
+    for name, colour in figures.COLORS.items():
+        a, b = sorted([luminance(colour), luminance(background)])
+        assert (b + 0.05) / (a + 0.05) >= 3, f"{name} on {background}"
+
+
+def test_zero_has_the_colour_of_the_page_and_both_ends_are_equally_far_from_it():
+    fig = figures.heatmap(COSINES, title="t", alt="a", rows=LABELS, columns=LABELS, **AXES)
+    scale = dict(fig.data[0].colorscale)
+    assert (fig.data[0].zmin, fig.data[0].zmax) == (-1, 1)
+    assert scale[0.5].endswith(",0)")
+    ends = ["#" + "".join(f"{int(v):02x}" for v in scale[k][5:-1].split(",")[:3]) for k in (0.0, 1.0)]
+    lightness = [116 * luminance(c) ** (1 / 3) - 16 for c in ends]
+    assert abs(lightness[0] - lightness[1]) < 6
+
+
+def test_the_cells_are_the_matrix_and_the_hover_text_is_words():
+    fig = figures.heatmap(COSINES, title="t", alt="a", rows=LABELS, columns=LABELS, value="cosine", **AXES)
+    assert np.abs(np.array(fig.data[0].z, dtype=float) - COSINES).max() <= 5e-4
+    assert fig.layout.yaxis.autorange == "reversed"
+    assert fig.data[0].hovertemplate == "latent <b>%{y}</b><br>feature <b>%{x}</b><br>cosine <b>%{z:.2f}</b><extra></extra>"
+
+
+def test_activations_start_at_zero_and_share_one_scale():
+    fig = figures.heatmaps(
+        {"a": [[0, 1.23456]], "b": [[0, 80]]},
+        title="t",
+        alt="a",
+        rows=["r"],
+        columns=["x", "y"],
+        value="activation",
+        diverging=False,
+        **AXES,
+    )
+    assert [(t.zmin, t.zmax) for t in fig.data] == [(0, 80), (0, 80)]
+    assert fig.data[0].z[0][1] == pytest.approx(1.23456, abs=0.01)
+
+
+def test_each_button_shows_one_matrix_with_its_own_hover_text():
+    names = ["ground truth", "plain", "sampled prefixes", "all prefixes"]
+    fig = figures.heatmaps(
+        {n: COSINES * s for n, s in zip(names, (1, 0.5, 0.2, 0))}, title="t", alt="a", rows=LABELS, columns=LABELS, **AXES
+    )
+    menu = fig.layout.updatemenus[0]
+    assert [b.label for b in menu.buttons] == names
+    assert menu.type == "dropdown"
+    for k, b in enumerate(menu.buttons):
+        assert b.method == "restyle"
+        assert list(b.args[0]["visible"]) == [j == k for j in range(4)]
+        assert f"<extra>{names[k]}</extra>" in fig.data[k].hovertemplate
+    assert [t.visible for t in fig.data] == [True, False, False, False]
+    assert (
+        figures.heatmaps({"a": COSINES, "b": COSINES}, title="t", alt="a", rows=LABELS, columns=LABELS, **AXES).layout.updatemenus[0].type
+        == "buttons"
+    )
+
+
+def test_equal_labels_stay_two_rows_and_long_labels_are_cut_only_in_the_ticks():
+    long = "a latent with a very long description"
+    fig = figures.heatmap([[0.1], [0.2], [0.3]], title="t", alt="a", rows=["x", "x", long], columns=["c"], **AXES)
+    assert list(fig.data[0].y) == ["x", "x (2)", long]
+    assert max(map(len, fig.layout.yaxis.ticktext)) <= 16
+    assert long in fig.layout.yaxis.tickvals
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda w: figures.heatmap(COSINES, rows=LABELS[:3], columns=LABELS, **AXES, **w),
+            r"rows= has 3 labels, but the matrix has 20 rows",
+        ),
+        (
+            lambda w: figures.heatmap(COSINES, rows=LABELS, columns=["x"], **AXES, **w),
+            r"columns= has 1 label, but the matrix has 20 columns",
+        ),
+        (lambda w: figures.heatmap([1.0, 2.0], rows=["r"], columns=["a", "b"], **AXES, **w), r"2 dimensions, got shape \(2,\)"),
+        (lambda w: figures.heatmap([[math.nan]], rows=["r"], columns=["c"], **AXES, **w), r"finite, got nan at position \(0, 0\)"),
+        (lambda w: figures.heatmap([[3.0]], rows=["r"], columns=["c"], **AXES, **w), r"\[-1, 1\], got 3; use diverging=False"),
+        (lambda w: figures.heatmap([[-1.0]], rows=["r"], columns=["c"], diverging=False, **AXES, **w), r"starts at 0, got -1"),
+        (lambda w: figures.heatmap(np.zeros((201, 2)), rows=range(201), columns="ab", **AXES, **w), r"\(201, 2\) is too large"),
+        (lambda w: figures.heatmaps({}, rows=[], columns=[], **AXES, **w), r"at least one matrix"),
+        (
+            lambda w: figures.heatmaps({"a": [[0]]}, rows={"b": ["r"]}, columns=["c"], **AXES, **w),
+            r"no labels for the matrix 'a'; it has 'b'",
+        ),
+        (lambda w: figures.dots({}, axis="x", **w), r"at least one row"),
+        (lambda w: figures.dots({"plain": [1, math.inf]}, axis="x", **w), r"values of 'plain' must be finite, got inf at position 1"),
+        (lambda w: figures.dots({"plain": []}, axis="x", **w), r"must not be empty"),
+        (lambda w: figures.lines({"a": ([1, 2], [1])}, x_axis="x", y_axis="y", **w), r"equally long, got 2, 1 points"),
+        (lambda w: figures.lines({"a": ([1], [1], [1])}, x_axis="x", y_axis="y", **w), r"\(x, y\) or \(x, y, low, high\), got 3 parts"),
+        (lambda w: figures.lines({"a": ([1], [0])}, x_axis="x", y_axis="y", log_y=True, **w), r"not positive"),
+        (lambda w: figures.bars({"a": 1.0}, axis="x", low_high={"b": (0, 1)}, **w), r"'b', which has no bar"),
+        (lambda w: figures.bars({"a": 5.0}, axis="x", low_high={"a": (0, 1)}, **w), r"does not hold its value 5"),
+        (lambda w: figures.bars({"a": "many"}, axis="x", **w), r"values must be numbers"),
+        (lambda w: figures.histogram([0.0, 1.0], axis="x", of="latents", log_x=True, **w), r"positive values, got 0"),
+        (lambda w: figures.tree(SimpleNamespace(names=["a", "b"], parent=[1, 0], probability=[1, 1]), **w), r"'a' is its own ancestor"),
+        (lambda w: figures.tree(SimpleNamespace(names=["a"], parent=[7], probability=[1]), **w), r"parent 7"),
+    ],
+)
+def test_bad_input_gets_one_error_that_says_what_is_wrong(call, message):
+    with pytest.raises(ValueError, match=message):
+        call({"title": "t", "alt": "a"})
+
+
+def test_sizes_stay_within_a_page():
+    words = {"title": "t", "alt": "a"}
+    size = {kind: len(make().to_json()) for kind, make in everything().items()}
+    assert max(size.values()) < 12_000, size
+    big = RNG.uniform(-1, 1, (200, 200)).astype(np.float32)
+    assert len(figures.heatmap(big, rows=range(200), columns=range(200), **AXES, **words).to_json()) < 260_000
+    x = np.arange(50_000)
+    many = figures.lines({"plain": (x, RNG.uniform(size=50_000))}, x_axis="x", y_axis="y", **words)
+    assert len(many.to_json()) < 20_000
+    assert list(many.data[0].x)[-1] == 49_999
+
+
+def test_tensors_are_taken_as_they_are():
+    torch = pytest.importorskip("torch")
+    t = torch.tensor([[0.5, -0.5]], requires_grad=True)
+    assert list(figures.heatmap(t, title="t", alt="a", rows=["r"], columns=["x", "y"], **AXES).data[0].z[0]) == [0.5, -0.5]
+    assert list(figures.dots({"plain": t[0]}, title="t", alt="a", axis="x").data[0].x) == [0.5, -0.5]
+
+
+def test_the_median_is_marked_and_named():
+    fig = figures.dots({"all prefixes": [0.0, 0.2, 0.1]}, title="t", alt="a", axis="hole rate", range=(0, 1))
+    assert list(fig.data[1].x) == [0.1]
+    assert "median of 3 seeds" in fig.data[1].hovertemplate
+    assert tuple(fig.layout.xaxis.range) == (0, 1)
+
+
+def test_a_tree_names_both_probabilities():
+    fig = figures.tree(TREE, title="t", alt="a")
+    text = [t for trace in fig.data[1:] for t in trace.customdata]
+    assert "<b>animal</b><br>probability no parent<br>probability over all inputs 0.5" in text
+    assert "<b>poodle</b><br>probability 0.5 given dog<br>probability over all inputs 0.05" in text
+    assert {t.marker.color for t in fig.data[1:]} == {figures.COLORS["parent"], figures.COLORS["child"]}
+
+
+def test_bins_count_every_value_once():
+    values = 10 ** RNG.normal(-2, 0.5, 300)
+    fig = figures.histogram(values, title="t", alt="a", axis="density", of="latents", log_x=True, n_bins=20)
+    assert sum(fig.data[0].y) == 300
+    assert len(fig.data[0].y) == 20
