@@ -37,7 +37,7 @@ import importlib.util
 import sys
 
 if "google.colab" in sys.modules and importlib.util.find_spec("msae") is None:
-    raise RuntimeError("This copy of the book has no public address. Upload its folder here, then run: %pip install './FOLDER[{extras}]'")"""
+    raise RuntimeError("This copy of the book has no public address. Upload its folder, then run: %pip install './FOLDER[{extras}]'")"""
 
 GET_WITH_ADDRESS = "Get the book first: `git clone {url} && cd {name}`."
 GET_WITHOUT_ADDRESS = "Run the commands in the folder that holds this file."
