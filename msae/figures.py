@@ -64,7 +64,7 @@ _DASHES = {
     "truth": "dot",
 }
 
-_DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(128,128,128,0)"], [1.0, "rgba(31,111,235,1)"]]
+_DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(201,90,14,0)"], [0.5, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
 _SEQUENTIAL = [[0.0, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
 _LINE = "rgba(128,128,128,0.55)"
 _GRID = "rgba(128,128,128,0.22)"
@@ -159,9 +159,9 @@ def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0)
 
 
 def _axis(title: str, **more: Any) -> dict[str, Any]:
-    # an axis title never wraps by itself: at 390 pixels about 40 characters fit
+    # an axis title never wraps by itself: at 390 pixels about 36 characters fit
     return {
-        "title": {"text": _wrap(title, 40)[0], "standoff": 8},
+        "title": {"text": _wrap(title, 36)[0], "standoff": 8},
         "automargin": True,
         "gridcolor": _GRID,
         "zerolinecolor": _LINE,
@@ -231,7 +231,6 @@ def _heatmap_trace(
         "y": 1.0,
         "yanchor": "bottom",
         "ypad": 2,
-        "title": {"text": value, "side": "top"},
         "outlinecolor": _LINE,
         "outlinewidth": 1,
     }
@@ -346,6 +345,9 @@ def heatmaps(
     fig.update_xaxes(**_axis(column_axis, **frame, **(_ticks(first_x, limit) if same else {})))
     fig.update_yaxes(**_axis(row_axis, **frame, autorange="reversed", **(_ticks(first_y, limit) if same else {})))
     fig.layout.height += cells + below
+    # a title of the colour bar itself would push the title of the figure out of sight (plotly 5 and 7)
+    said = {"text": value, "x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
+    fig.update_layout(annotations=[{**said, "showarrow": False}])
     if several:
         room = sum(7.2 * len(n) + 24 for n in names)
         fig.update_layout(
@@ -499,7 +501,9 @@ def lines(
         )
     fig.update_layout(showlegend=several)
     fig.update_xaxes(**_axis(x_axis, nticks=7, zeroline=False))
-    fig.update_yaxes(**_axis(y_axis, type="log" if log_y else "linear", zeroline=not log_y, nticks=8))
+    fig.update_yaxes(
+        **_axis(y_axis, type="log" if log_y else "linear", zeroline=not log_y, **({"dtick": "D2"} if log_y else {"nticks": 8}))
+    )
     return fig
 
 
@@ -535,8 +539,8 @@ def bars(
         error = {
             "type": "data",
             "symmetric": False,
-            "array": _rounded(high - a),
-            "arrayminus": _rounded(a - low),
+            "array": [v if n in low_high else None for n, v in zip(names, _rounded(high - a))],
+            "arrayminus": [v if n in low_high else None for n, v in zip(names, _rounded(a - low))],
             "thickness": 1.5,
             "width": 4,
             "color": COLORS["truth"],
@@ -675,7 +679,7 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
                 mode="markers+text",
                 name=label,
                 text=[names[i] for i in chosen],
-                textposition="middle right",
+                textposition="middle right" if kind == "child" else "top right",
                 customdata=text,
                 hovertemplate="%{customdata}<extra></extra>",
                 cliponaxis=False,
