@@ -231,6 +231,7 @@ def _heatmap_trace(
         "y": 1.0,
         "yanchor": "bottom",
         "ypad": 2,
+        "title": {"text": "", "side": "top"},  # any other title or side of it moves the title of the figure out of sight (plotly 5 and 7)
         "outlinecolor": _LINE,
         "outlinewidth": 1,
     }
@@ -345,7 +346,6 @@ def heatmaps(
     fig.update_xaxes(**_axis(column_axis, **frame, **(_ticks(first_x, limit) if same else {})))
     fig.update_yaxes(**_axis(row_axis, **frame, autorange="reversed", **(_ticks(first_y, limit) if same else {})))
     fig.layout.height += cells + below
-    # a title of the colour bar itself would push the title of the figure out of sight (plotly 5 and 7)
     said = {"text": value, "x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
     fig.update_layout(annotations=[{**said, "showarrow": False}])
     if several:
