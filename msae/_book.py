@@ -127,8 +127,8 @@ def _assets(app: Any) -> None:
             shutil.copy(source, target)
 
 
-def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Leave out sphinx-thebe, which is always loaded and unused here, and scripts that are listed twice."""
+def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and a wrong role."""
     seen: set[tuple[str, str | None]] = set()
     kept = []
     for script in context.get("script_files", []):
@@ -140,12 +140,14 @@ def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctre
         seen.add(key)
         kept.append(script)
     context["script_files"] = kept
+    if "body" in context:  # Sphinx calls the bibliography a list, but its children are no list items
+        context["body"] = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(getattr(css, "filename", css))]
 
 
 def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", _theme, priority=900)
     app.connect("builder-inited", _assets)
-    app.connect("html-page-context", _scripts, priority=900)
+    app.connect("html-page-context", _page, priority=900)
     app.add_css_file("msae-book.css")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

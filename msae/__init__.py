@@ -1,0 +1,65 @@
+"""Matryoshka sparse autoencoders: train them, measure their holes, look at their latents.
+
+Names resolve on first use, so that `import msae` costs nothing: torch is loaded with the first name that needs it, plotly and
+TransformerLens only with the functions that draw or run a language model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "sae": ["SAE"],
+    "nonlinearities": ["ReLU", "TopK", "BatchTopK", "JumpReLU"],
+    "prefixes": ["FullPrefix", "SquareRootPrefixes", "ParetoPrefixes", "UniformPrefixes", "FixedPrefixes"],
+    "losses": ["all_prefix_loss", "prefix_loss", "PENALTIES"],
+    "training": ["TrainConfig", "TrainResult", "train"],
+    "toy": ["FeatureTree", "TreeStream"],
+    "stories": ["load_stories"],
+    "language_model": ["load_language_model"],
+    "activations": ["Activations"],
+}
+_MODULES = ["metrics", "figures", "explore", *_HOMES]
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = ["__version__", *_HOME_OF, *_MODULES]
+
+if TYPE_CHECKING:
+    from msae.activations import Activations as Activations
+    from msae.language_model import load_language_model as load_language_model
+    from msae.losses import PENALTIES as PENALTIES
+    from msae.losses import all_prefix_loss as all_prefix_loss
+    from msae.losses import prefix_loss as prefix_loss
+    from msae.nonlinearities import BatchTopK as BatchTopK
+    from msae.nonlinearities import JumpReLU as JumpReLU
+    from msae.nonlinearities import ReLU as ReLU
+    from msae.nonlinearities import TopK as TopK
+    from msae.prefixes import FixedPrefixes as FixedPrefixes
+    from msae.prefixes import FullPrefix as FullPrefix
+    from msae.prefixes import ParetoPrefixes as ParetoPrefixes
+    from msae.prefixes import SquareRootPrefixes as SquareRootPrefixes
+    from msae.prefixes import UniformPrefixes as UniformPrefixes
+    from msae.sae import SAE as SAE
+    from msae.stories import load_stories as load_stories
+    from msae.toy import FeatureTree as FeatureTree
+    from msae.toy import TreeStream as TreeStream
+    from msae.training import TrainConfig as TrainConfig
+    from msae.training import TrainResult as TrainResult
+    from msae.training import train as train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        value = getattr(import_module(f"msae.{_HOME_OF[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"msae.{name}")
+    else:
+        raise AttributeError(f"module 'msae' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,57 @@
+"""Training state on disk: tensors as safetensors, everything else as JSON in the header. No pickle, so a file cannot run code."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def save_checkpoint(path: str | os.PathLike, state: dict[str, Any]) -> None:
+    """Write a nested dict of tensors and JSON values; the old file stays whole until the new one is complete."""
+    tensors: dict[str, Tensor] = {}
+    skeleton = _take_tensors(state, "", tensors)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    save_file(tensors, unfinished, metadata={"state": json.dumps(skeleton)})
+    os.replace(unfinished, path)
+
+
+def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote. Integer keys of dicts come back as integers."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        if "state" not in metadata:
+            raise ValueError(f"{path} is a safetensors file but not a checkpoint of msae: its header holds no 'state'")
+        return _put_tensors(json.loads(metadata["state"]), file)
+
+
+def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _take_tensors(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {"list": [_take_tensors(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]}
+    return {"value": value}
+
+
+def _put_tensors(node: dict[str, Any], file: Any) -> Any:
+    ((kind, content),) = node.items()
+    if kind == "tensor":
+        return file.get_tensor(content)
+    if kind == "dict":
+        return {key: _put_tensors(item, file) for key, item in content}
+    if kind == "list":
+        return [_put_tensors(item, file) for item in content]
+    return content
+
+

@@ -1,0 +1,92 @@
+"""Measures: how sparse, how faithful, and how full of holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def l0(acts: Tensor) -> float:
+    """Mean number of active latents per input; acts (…, n_latents)."""
+    return (acts > 0).sum(-1).double().mean().item()
+
+
+def fvu(x: Tensor, x_hat: Tensor) -> float:
+    """Fraction of variance unexplained: Σ‖x - x̂‖² / Σ‖x - mean(x)‖², over inputs x (n, d_model); 0 is perfect, 1 no better than the mean."""
+    if x.shape != x_hat.shape or x.ndim != 2 or len(x) < 2:
+        raise ValueError(f"expected x and x_hat (n, d_model) with n ≥ 2 and equal shapes, got {tuple(x.shape)} and {tuple(x_hat.shape)}")
+    return ((x - x_hat).square().sum() / (x - x.mean(0)).square().sum()).item()
+
+
+def cosines(rows: Tensor, columns: Tensor) -> Tensor:
+    """(…, n, m) cosine of each of the vectors rows (…, n, d) with each of columns (…, m, d); 0 for a zero vector."""
+    return torch.nn.functional.normalize(rows, dim=-1) @ torch.nn.functional.normalize(columns, dim=-1).mT
+
+
+def match(acts: Tensor, features: Tensor) -> Tensor:
+    """Give each true feature a latent of its own, so that the summed cosine of their activations is as large as can be.
+
+    Args:
+        acts: (n_inputs, n_latents) latent activations; features: (n_inputs, n_features) true activations.
+
+    Returns:
+        (n_features,) int64: the latent matched to each feature.
+
+    Source: Hungarian matching as in the article's toy (Nabeshima 2024); `scipy.optimize.linear_sum_assignment`.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if acts.shape[1] < features.shape[1]:
+        raise ValueError(f"{acts.shape[1]} latents cannot be matched to {features.shape[1]} features one to one")
+    similarity = cosines(features.T, acts.T)
+    rows, columns = linear_sum_assignment(similarity.cpu().numpy(), maximize=True)
+    return torch.from_numpy(columns[np.argsort(rows)])
+
+
+class Holes(NamedTuple):
+    """Where a parent's latent is silent although its concept is present."""
+
+    rate: float
+    """Share of the inputs on which the latent is silent, 0 to 1, among those with the parent and any child."""
+
+    by_child: dict[int, float]
+    """The same share among the inputs on which each child is active; the keys are feature indices."""
+
+    filled_by: dict[int, float]
+    """Share of the holes on which each other latent fires; the largest first, zeros left out."""
+
+    n_present: int
+    """How many inputs the rate is measured on."""
+
+
+def holes(acts: Tensor, features: Tensor, latent: int, parent: int, children: Sequence[int], threshold: float = 0.0) -> Holes:
+    """Count the holes of a parent's latent: inputs where a child is active and the latent is silent.
+
+    Args:
+        acts: (n_inputs, n_latents); features: (n_inputs, n_features) 0 or 1.
+        latent: the parent's latent; parent: its feature; children: the features below it.
+        threshold: an activation up to this counts as silent, in units of acts.
+
+    Raises:
+        ValueError: where no input shows the parent with a child, so that there is nothing to measure.
+    """
+    if not 0 <= latent < acts.shape[1]:
+        raise ValueError(f"there are latents 0 to {acts.shape[1] - 1}, got {latent}")
+    child_active = features[:, list(children)] > 0
+    present = (features[:, parent] > 0) & child_active.any(1)
+    if not present.any():
+        raise ValueError(f"no input has feature {parent} together with one of {list(children)}: sample more inputs")
+    fires = acts > threshold
+    hole = present & ~fires[:, latent]
+    by_child = {
+        child: (~fires[active & present, latent]).double().mean().item() if (active & present).any() else float("nan")
+        for child, active in zip(children, child_active.T, strict=True)
+    }
+    filling = fires[hole].double().mean(0) if hole.any() else torch.zeros(acts.shape[1])
+    order = filling.argsort(descending=True)
+    filled_by = {int(i): filling[i].item() for i in order if filling[i] > 0 and i != latent}
+    return Holes((hole.sum() / present.sum()).item(), by_child, filled_by, int(present.sum()))

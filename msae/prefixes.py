@@ -1,0 +1,132 @@
+"""Prefix laws: which prefixes of the latents must reconstruct on their own, and how often.
+
+A law draws `n` prefix lengths a step: always the full one, and n - 1 at random, with replacement. Two views of it are needed:
+
+- `sample`: lengths drawn with a generator of its own, for the article's sampled loss;
+- `inclusion`: for each rank, how often the latent of that rank lies in a prefix, for the exact loss over all prefixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+def inclusion_probability(lengths: Tensor) -> Tensor:
+    """How likely the latent of each rank is to lie in a random prefix.
+
+    Args:
+        lengths: (n_latents,) probabilities of the prefix lengths 1 … n_latents, summing to 1.
+
+    Returns:
+        (n_latents,) non-increasing; entry r is P(length > r).
+    """
+    return lengths.flip(0).cumsum(0).flip(0)
+
+
+@dataclass(frozen=True)
+class _RandomPrefixes:
+    """What the random laws share: the full prefix and n - 1 lengths drawn from `lengths`."""
+
+    n: int = 10
+    """Prefixes per step, the full one included."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"a step needs at least one prefix (the full one), got n={self.n}")
+
+    def lengths(self, n_latents: int) -> Tensor:
+        """(n_latents,) float64 probabilities of a drawn length being 1 … n_latents."""
+        raise NotImplementedError
+
+    def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n,) increasing prefix lengths; the last is n_latents. Equal lengths may occur."""
+        full = torch.tensor([n_latents])
+        if self.n == 1:
+            return full
+        drawn = torch.multinomial(self.lengths(n_latents), self.n - 1, replacement=True, generator=generator) + 1
+        return torch.cat([drawn.sort().values, full])
+
+    def inclusion(self, n_latents: int) -> Tensor:
+        """(n_latents,) float64: the mean over a step's prefixes of P(the latent of rank r is in the prefix)."""
+        drawn = inclusion_probability(self.lengths(n_latents))
+        return 1 / self.n + (1 - 1 / self.n) * drawn
+
+
+@dataclass(frozen=True)
+class SquareRootPrefixes(_RandomPrefixes):
+    """P(length ≤ L) = √(L / n_latents): what the reference code of Nabeshima 2024 samples; half of the draws are at most n_latents / 4."""
+
+    def lengths(self, n_latents: int) -> Tensor:
+        cumulative = (torch.arange(n_latents + 1, dtype=torch.float64) / n_latents).sqrt()
+        return cumulative.diff()
+
+
+@dataclass(frozen=True)
+class ParetoPrefixes(_RandomPrefixes):
+    """A Pareto law on [1, n_latents + 1), rounded down: P(length ≤ L) ∝ 1 - (L + 1)^-alpha.
+
+    The article's words (Nabeshima 2024) name a truncated Pareto law; its code samples `SquareRootPrefixes`. They differ much:
+    with alpha 0.5 half of the draws have length 1 to 3, whatever n_latents.
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.alpha > 0:
+            raise ValueError(f"alpha must be positive, got {self.alpha}; the article names 0.5")
+
+    def lengths(self, n_latents: int) -> Tensor:
+        survival = torch.arange(1, n_latents + 2, dtype=torch.float64) ** -self.alpha
+        return -survival.diff() / (1 - survival[-1])
+
+
+@dataclass(frozen=True)
+class UniformPrefixes(_RandomPrefixes):
+    """Every length from 1 to n_latents is equally likely."""
+
+    def lengths(self, n_latents: int) -> Tensor:
+        return torch.full((n_latents,), 1 / n_latents, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class FullPrefix:
+    """Only the full prefix: a plain ("vanilla") SAE."""
+
+    def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
+        return torch.tensor([n_latents])
+
+    def inclusion(self, n_latents: int) -> Tensor:
+        return torch.ones(n_latents, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class FixedPrefixes:
+    """The same widths at every step, each counting the same, as in Bussmann et al. 2025 (arXiv:2503.17547)."""
+
+    widths: Sequence[int] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.widths or any(b <= a for a, b in zip([0, *self.widths], self.widths, strict=False)):
+            raise ValueError(f"widths must be positive and strictly increasing, got {list(self.widths)}; for instance [64, 256, 1024]")
+        object.__setattr__(self, "widths", tuple(self.widths))
+
+    def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
+        if self.widths[-1] != n_latents:
+            raise ValueError(f"the last width must be the number of latents, {n_latents}, got {list(self.widths)}")
+        return torch.tensor(self.widths)
+
+    def inclusion(self, n_latents: int) -> Tensor:
+        return inclusion_of(self.sample(n_latents), n_latents)
+
+
+PrefixLaw = SquareRootPrefixes | ParetoPrefixes | UniformPrefixes | FullPrefix | FixedPrefixes
+
+
+def inclusion_of(lengths: Tensor, n_latents: int) -> Tensor:
+    """(n_latents,) float64: the share of the given prefix lengths that hold the latent of each rank."""
+    return (lengths[:, None] > torch.arange(n_latents)).double().mean(0)

@@ -1,0 +1,248 @@
+"""Train the small language model of the book on TinyStories: stories → byte-pair tokens → a four-layer transformer.
+
+    python -m msae language-model train --stories train.jsonl.zst --valid valid.jsonl.zst --out language_model
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from msae.checkpoints import load_checkpoint, save_checkpoint
+from msae.schedules import trapezoid
+from msae.transformer import Transformer, TransformerConfig
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+BEGIN = "[BEGIN]"
+"""Stands before every story, as in the article's model; token 0."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """One run of the language model."""
+
+    n_steps: int = 3600
+    batch_size: int = 16
+    """Rows of n_ctx tokens per step."""
+
+    matrix_lr: float = 4e-3
+    """Peak rate of the layers' matrices (Muon, update scaled to the size of an AdamW step)."""
+
+    other_lr: float = 4e-3
+    """Peak rate of embedding, unembedding and biases (AdamW)."""
+
+    weight_decay: float = 0.1
+    warmup: float = 0.03
+    decay: float = 0.95
+    seed: int = 0
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("n_steps", "batch_size", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def train_tokenizer(stories: Sequence[str], d_vocab: int) -> Tokenizer:
+    """Byte-level byte-pair encoding with [BEGIN] as token 0; every text can be encoded and decoded without loss."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=d_vocab, special_tokens=[BEGIN], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(stories, trainer)
+    return tokenizer
+
+
+def epoch_rows(stories_tokens: Sequence[np.ndarray], n_ctx: int, generator: np.random.Generator) -> np.ndarray:
+    """All stories in random order, each after its [BEGIN], cut into rows of n_ctx + 1 tokens.
+
+    A row that starts within a story has its first token replaced by [BEGIN], so that the model has always seen one:
+    the activations we harvest later start with it too.
+    """
+    order = generator.permutation(len(stories_tokens))
+    stream = np.concatenate([part for i in order for part in (np.zeros(1, np.int64), stories_tokens[i])])
+    offset = int(generator.integers(n_ctx))
+    n_rows = (len(stream) - n_ctx - 1) // n_ctx
+    starts = offset + n_ctx * np.arange(n_rows)
+    rows = stream[np.minimum(starts[:, None] + np.arange(n_ctx + 1), len(stream) - 1)]
+    rows[:, 0] = 0
+    return generator.permutation(rows)
+
+
+def batches(stories_tokens: Sequence[np.ndarray], n_ctx: int, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Rows (batch_size, n_ctx + 1), epoch after epoch, without end. The same seed gives the same batches."""
+    generator = np.random.default_rng(seed)
+    left = np.empty((0, n_ctx + 1), np.int64)
+    while True:
+        while len(left) < batch_size:
+            left = np.concatenate([left, epoch_rows(stories_tokens, n_ctx, generator)])
+        yield torch.from_numpy(left[:batch_size])
+        left = left[batch_size:]
+
+
+def optimizers(model: Transformer, config: PretrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside the layers, AdamW for all else."""
+    matrices = [p for name, p in model.named_parameters() if "layers" in name and p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=config.matrix_lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=config.other_lr, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+
+
+@torch.no_grad()
+def bits_per_character(model: Callable[[Tensor], Tensor], stories: Sequence[str], tokenizer: Tokenizer, n_ctx: int, device: str = "cpu") -> float:
+    """How well the model predicts whole stories: total bits over total characters.
+
+    A story longer than the context is read in windows that overlap by half; every token is scored once, with as much context as its
+    window gives. Comparable between tokenizers, which a loss per token is not.
+
+    Args:
+        model: tokens (batch, position) to logits (batch, position, d_vocab).
+        stories: texts the model was not trained on.
+    """
+    bits, characters = 0.0, 0
+    windows, first_scored = [], []
+    for story, encoding in zip(stories, tokenizer.encode_batch(list(stories)), strict=True):
+        characters += len(story)
+        ids, done, start = encoding.ids, 0, 0
+        while done < len(ids):
+            window = ids[start : start + n_ctx]
+            windows.append([0] + window)
+            first_scored.append(done - start)
+            done = start + len(window)
+            start = done - n_ctx // 2
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+    for chunk in range(0, len(order), 32):
+        chosen = order[chunk : chunk + 32]
+        rows = torch.zeros(len(chosen), max(len(windows[i]) for i in chosen), dtype=torch.long)
+        scored = torch.zeros(rows.shape, dtype=torch.bool)
+        for row, i in enumerate(chosen):
+            rows[row, : len(windows[i])] = torch.tensor(windows[i])
+            scored[row, first_scored[i] + 1 : len(windows[i])] = True
+        logits = model(rows[:, :-1].to(device)).float().cpu()
+        losses = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="none")
+        bits += losses[scored[:, 1:].flatten()].double().sum().item() / math.log(2)
+    return bits / characters
+
+
+def pretrain(
+    stories: Sequence[str],
+    valid: Sequence[str],
+    out: Path,
+    shape: TransformerConfig,
+    config: PretrainConfig,
+    log: Callable[[str], None] = print,
+) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
+    """Train from scratch, or go on from `out/checkpoint.safetensors` where an earlier run of the same settings stopped.
+
+    Args:
+        stories: training texts.
+        valid: texts for the reported bits per character; never trained on.
+        out: folder for tokenizer and checkpoint.
+        shape: the transformer; its d_vocab is also the tokenizer's.
+
+    Returns:
+        the model, its tokenizer, and a report of what was measured.
+
+    Raises:
+        KeyboardInterrupt: after writing the checkpoint, when stopped by hand.
+    """
+    from tokenizers import Tokenizer
+    from tqdm.auto import tqdm
+
+    if not stories or not valid:
+        raise ValueError(f"expected stories to train on and stories to measure on, got {len(stories)} and {len(valid)}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer_path, checkpoint_path = out / "tokenizer.json", out / "checkpoint.safetensors"
+    if tokenizer_path.exists():
+        tokenizer = Tokenizer.from_file(str(tokenizer_path))
+    else:
+        tokenizer = train_tokenizer(stories, shape.d_vocab)
+        tokenizer.save(str(tokenizer_path))
+    if tokenizer.get_vocab_size() != shape.d_vocab:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.get_vocab_size()} tokens, the model expects {shape.d_vocab}: "
+            f"give more stories, or d_vocab={tokenizer.get_vocab_size()}"
+        )
+    tokens = [np.array(encoding.ids, np.int64) for encoding in tokenizer.encode_batch(list(stories))]
+
+    torch.manual_seed(config.seed)
+    model = Transformer(shape).to(device)
+    both = optimizers(model, config)
+    settings = {"shape": asdict(shape), "config": asdict(config), "n_stories": len(stories)}
+    first_step, seconds = 0, 0.0
+    if checkpoint_path.exists():
+        state = load_checkpoint(checkpoint_path)
+        if state["settings"] != settings:
+            raise ValueError(f"{checkpoint_path} is of a run with other settings: choose another folder, or delete it to start again")
+        first_step, seconds = state["step"], state["seconds"]
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(both, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def checkpoint(step: int) -> None:
+        state = {"settings": settings, "step": step, "seconds": seconds + time.monotonic() - start}
+        save_checkpoint(checkpoint_path, state | {"model": model.state_dict(), "optimizers": [o.state_dict() for o in both]})
+
+    stream = batches(tokens, shape.n_ctx, config.batch_size, config.seed)
+    for _ in range(first_step):
+        next(stream)
+    peaks = (config.matrix_lr, config.other_lr)
+    start = time.monotonic()
+    step = first_step
+    progress = tqdm(total=config.n_steps, initial=first_step, unit="step", desc="language model", mininterval=2)
+    try:
+        for step in range(first_step, config.n_steps):
+            factor = trapezoid(step, config.n_steps, config.warmup, config.decay)
+            for optimizer, peak in zip(both, peaks, strict=True):
+                for group in optimizer.param_groups:
+                    group["lr"] = peak * factor
+            rows = next(stream).to(device)
+            with torch.autocast(device, dtype=torch.bfloat16):
+                logits = model(rows[:, :-1])
+            loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+            for optimizer in both:
+                optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimizer in both:
+                optimizer.step()
+            progress.update()
+            if step % 20 == 0:
+                progress.set_postfix(loss=f"{loss.item():.3f}")
+            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.n_steps:
+                checkpoint(step + 1)
+            if (step + 1) % (5 * config.checkpoint_every) == 0:
+                log(f"step {step + 1}: {bits_per_character(model, valid[:200], tokenizer, shape.n_ctx, device):.4f} bits per character on 200 stories")
+    except KeyboardInterrupt:
+        checkpoint(step)
+        raise
+    finally:
+        progress.close()
+    report = {
+        "bits_per_character_valid": bits_per_character(model, valid, tokenizer, shape.n_ctx, device),
+        "valid_stories": len(valid),
+        "train_stories": len(stories),
+        "train_tokens_seen": config.n_steps * config.batch_size * shape.n_ctx,
+        "tokens_per_epoch": sum(map(len, tokens)) + len(tokens),
+        "seconds": seconds + time.monotonic() - start,
+    }
+    return model, tokenizer, report | settings

@@ -1,0 +1,416 @@
+"""One training loop for every SAE: plain, sampled prefixes, all prefixes; one SAE, several on one stream, or one per seed in a batch.
+
+Shapes: S seeds (1 for a single SAE), B inputs, D d_model, N latents. Every parameter has the leading axis S, so that a spread over seeds
+costs one batched product instead of S runs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from msae.checkpoints import load_checkpoint, save_checkpoint
+from msae.losses import PENALTIES, all_prefix_loss, dense_all_prefix_loss, plain_loss
+from msae.nonlinearities import Nonlinearity, ReLU
+from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_of
+from msae.sae import SAE
+from msae.schedules import trapezoid
+
+
+class Stream(Protocol):
+    """Where training inputs come from: `msae.Activations`, `msae.TreeStream`, or anything with these four."""
+
+    hook_name: str | None
+    scale: float
+
+    @property
+    def d_model(self) -> int: ...
+
+    def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
+        """Endless (batch_size, d_model) or (n_seeds, batch_size, d_model), already multiplied by scale; the same seed, the same batches."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe of one SAE."""
+
+    n_latents: int
+
+    target_l0: float
+    """Mean number of active latents per input to reach; for TopK and BatchTopK their k."""
+
+    n_steps: int
+    batch_size: int = 1024
+
+    lr: float = 3e-3
+    """Peak learning rate of Adam."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+
+    loss: Literal["all_prefixes", "sampled", "plain"] = "all_prefixes"
+    prefixes: PrefixLaw = field(default_factory=SquareRootPrefixes)
+    """Which prefixes count, and how much; not used by the plain loss."""
+
+    nonlinearity: Nonlinearity = field(default_factory=ReLU)
+    penalty: str = "log"
+    """One of `msae.PENALTIES`; not used where the nonlinearity fixes L0."""
+
+    seed: int | tuple[int, ...] = 0
+    """Of the initial weights and the sampled prefixes; a tuple trains one SAE per seed in one batch."""
+
+    warmup: float = 0.05
+    """Share of the run over which the learning rate rises."""
+
+    decay: float = 0.2
+    """Share of the run, at its end, over which the learning rate falls."""
+
+    sparsify: float = 0.3
+    """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
+
+    fade: float = 0.0
+    """Share of the run, at its end, over which the prefix law moves to the full prefix and the penalty to zero, ranks frozen."""
+
+    clip_norm: float = 1.0
+    """Largest norm of one SAE's gradient."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_latents", "n_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.target_l0 < self.n_latents:
+            raise ValueError(
+                f"target_l0 must lie between 0 and n_latents={self.n_latents}, got {self.target_l0}; a TinyStories SAE uses 15 to 60"
+            )
+        if self.nonlinearity.fixes_l0 and getattr(self.nonlinearity, "k", None) != self.target_l0:
+            raise ValueError(f"{self.nonlinearity} fixes L0 at its k: give target_l0={getattr(self.nonlinearity, 'k', None)}, not {self.target_l0}")
+        if self.loss not in ("all_prefixes", "sampled", "plain"):
+            raise ValueError(f"loss must be 'all_prefixes', 'sampled' or 'plain', got {self.loss!r}")
+        if self.penalty not in PENALTIES:
+            raise ValueError(f"penalty must be one of {sorted(PENALTIES)}, got {self.penalty!r}")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
+        for name in ("warmup", "decay", "sparsify", "fade"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share of the run, 0 to 1, got {getattr(self, name)}")
+        self.prefixes.sample(self.n_latents, torch.Generator().manual_seed(0))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return (self.seed,) if isinstance(self.seed, int) else self.seed
+
+    def record(self) -> dict[str, Any]:
+        """The recipe as JSON values, for checkpoints and saved SAEs."""
+        named = {"prefixes": type(self.prefixes).__name__, "nonlinearity": type(self.nonlinearity).__name__}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return plain | {key: {"name": name, **asdict(getattr(self, key))} for key, name in named.items()}
+
+
+class TrainResult(NamedTuple):
+    """What a run leaves."""
+
+    saes: list[SAE]
+    """One per seed, latents sorted by importance, decoder rows of norm 1, in units of the raw activations."""
+
+    history: dict[str, Tensor]
+    """Per logged step: "step" (n,), and "loss", "l0", "penalty_weight" each (n, n_seeds)."""
+
+    seconds: float
+    """Wall time of the steps."""
+
+    @property
+    def sae(self) -> SAE:
+        """The SAE of the first seed."""
+        return self.saes[0]
+
+
+class L0Controller:
+    """Moves the penalty's weight so that the measured L0 follows a target; a proportional-integral controller of log weight.
+
+    The measured L0 is a running average, corrected for its start from the first step on. All state is in `state`, so a resumed run
+    goes on bit for bit. (The idea of a controller is Nabeshima's 2024, after Glen Taggart; hers moves 0.03 % a step and forgets on reload.)
+    """
+
+    def __init__(self, n_seeds: int, start: float = 0.03, smoothing: float = 0.9, integral: float = 0.03, proportional: float = 0.3):
+        self.smoothing, self.integral, self.proportional = smoothing, integral, proportional
+        start_log = torch.full((n_seeds,), start).log()
+        self.state = {"log_weight": start_log, "average": torch.zeros(n_seeds), "mass": torch.zeros(())}
+
+    def update(self, l0_S: Tensor, target_S: Tensor | float) -> Tensor:
+        """Take in the L0 of a batch; returns the weight (S,) for the next step."""
+        self.state["average"].mul_(self.smoothing).add_((1 - self.smoothing) * l0_S)
+        self.state["mass"].mul_(self.smoothing).add_(1 - self.smoothing)
+        measured = self.state["average"] / self.state["mass"]
+        error = ((measured + 1e-3) / (target_S + 1e-3)).log().clamp(-1, 1)
+        self.state["log_weight"].add_(self.integral * error)
+        return (self.state["log_weight"] + self.proportional * error).exp()
+
+
+class _Run:
+    """All state of one recipe in training: everything in it is indexed by latent, and no latent ever changes its place."""
+
+    def __init__(self, config: TrainConfig, d_model: int, device: torch.device):
+        self.config = config
+        n_seeds, n = len(config.seeds), config.n_latents
+        made = [SAE(d_model, n, config.nonlinearity, generator=torch.Generator().manual_seed(seed)) for seed in config.seeds]
+        stack = {name: torch.stack([dict(sae.named_parameters())[name].detach() for sae in made]) for name, _ in made[0].named_parameters()}
+        stack["W_dec"] *= 0.1  # the article's start: small decoder, so that early reconstructions do not overshoot
+        self.params = {name: tensor.to(device).requires_grad_(name != "threshold" or config.nonlinearity.threshold_shape == "each") for name, tensor in stack.items()}
+        self.optimizer = torch.optim.Adam([p for p in self.params.values() if p.requires_grad], lr=config.lr, betas=config.betas)
+        self.controller = L0Controller(n_seeds)
+        self.weight_S = torch.full((n_seeds,), 0.0)
+        self.power_SN = torch.zeros(n_seeds, n, device=device)
+        self.power_mass = 0.0
+        self.threshold_mass = 0.0
+        self.first_l0_S: Tensor | None = None
+        self.rank_SN = torch.arange(n, device=device).expand(n_seeds, n).clone()
+        self.generator = torch.Generator().manual_seed(config.seeds[0])
+        law = FullPrefix() if config.loss == "plain" else config.prefixes
+        self.law_inclusion_N = law.inclusion(n).float().to(device)
+        self.step_number = 0
+        self.history: dict[str, list[Any]] = {"step": [], "loss": [], "l0": [], "penalty_weight": []}
+
+    def step(self, x_SBD: Tensor) -> None:
+        """One optimizer step on x (S, B, D), or (1, B, D) shared by all seeds."""
+        config, t = self.config, self.step_number
+        fading = min(1.0, (config.n_steps - t) / (config.fade * config.n_steps + 1)) if config.fade else 1.0
+        W_dec = self.params["W_dec"]
+        norm_SN = W_dec.norm(dim=-1)
+        rows_SND = W_dec / norm_SN.unsqueeze(-1)
+        pre = (x_SBD @ self.params["W_enc"] + self.params["b_enc"].unsqueeze(-2)) * norm_SN.unsqueeze(-2)
+        threshold = self.params.get("threshold")
+        acts_SBN = config.nonlinearity(pre, None if threshold is None else threshold.unsqueeze(-2), training=True)
+
+        inclusion_SN = self._inclusion(fading)
+        error_S = self._reconstruction(x_SBD, acts_SBN, rows_SND, inclusion_SN)
+        loss_S = error_S
+        l0_S = (acts_SBN.detach() > 0).sum(-1).float().mean(-1)
+        if not config.nonlinearity.fixes_l0:
+            penalty_S = (PENALTIES[config.penalty](acts_SBN).mean(-2) * inclusion_SN).sum(-1)
+            if fading == 1.0:
+                self.weight_S = self.controller.update(l0_S.cpu(), self._target(l0_S.cpu()))
+            loss_S = error_S + (self.weight_S.to(x_SBD.device) * fading) * penalty_S
+        if not torch.isfinite(loss_S).all():
+            raise FloatingPointError(f"the loss is {loss_S.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
+
+        self.optimizer.zero_grad()
+        loss_S.sum().backward()
+        self._clip()
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
+        self.optimizer.step()
+        self._observe(acts_SBN.detach(), frozen=fading < 1.0)
+        self.step_number += 1
+        if t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps:
+            for name, value in (("step", t), ("loss", error_S.detach().cpu()), ("l0", l0_S.cpu()), ("penalty_weight", self.weight_S * fading)):
+                self.history[name].append(value)
+
+    def _inclusion(self, fading: float) -> Tensor:
+        """(S, N): how often each latent lies in a prefix, by its present rank."""
+        by_rank = self.law_inclusion_N
+        if self.config.loss == "sampled":
+            lengths = self.config.prefixes.sample(self.config.n_latents, self.generator)
+            by_rank = inclusion_of(lengths, self.config.n_latents).to(by_rank)
+        by_rank = 1 - fading * (1 - by_rank)
+        return by_rank[self.rank_SN]
+
+    def _reconstruction(self, x_SBD: Tensor, acts_SBN: Tensor, rows_SND: Tensor, inclusion_SN: Tensor) -> Tensor:
+        """(S,) the expected error, by whichever form of the same loss costs least here."""
+        b_dec = self.params["b_dec"]
+        if self.config.loss == "plain":
+            return plain_loss(x_SBD, b_dec, acts_SBN, rows_SND)
+        n_active = int((acts_SBN.detach() > 0).sum(-1).max())
+        if len(rows_SND) > 1 or n_active**2 * 16 > self.config.n_latents**2:
+            return dense_all_prefix_loss(x_SBD, b_dec, acts_SBN, rows_SND, inclusion_SN)
+        values, indices = acts_SBN[0].topk(max(1, n_active), dim=-1, sorted=False)
+        return all_prefix_loss(x_SBD[0], b_dec[0], values, indices, rows_SND[0], inclusion_SN[0])[None]
+
+    def _target(self, l0_S: Tensor) -> Tensor:
+        """(S,) where L0 should be now: from the first batch's value to the target, along a geometric path."""
+        if self.first_l0_S is None:
+            self.first_l0_S = l0_S.clamp(min=self.config.target_l0)
+        left = max(0.0, 1 - self.step_number / (self.config.sparsify * self.config.n_steps + 1e-9))
+        return self.config.target_l0 * (self.first_l0_S / self.config.target_l0) ** left
+
+    def _clip(self) -> None:
+        """Scale each SAE's gradient to at most `clip_norm`; one SAE of the batch never shrinks another's."""
+        grads = [p.grad for p in self.params.values() if p.grad is not None]
+        norm_S = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).sqrt()
+        factor_S = (self.config.clip_norm / (norm_S + 1e-6)).clamp(max=1)
+        for g in grads:
+            g.mul_(factor_S.view(-1, *[1] * (g.ndim - 1)))
+
+    @torch.no_grad()
+    def _observe(self, acts_SBN: Tensor, frozen: bool) -> None:
+        """Update the ranks, by the running mean of squared activations, and BatchTopK's threshold."""
+        self.power_SN.mul_(0.95).add_(0.05 * acts_SBN.square().mean(-2))
+        self.power_mass = 0.95 * self.power_mass + 0.05
+        if not frozen:
+            order = self.power_SN.argsort(dim=-1, descending=True, stable=True)
+            self.rank_SN.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
+        if self.config.nonlinearity.threshold_shape == "one":
+            smallest_S = torch.where(acts_SBN > 0, acts_SBN, torch.inf).flatten(1).amin(1)
+            self.threshold_mass = 0.99 * self.threshold_mass + 0.01
+            self.params["threshold"].lerp_(smallest_S[:, None].expand_as(self.power_SN), 0.01 / self.threshold_mass)
+
+    @property
+    def importance_SN(self) -> Tensor:
+        """(S, N) running mean of each latent's squared activation, corrected for its start at zero."""
+        return self.power_SN / max(self.power_mass, 1e-12)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "record": self.config.record(),
+            "step": self.step_number,
+            "params": self.params,
+            "optimizer": self.optimizer.state_dict(),
+            "controller": self.controller.state,
+            "weight": self.weight_S,
+            "power": self.power_SN,
+            "masses": [self.power_mass, self.threshold_mass],
+            "first_l0": self.first_l0_S,
+            "rank": self.rank_SN,
+            "generator": self.generator.get_state(),
+            "history": self.history,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            for name, tensor in state["params"].items():
+                self.params[name].copy_(tensor)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.controller.state = state["controller"]
+        self.weight_S, self.first_l0_S = state["weight"], state["first_l0"]
+        self.power_SN.copy_(state["power"])
+        self.rank_SN.copy_(state["rank"])
+        self.power_mass, self.threshold_mass = state["masses"]
+        self.step_number, self.history = state["step"], state["history"]
+        self.generator.set_state(state["generator"])
+
+    @torch.no_grad()
+    def finish(self, stream: Stream) -> list[SAE]:
+        """SAEs with latents sorted by rank, unit decoder rows, and the input's scale folded in: they read raw activations."""
+        saes = []
+        for s, seed in enumerate(self.config.seeds):
+            order = self.rank_SN[s].argsort()
+            p = {name: tensor[s].cpu() for name, tensor in self.params.items()}
+            norm = p["W_dec"].norm(dim=1)
+            trained = self.config.record() | {"seed": seed}
+            sae = SAE(len(p["b_dec"]), len(norm), self.config.nonlinearity, hook_name=stream.hook_name, scale=stream.scale, config=trained)
+            order = order.cpu()
+            sae.W_enc.copy_((p["W_enc"] * norm)[:, order])
+            sae.b_enc.copy_((p["b_enc"] * norm)[order] / stream.scale)
+            sae.W_dec.copy_((p["W_dec"] / norm[:, None])[order])
+            sae.b_dec.copy_(p["b_dec"] / stream.scale)
+            if sae.threshold is not None:
+                sae.threshold.copy_(p["threshold"].relu()[order] / stream.scale)
+            saes.append(sae)
+        return saes
+
+
+def train(
+    configs: Mapping[str, TrainConfig] | TrainConfig,
+    stream: Stream,
+    *,
+    data_seed: int = 0,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: int = 500,
+    progress: bool = True,
+    device: str | torch.device = "cpu",
+) -> Any:
+    """Train one SAE, or several on the same batches.
+
+    Args:
+        configs: a recipe, or a name for each of several; several must share batch_size and n_steps.
+        stream: where the inputs come from.
+        data_seed: of the order of the batches.
+        checkpoint: a file to write every `checkpoint_every` steps and when interrupted; where it exists, the run goes on from it.
+        progress: show a bar with the time left.
+
+    Returns:
+        a TrainResult, or a dict of them under the names given.
+
+    Raises:
+        ValueError: before any step, for settings that do not fit each other, the checkpoint or the stream; at a batch that holds NaN or
+            infinity, naming its first place.
+        KeyboardInterrupt: after the checkpoint is written.
+    """
+    several = configs if isinstance(configs, Mapping) else {"sae": configs}
+    if not several:
+        raise ValueError("give at least one TrainConfig")
+    first = next(iter(several.values()))
+    for name, config in several.items():
+        for shared in ("batch_size", "n_steps"):
+            if getattr(config, shared) != getattr(first, shared):
+                raise ValueError(f"SAEs on one stream share {shared}: {name!r} has {getattr(config, shared)}, the first {getattr(first, shared)}")
+    device = torch.device(device)
+    runs = {name: _Run(config, stream.d_model, device) for name, config in several.items()}
+    seconds = 0.0
+    if checkpoint is not None and Path(checkpoint).exists():
+        seconds = _resume(runs, load_checkpoint(checkpoint), checkpoint, data_seed)
+    start_step = next(iter(runs.values())).step_number
+    start = time.monotonic()
+
+    def save(step: int) -> None:
+        if checkpoint is not None:
+            spent = seconds + time.monotonic() - start
+            state = {"data_seed": data_seed, "seconds": spent, "runs": {name: run.state() for name, run in runs.items()}}
+            save_checkpoint(checkpoint, state)
+
+    batches = stream.batches(first.batch_size, data_seed, skip=start_step)
+    with ExitStack() as stack:
+        bar = None
+        if progress:
+            from tqdm.auto import tqdm
+
+            bar = stack.enter_context(tqdm(total=first.n_steps, initial=start_step, unit="step", desc=", ".join(runs), mininterval=0.5))
+        try:
+            for step in range(start_step, first.n_steps):
+                x = next(batches).to(device)
+                _check_batch(x, stream.d_model, step)
+                x_SBD = x if x.ndim == 3 else x[None]
+                for run in runs.values():
+                    run.step(x_SBD)
+                if bar is not None:
+                    bar.update()
+                    if step % 50 == 0:
+                        bar.set_postfix({name: f"L0 {run.history['l0'][-1].mean():.1f}" for name, run in runs.items()})
+                if (step + 1) % checkpoint_every == 0 and step + 1 < first.n_steps:
+                    save(step + 1)
+        except KeyboardInterrupt:
+            save(next(iter(runs.values())).step_number)
+            raise
+    spent = seconds + time.monotonic() - start
+    results = {}
+    for name, run in runs.items():
+        logged = {key: torch.tensor(value) if key == "step" else torch.stack(value) for key, value in run.history.items()}
+        results[name] = TrainResult(run.finish(stream), logged, spent)
+    return results if isinstance(configs, Mapping) else results["sae"]
+
+
+def _resume(runs: dict[str, _Run], state: dict[str, Any], path: str | os.PathLike, data_seed: int) -> float:
+    if set(state["runs"]) != set(runs) or state["data_seed"] != data_seed:
+        raise ValueError(f"{path} is of a run of {sorted(state['runs'])} with data_seed={state['data_seed']}: choose another file or delete it")
+    for name, run in runs.items():
+        saved = state["runs"][name]
+        differs = [key for key, value in run.config.record().items() if saved["record"].get(key) != value]
+        if differs:
+            raise ValueError(f"{path} was written with other settings of {name!r} ({', '.join(differs)}): choose another file or delete it")
+        run.load_state(saved)
+    return float(state["seconds"])
+
+
+def _check_batch(x: Tensor, d_model: int, step: int) -> None:
+    if x.shape[-1] != d_model or x.ndim not in (2, 3):
+        raise ValueError(f"expected batches (batch, {d_model}) or (n_seeds, batch, {d_model}), got {tuple(x.shape)}")
+    if not torch.isfinite(x).all():
+        place = (~torch.isfinite(x)).nonzero()[0].tolist()
+        raise ValueError(f"batch {step} holds {x[tuple(place)].item()} at position {place}: clean the activations before training")
