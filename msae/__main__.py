@@ -1,0 +1,368 @@
+"""The command line: what a person does without a notebook. `python -m msae --help` says more."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msae.sae import SAE
+    from msae.training import TrainConfig
+
+HELD_OUT = 20
+"""Every 20th story is for measuring only."""
+
+
+class Stopped(Exception):
+    """Interrupted by hand, after a checkpoint was written."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 wrong input (one line on stderr), 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser().parse_args(arguments)
+    options.command_line = "python -m msae " + shlex.join(arguments)
+    try:
+        options.run(options)
+    except Stopped as stopped:
+        print(f"\nstopped; the checkpoint is {stopped}. To go on: {options.command_line}", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("\nstopped before anything was written", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        print(f"msae: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="python -m msae", description="Matryoshka sparse autoencoders and the language model they read.")
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    lm = commands.add_parser("language-model", help="train, measure, sample or pack a small language model")
+    lm_commands = lm.add_subparsers(required=True, metavar="command")
+
+    train_lm = _command(lm_commands, "train", language_model_train, "train on stories; started again it goes on from its checkpoint")
+    train_lm.add_argument("--stories", required=True, help="'tinystories', or a file: .jsonl, .jsonl.zst, .parquet, .txt")
+    train_lm.add_argument("--valid", help="stories to measure on; without it every 20th story is held out for that")
+    train_lm.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and, at the end, the packed model")
+    _add_fields(train_lm, "msae.transformer", "TransformerConfig", {"d_vocab": 4096})
+    _add_fields(train_lm, "msae.pretraining", "PretrainConfig")
+
+    evaluate_lm = _command(lm_commands, "evaluate", language_model_evaluate, "bits per character on stories it was not trained on")
+    evaluate_lm.add_argument("--model", default="bundled", help="'bundled' or a packed folder")
+    evaluate_lm.add_argument("--stories", required=True)
+    evaluate_lm.add_argument("-n", type=int, help="the first n stories only")
+
+    sample = _command(lm_commands, "sample", language_model_sample, "let it tell stories")
+    sample.add_argument("--model", default="bundled", help="'bundled' or a packed folder")
+    sample.add_argument("-n", type=int, default=1)
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--temperature", type=float, default=0.8)
+    sample.add_argument("--batch-size", type=int, default=64)
+    sample.add_argument("--max-tokens", type=int, default=512, help="drop a story that has not ended by then")
+    sample.add_argument("--not-in", metavar="STORIES", help="drop stories that share 100 characters with one of these")
+    sample.add_argument("--out", type=Path, help="a .jsonl or .jsonl.zst file, or a folder for the stories and their manifest")
+
+    pack = _command(lm_commands, "pack", language_model_pack, "make a folder that load_language_model reads from a training checkpoint")
+    pack.add_argument("--run", required=True, type=Path, dest="folder", help="the --out folder of language-model train")
+    pack.add_argument("--valid", required=True, help="stories to measure on")
+    pack.add_argument("--out", required=True, type=Path)
+    pack.add_argument("--trained-by", help="the command that trained it, for the manifest")
+
+    train = _command(commands, "train", train_sae, "train an SAE on a language model's activations; started again it goes on")
+    _add_source(train)
+    train.add_argument("--hook", required=True, metavar="NAME", help="for example blocks.3.hook_resid_pre")
+    train.add_argument("--n-ctx", type=int, default=128, help="tokens in a text, [BEGIN] included")
+    train.add_argument("--n-tokens", type=int, help="harvest this many activations; all by default")
+    train.add_argument("--out", required=True, type=Path, help="folder for the SAE; its checkpoint lies there while training runs")
+    train.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS")
+    train.add_argument("--data-seed", type=int, default=0, help="of the order of the batches")
+    train.add_argument("--device", default="cpu")
+    train.add_argument("--prefixes", default="sqrt", help="sqrt, pareto, uniform, full, or fixed widths such as 64,256,1024")
+    train.add_argument("--n-prefixes", type=int, default=10, help="prefixes per step of a random law")
+    train.add_argument("--nonlinearity", default="relu", choices=["relu", "topk", "batchtopk", "jumprelu"])
+    _add_fields(train, "msae.training", "TrainConfig", {}, leave_out=("prefixes", "nonlinearity"))
+
+    evaluate = _command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
+    evaluate.add_argument("sae", help="folder of the SAE")
+    _add_source(evaluate, default=None)
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+
+    about = _command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
+    about.add_argument("sae", help="folder of the SAE")
+    about.add_argument("--json", action="store_true", help="print JSON")
+    return top
+
+
+def language_model_train(options: argparse.Namespace) -> None:
+    from msae.language_model import save_language_model
+    from msae.pretraining import PretrainConfig, pretrain
+    from msae.stories import load_stories
+    from msae.transformer import TransformerConfig
+
+    shape, config = _config_from(options, TransformerConfig), _config_from(options, PretrainConfig)
+    stories = load_stories(options.stories)
+    if options.valid:
+        valid = load_stories(options.valid)
+    else:
+        stories, valid = _split(stories)
+    try:
+        model, tokenizer, report = pretrain(stories, valid, options.out, shape, config, log=lambda line: print(line, file=sys.stderr))
+    except KeyboardInterrupt:
+        _stopped(options.out / "checkpoint.safetensors")
+    save_language_model(options.out, model, tokenizer, report=report, command=options.command_line)
+    print(f"{report['bits_per_character_valid']:.4f} bits per character on {len(valid):,} held-out stories; the model is in {options.out}")
+
+
+def language_model_evaluate(options: argparse.Namespace) -> None:
+    from msae.language_model import load_transformer
+    from msae.pretraining import bits_per_character
+    from msae.stories import load_stories
+
+    stories = load_stories(options.stories, options.n)
+    model, tokenizer = load_transformer(options.model)
+    bits = bits_per_character(model, stories, tokenizer, model.config.n_ctx)
+    print(f"{bits:.4f} bits per character on {len(stories):,} stories of {options.stories}")
+
+
+def language_model_sample(options: argparse.Namespace) -> None:
+    from msae.language_model import load_transformer
+    from msae.stories import load_stories, pack_stories, sample_stories, save_stories
+
+    if options.out is not None and options.out.suffix and not options.out.name.endswith((".jsonl", ".jsonl.zst")):
+        raise ValueError(f"--out must be a folder, or a name that ends in .jsonl or .jsonl.zst, got {options.out}")
+    training = load_stories(options.not_in) if options.not_in else None
+    how = {name: getattr(options, name) for name in ("seed", "temperature", "batch_size", "max_tokens")}
+    samples = sample_stories(load_transformer(options.model), options.n, training=training, **how)
+    dropped = {"n_copied": samples.n_copied, "n_unfinished": samples.n_unfinished}
+    if options.out is None:
+        print("\n\n".join(samples.stories))
+    elif options.out.suffix:
+        save_stories(samples.stories, options.out)
+    else:
+        about = {"command": options.command_line, **how, "copies_checked_against": options.not_in and f"{len(training or []):,} stories"}
+        pack_stories(options.out, samples.stories, manifest=about | {"dropped": dropped})
+    print(f"{len(samples.stories)} stories; dropped: {samples.n_copied} copies, {samples.n_unfinished} without an end", file=sys.stderr)
+
+
+def language_model_pack(options: argparse.Namespace) -> None:
+    from tokenizers import Tokenizer
+
+    from msae.checkpoints import load_checkpoint
+    from msae.language_model import save_language_model
+    from msae.pretraining import bits_per_character
+    from msae.stories import load_stories
+    from msae.transformer import Transformer, TransformerConfig
+
+    for name in ("checkpoint.safetensors", "tokenizer.json"):
+        if not (options.folder / name).is_file():
+            raise FileNotFoundError(f"{options.folder} holds no {name}: expected the --out folder of language-model train")
+    valid = load_stories(options.valid)
+    state = load_checkpoint(options.folder / "checkpoint.safetensors")
+    model = Transformer(TransformerConfig(**state["settings"]["shape"]))
+    model.load_state_dict(state["model"])
+    model.eval()
+    for parameter in model.parameters():  # measure what is written
+        parameter.data = parameter.data.half().float()
+    tokenizer = Tokenizer.from_file(str(options.folder / "tokenizer.json"))
+    config = state["settings"]["config"]
+    report = state["settings"] | {
+        "step": state["step"],
+        "finished": state["step"] == config["n_steps"],
+        "seconds": state["seconds"],
+        "train_tokens_seen": state["step"] * config["batch_size"] * model.config.n_ctx,
+        "valid_stories": len(valid),
+        "bits_per_character_valid": bits_per_character(model, valid, tokenizer, model.config.n_ctx),
+    }
+    save_language_model(options.out, model, tokenizer, report=report, command=options.trained_by or options.command_line)
+    print(f"{report['bits_per_character_valid']:.4f} bits per character on {len(valid):,} stories; the model is in {options.out}")
+
+
+def train_sae(options: argparse.Namespace) -> None:
+    from msae.sae import SAE
+    from msae.training import train
+
+    config = _sae_config(options)
+    activations = _activations(options.model, options.stories, options.hook, options.n_ctx, options.n_tokens, held_out=False)
+    checkpoint = options.out / "checkpoint.safetensors"
+    try:
+        result = train(
+            config,
+            activations,
+            data_seed=options.data_seed,
+            checkpoint=checkpoint,
+            checkpoint_every=options.checkpoint_every,
+            device=options.device,
+        )
+    except KeyboardInterrupt:
+        _stopped(checkpoint)
+    sae = result.sae
+    data = {"model": options.model, "stories": options.stories, "n_ctx": options.n_ctx, "n_tokens": len(activations)}
+    sae.config |= {"data": data, "command": options.command_line}
+    measured = _measure(sae, options.model, options.stories)
+    sae.config["held_out"] = measured
+    sae.save(options.out)
+    checkpoint.unlink(missing_ok=True)
+    loaded = SAE.load(options.out)
+    print(f"{loaded}\n{_sentence(measured)}\nin {options.out}")
+
+
+def evaluate_sae(options: argparse.Namespace) -> None:
+    from msae.sae import SAE
+
+    sae = SAE.load(options.sae)
+    data = sae.config.get("data", {})
+    measured = _measure(sae, options.model or data.get("model", "bundled"), options.stories or data.get("stories", "bundled"))
+    print(json.dumps(measured) if options.json else _sentence(measured))
+
+
+def about_sae(options: argparse.Namespace) -> None:
+    from msae.sae import SAE
+
+    sae = SAE.load(options.sae)
+    facts = {
+        "d_model": sae.d_model,
+        "n_latents": sae.n_latents,
+        "nonlinearity": str(sae.nonlinearity),
+        "hook_name": sae.hook_name,
+        "scale": sae.scale,
+        **sae.config,
+    }
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(f"{name:<{width}}  {json.dumps(value) if isinstance(value, (dict, list)) else value}")
+
+
+def _measure(sae: SAE, model: str, stories: str) -> dict[str, Any]:
+    """L0 and FVU on the held-out stories of a source."""
+    import torch
+
+    from msae.metrics import fvu, l0
+
+    data = sae.config.get("data", {})
+    if sae.hook_name is None:
+        raise ValueError("this SAE names no hook of a language model: it cannot be measured on stories")
+    activations = _activations(model, stories, sae.hook_name, data.get("n_ctx", 128), None, held_out=True)
+    x = activations.x[:50_000].float()
+    with torch.no_grad():
+        parts = [sae.encode(part) for part in x.split(4096)]
+        reconstructed = torch.cat([sae.decode(part) for part in parts])
+    total = sum(l0(part) * len(part) for part in parts)
+    return {"l0": total / len(x), "fvu": fvu(x, reconstructed), "n_tokens": len(x), "stories": f"every {HELD_OUT}th of {stories}"}
+
+
+def _activations(model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool) -> Any:
+    from msae.activations import Activations
+    from msae.language_model import load_language_model
+    from msae.stories import load_stories
+
+    texts = _split(load_stories(stories))[int(held_out)]
+    return Activations(load_language_model(model), texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
+
+
+def _split(stories: list[str]) -> tuple[list[str], list[str]]:
+    """Stories to train on, and every 20th to measure on."""
+    if len(stories) < 2:
+        raise ValueError(f"expected at least two stories, one of them to measure on, got {len(stories)}")
+    held_out = stories[HELD_OUT - 1 :: HELD_OUT] or stories[-1:]
+    kept = [story for i, story in enumerate(stories) if i % HELD_OUT != HELD_OUT - 1]
+    return (kept if len(stories) >= HELD_OUT else stories[:-1]), held_out
+
+
+def _sae_config(options: argparse.Namespace) -> TrainConfig:
+    from msae import nonlinearities, prefixes
+    from msae.training import TrainConfig
+
+    laws = {"sqrt": prefixes.SquareRootPrefixes, "pareto": prefixes.ParetoPrefixes, "uniform": prefixes.UniformPrefixes}
+    if options.prefixes in laws:
+        law: Any = laws[options.prefixes](n=options.n_prefixes)
+    elif options.prefixes == "full":
+        law = prefixes.FullPrefix()
+    elif options.prefixes.replace(",", "").isdigit():
+        law = prefixes.FixedPrefixes([int(width) for width in options.prefixes.split(",")])
+    else:
+        raise ValueError(f"--prefixes must be {', '.join(laws)}, full, or widths such as 64,256,1024, got {options.prefixes!r}")
+    if options.nonlinearity in ("topk", "batchtopk"):
+        if options.target_l0 != int(options.target_l0):
+            raise ValueError(f"--target-l0 is the k of {options.nonlinearity}, a whole number, got {options.target_l0}")
+        kind = nonlinearities.TopK if options.nonlinearity == "topk" else nonlinearities.BatchTopK
+        nonlinearity: Any = kind(int(options.target_l0))
+    else:
+        nonlinearity = nonlinearities.ReLU() if options.nonlinearity == "relu" else nonlinearities.JumpReLU()
+    return _config_from(options, TrainConfig, prefixes=law, nonlinearity=nonlinearity)
+
+
+def _sentence(measured: dict[str, Any]) -> str:
+    return f"L0 {measured['l0']:.2f}, FVU {measured['fvu']:.4f} on {measured['n_tokens']:,} tokens ({measured['stories']} stories)"
+
+
+def _stopped(checkpoint: Path) -> None:
+    if not checkpoint.exists():
+        raise KeyboardInterrupt
+    raise Stopped(checkpoint) from None
+
+
+def _command(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what[0].upper() + what[1:] + ".", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_source(command: argparse.ArgumentParser, default: str | None = "bundled") -> None:
+    command.add_argument("--model", default=default, help="'bundled', a packed folder, or a TransformerLens name")
+    command.add_argument("--stories", default=default, help="'bundled', 'tinystories', or a file; every 20th story is held out")
+
+
+_CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}
+_TYPES = {"int": int, "float": float, "str": str, "int | tuple[int, ...]": int}
+
+
+def _add_fields(
+    command: argparse.ArgumentParser, module: str, name: str, defaults: dict[str, Any] | None = None, leave_out: Sequence[str] = ()
+) -> None:
+    """One option per field of a configuration class, with its type and default."""
+    from importlib import import_module
+
+    kind = getattr(import_module(module), name)
+    for field in fields(kind):
+        if field.name in leave_out:
+            continue
+        default = (defaults or {}).get(field.name, field.default)
+        option = "--" + field.name.replace("_", "-")
+        if field.type == "bool":
+            command.add_argument(option, action="store_true")
+        elif field.type == "tuple[float, float]":
+            command.add_argument(option, type=float, nargs=2, default=default)
+        else:
+            required = default is MISSING
+            command.add_argument(
+                option,
+                type=_TYPES.get(str(field.type), str),
+                choices=_CHOICES.get(field.name),
+                required=required,
+                default=None if required else default,
+            )
+
+
+def _config_from(options: argparse.Namespace, kind: Any, **given: Any) -> Any:
+    """A configuration from the options that `_add_fields` made, and what was made from others."""
+    values = {field.name: getattr(options, field.name) for field in fields(kind) if field.name not in given}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in (values | given).items()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

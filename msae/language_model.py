@@ -1,0 +1,249 @@
+"""The language model whose activations the book reads: the bundled one, one you trained, or any that TransformerLens knows.
+
+    lm = msae.load_language_model("bundled")
+    logits, cache = lm.run_with_cache("Once upon a time")
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from msae.transformer import Transformer, TransformerConfig
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformer_lens.model_bridge import TransformerBridge
+
+ASSETS = Path(__file__).parent / "assets"
+BEGIN = "[BEGIN]"
+FILES = ("model.safetensors", "config.json", "tokenizer.json")
+DATA_LICENCE = "CDLA-Sharing-1.0 (TinyStories, Eldan and Li 2023, arXiv:2305.07759)"
+
+
+def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu") -> TransformerBridge:
+    """A language model with TransformerLens' hooks, in float32, ready for `to_tokens`, `run_with_cache` and `generate`.
+
+    Args:
+        name: "bundled" (no network is needed), a folder that `save_language_model` wrote, or any name TransformerLens knows
+            (for example "roneneldan/TinyStories-1M", from the Hugging Face hub).
+        device: where the model runs.
+
+    Returns:
+        a `TransformerBridge`. Of ours, `tokenizer` puts [BEGIN], token 0, before every text; it is also the end of a story.
+
+    Raises:
+        FileNotFoundError: the folder, or a file in it, is missing.
+        ValueError: a file is not the one that the folder's manifest names.
+        ConnectionError: the hub does not answer, or does not know the name.
+    """
+    folder = _folder(name)
+    if folder is None:
+        return _from_hub(str(name), device)
+    model, tokenizer = load_transformer(folder)
+
+    import transformer_lens.model_bridge.sources.native  # noqa: F401  (attaches boot_native)
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+
+    config = TransformerBridgeConfig(**model.config.to_transformer_lens(), init_weights=False)
+    with torch.random.fork_rng(devices=[]):
+        lm = TransformerBridge.boot_native(config, tokenizer=_with_begin(tokenizer, folder), device=device, model_name=folder.name)
+    ours = model.state_dict()
+    theirs = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}
+    with torch.no_grad():
+        for key, value in ours.items():
+            theirs[key].copy_(value)
+    return lm.eval()
+
+
+def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer, Tokenizer]:
+    """The same weights without hooks: the plain module, quick to import and to sample from, and its tokenizer.
+
+    Args:
+        folder: "bundled", or a folder that `save_language_model` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_language_model`.
+    """
+    from tokenizers import Tokenizer
+
+    path = _folder(folder)
+    if path is None:
+        raise FileNotFoundError(f"there is no folder {str(folder)!r}: give 'bundled', or a folder that `language-model pack` wrote")
+    check_manifest(path, FILES)
+    with torch.random.fork_rng(devices=[]):
+        model = Transformer(TransformerConfig(**json.loads((path / "config.json").read_text())))
+    model.load_state_dict({key: value.float() for key, value in load_file(path / "model.safetensors").items()})
+    return model.eval().requires_grad_(False), Tokenizer.from_file(str(path / "tokenizer.json"))
+
+
+def plain_transformer(lm: TransformerBridge) -> Transformer:
+    """The plain module with the weights that a bridge of ours holds now, edits included.
+
+    Raises:
+        ValueError: the bridge is of another architecture.
+    """
+    config = lm.cfg
+    if config.architecture != "TransformerLensNative" or config.positional_embedding_type != "rotary" or config.act_fn != "relu":
+        raise ValueError(f"expected a model of `msae.transformer`, got the architecture {config.architecture}: use lm.generate instead")
+    state = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}
+    shape = {key: getattr(config, key) for key in ("d_vocab", "d_model", "n_layers", "n_heads", "n_ctx")}
+    with torch.random.fork_rng(devices=[]):
+        model = Transformer(TransformerConfig(**shape, layer_norm=config.normalization_type is not None))
+    model.load_state_dict({key: state[key] for key in model.state_dict()})
+    return model.to(state["tok_embed.weight"].device).eval().requires_grad_(False)
+
+
+def load_manifest(folder: str | os.PathLike = "bundled") -> dict[str, Any]:
+    """What is known about a packed model: command, seed, versions, hardware, licence of its data, and what was measured."""
+    path = _folder(folder)
+    if path is None:
+        raise FileNotFoundError(f"there is no folder {str(folder)!r}: give 'bundled', or a folder that `language-model pack` wrote")
+    return json.loads(_read(path, "manifest.json"))
+
+
+def save_language_model(
+    folder: str | os.PathLike, model: Transformer, tokenizer: Tokenizer, *, report: dict[str, Any], command: str
+) -> dict[str, Any]:
+    """Write a folder that `load_language_model` reads: float16 weights, shape, tokenizer and a manifest.
+
+    Args:
+        folder: made if it is missing; files of the same names are replaced.
+        model: the trained module.
+        report: what `msae.pretraining.pretrain` returned: settings, seed, bits per character on held-out stories.
+        command: the command line that makes this model again.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        ValueError: a weight does not fit into float16.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().cpu().half().contiguous() for key, value in model.state_dict().items()}
+    for key, value in weights.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{key} does not fit into float16: expected finite weights below 65,504, got {value.abs().max()}")
+    save_file(weights, path / "model.safetensors")
+    (path / "model.safetensors").chmod(0o644)  # safetensors leaves it to the owner alone
+    (path / "config.json").write_text(json.dumps(asdict(model.config), indent=2) + "\n")
+    tokenizer.save(str(path / "tokenizer.json"), pretty=False)
+    manifest = {
+        "what": "language model trained on TinyStories",
+        "command": command,
+        "seed": report.get("config", {}).get("seed"),
+        "data_licence": DATA_LICENCE,
+        "n_parameters": sum(value.numel() for value in weights.values()),
+        "report": report,
+    }
+    return write_manifest(path, FILES, manifest)
+
+
+def write_manifest(folder: Path, files: tuple[str, ...], content: dict[str, Any]) -> dict[str, Any]:
+    """Write `manifest.json`: the content, the versions and the hardware of this machine, and the hash of each file."""
+    manifest = content | {
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in ("msae", "torch", "tokenizers")},
+        "hardware": _hardware(),
+        "sha256": {name: _sha256(folder / name) for name in files},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
+    """Read `manifest.json` and compare the hash of each file.
+
+    Raises:
+        FileNotFoundError: the manifest or a file is missing.
+        ValueError: a file differs from the one the manifest names.
+    """
+    fix = "install msae again" if ASSETS in folder.parents else "write the folder again"
+    manifest = json.loads(_read(folder, "manifest.json"))
+    for name in files:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} lacks {name}: {fix}")
+        found, expected = _sha256(folder / name), manifest["sha256"].get(name)
+        if found != expected:
+            raise ValueError(f"{folder / name} was altered: expected the SHA-256 {expected}, got {found}; {fix}")
+    return manifest
+
+
+def _folder(name: str | os.PathLike) -> Path | None:
+    if name == "bundled":
+        return ASSETS / "language_model"
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if path.is_absolute() or str(name).startswith((".", "~")):
+        raise FileNotFoundError(
+            f"there is no folder {path}: give 'bundled', a folder that `language-model pack` wrote, or a TransformerLens name"
+        )
+    return None
+
+
+def _from_hub(name: str, device: str) -> TransformerBridge:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    try:
+        return TransformerBridge.boot_transformers(name, device=device)
+    except (OSError, RuntimeError) as error:  # the hub's client turns "offline" and "unknown" into subclasses of these
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConnectionError(
+            f"{name!r} could not be fetched from the Hugging Face hub ({reason}): check the name and the network, "
+            "or use load_language_model('bundled'), which needs none"
+        ) from error
+
+
+def _with_begin(tokenizer: Tokenizer, folder: Path) -> Any:
+    """The Hugging Face tokenizer around ours: [BEGIN] before every text, and [BEGIN] for its end and for padding too."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", pair=f"{BEGIN} $A {BEGIN} $B", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BEGIN,
+        eos_token=BEGIN,
+        pad_token=BEGIN,
+        name_or_path=str(folder),
+        add_bos_token=True,  # TransformerLens would else ask the hub for a variant that adds it
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _read(folder: Path, name: str) -> str:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"{folder} holds no {name}: expected a folder that `language-model pack` wrote")
+    return (folder / name).read_text()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} CPU cores, {platform.machine()}"

@@ -1,0 +1,313 @@
+"""Stories: from the bundle, from a file, from the TinyStories data set, or sampled from a language model."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from msae.language_model import ASSETS, check_manifest, plain_transformer, write_manifest
+from msae.transformer import Transformer, rotate
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformer_lens.model_bridge import TransformerBridge
+
+END_OF_TEXT = "<|endoftext|>"
+STORIES_FILE = "stories.jsonl.zst"
+
+
+def load_stories(source: str | os.PathLike = "bundled", n: int | None = None) -> list[str]:
+    """Texts, one string per story.
+
+    Args:
+        source: "bundled" for the stories that ship with the library (sampled from its language model); "tinystories" for the
+            data set of Eldan and Li 2023 (`roneneldan/TinyStories`, fetched as a stream); or a file: `.jsonl` or `.jsonl.zst`
+            (one object with "text", or one string, per line), `.parquet` (a column "text"), `.txt` (stories apart by
+            `<|endoftext|>`, or else by blank lines).
+        n: the first n stories only; all of them if left out.
+
+    Raises:
+        FileNotFoundError: no such file, or the bundled one is missing.
+        ValueError: n is not positive, the file's kind is unknown, it has no stories, or the bundled file was altered.
+        ConnectionError: the data set could not be fetched.
+    """
+    if n is not None and n < 1:
+        raise ValueError(f"n must be at least 1, got {n}; leave it out for all stories")
+    if source == "tinystories":
+        return _from_hub(n)
+    if source == "bundled":
+        check_manifest(ASSETS / "stories", (STORIES_FILE,))
+        source = ASSETS / "stories" / STORIES_FILE
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}: give 'bundled', 'tinystories', or a .txt, .jsonl, .jsonl.zst or .parquet file")
+    texts = [text.strip() for text in _read_file(path)]
+    stories = [text for text in texts if text][:n]
+    if not stories:
+        raise ValueError(f"{path} holds no stories")
+    return stories
+
+
+def save_stories(stories: Sequence[str], path: str | os.PathLike) -> None:
+    """Write stories as `.jsonl` or, compressed, `.jsonl.zst`: one object `{"text": …}` per line."""
+    content = "".join(json.dumps({"text": story}, ensure_ascii=False) + "\n" for story in stories).encode()
+    if Path(path).suffix == ".zst":
+        import zstandard
+
+        content = zstandard.ZstdCompressor(level=19).compress(content)
+    Path(path).write_bytes(content)
+
+
+def pack_stories(folder: str | os.PathLike, stories: Sequence[str], *, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write the folder that `load_stories("bundled")` reads: the stories and their manifest, with its hash."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    save_stories(stories, path / STORIES_FILE)
+    counts = {"n_stories": len(stories), "n_characters": sum(map(len, stories))}
+    return write_manifest(path, (STORIES_FILE,), {"what": "stories sampled from the bundled language model"} | manifest | counts)
+
+
+class Samples(NamedTuple):
+    """Stories sampled from a language model."""
+
+    stories: list[str]
+    """Complete stories, in the order in which they ended."""
+
+    n_copied: int
+    """How many were dropped because they repeat a passage of a training story."""
+
+    n_unfinished: int
+    """How many were dropped because they had not ended after max_tokens."""
+
+
+def sample_stories(
+    lm: TransformerBridge | tuple[Transformer, Tokenizer],
+    n: int,
+    *,
+    seed: int = 0,
+    temperature: float = 0.8,
+    batch_size: int = 64,
+    max_tokens: int = 512,
+    training: Sequence[str] | None = None,
+    progress: bool = True,
+) -> Samples:
+    """Let a language model tell n stories, each from [BEGIN] to the next [BEGIN].
+
+    The model also learnt from rows that start in the middle of a story, so [BEGIN] alone would often be followed by half a sentence: the
+    first token is drawn among those that can open a story, a capital letter or a quotation mark.
+
+    A story may outgrow the context: then the window starts anew with [BEGIN] and the later half of what it held, as in training.
+    Keys and values are cached, so a token costs one position's work.
+
+    Args:
+        lm: a model of `load_language_model("bundled" | folder)`, or what `load_transformer` returns.
+        n: how many stories to return.
+        seed: the same seed, batch size and model give the same stories.
+        temperature: 1 samples from the model's own probabilities, less is more cautious.
+        batch_size: stories told side by side.
+        max_tokens: a story that has not ended by then is dropped, and another told.
+        training: where given, stories that share 100 or more characters with one of these are dropped, and others told.
+
+    Raises:
+        ValueError: an impossible n, temperature, batch_size or max_tokens, or a model that is not of `msae.transformer`.
+        RuntimeError: almost no story ends or is original, so that n is out of reach.
+    """
+    from tqdm.auto import tqdm
+
+    for name, value in {"n": n, "batch_size": batch_size, "max_tokens": max_tokens}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}; 0.8 is usual")
+    model, tokenizer = lm if isinstance(lm, tuple) else (plain_transformer(lm), lm.tokenizer)
+    index = None if training is None else CopyIndex(training)
+    opening = _can_open_a_story(tokenizer, model.config.d_vocab).to(model.tok_embed.weight.device)
+    generator = torch.Generator(device=model.tok_embed.weight.device).manual_seed(seed)
+    kept: list[str] = []
+    n_copied = n_unfinished = n_told = 0
+    with tqdm(total=n, unit="story", desc="telling stories", disable=not progress) as bar:
+        while len(kept) < n:
+            told, unfinished = _tell(model, min(batch_size, 2 * (n - len(kept)) + 2), max_tokens, temperature, generator, opening)
+            n_unfinished += unfinished
+            n_told += len(told) + unfinished
+            texts = [text for text in (tokenizer.decode(ids).strip() for ids in told) if text]
+            copied = [False] * len(texts) if index is None else index.copied(texts)
+            n_copied += sum(copied)
+            fresh = [text for text, is_copy in zip(texts, copied, strict=True) if not is_copy]
+            bar.update(min(len(fresh), n - len(kept)))
+            kept += fresh
+            if n_told >= 10 * batch_size and len(kept) < n_told / 50:
+                counts = f"of {n_told} stories {n_unfinished} did not end and {n_copied} were copies"
+                raise RuntimeError(f"{counts}: raise max_tokens, or train the model for longer")
+    return Samples(kept[:n], n_copied, n_unfinished)
+
+
+@torch.inference_mode()
+def _tell(
+    model: Transformer, n: int, max_tokens: int, temperature: float, generator: torch.Generator, opening: Tensor | None = None
+) -> tuple[list[list[int]], int]:
+    """n stories side by side, as token ids without [BEGIN], and how many did not end. `opening` (d_vocab,): tokens that may be first."""
+    config, device = model.config, model.tok_embed.weight.device
+    cache_shape = (2, config.n_layers, n, config.n_heads, config.n_ctx, config.d_head)
+    cache = torch.zeros(cache_shape, device=device)  # [keys or values, layer, story, head, position, coordinate]
+    history = torch.zeros(n, 1, dtype=torch.long, device=device)  # [BEGIN], then every token told
+    new, position = history, 0
+    alive = torch.ones(n, dtype=torch.bool, device=device)
+    told: list[list[int]] = []
+    for _ in range(max_tokens):
+        if position + new.shape[1] > config.n_ctx:
+            new = torch.cat([torch.zeros_like(history[:, :1]), history[:, -(config.n_ctx // 2) :]], dim=1)
+            position = 0
+        logits = _next_logits(model, new, cache, position)
+        position += new.shape[1]
+        if opening is not None:
+            logits, opening = logits.masked_fill(~opening, -torch.inf), None
+        new = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
+        ended = alive & (new[:, 0] == 0)
+        told += [story.tolist() for story in history[ended][:, 1:]]
+        alive &= ~ended
+        n_alive = int(alive.sum())
+        if n_alive == 0:
+            break
+        if n_alive < 0.7 * len(alive):  # to leave out the ended ones means to copy the cache, so not for each
+            history, new, cache, alive = history[alive], new[alive], cache[:, :, alive], alive[alive]
+        history = torch.cat([history, new], dim=1)
+    return told, int(alive.sum())
+
+
+def _can_open_a_story(tokenizer: Any, d_vocab: int) -> Tensor:
+    """(d_vocab,) bool: the token's text starts with a capital letter or a quotation mark, and is not [BEGIN]."""
+    texts = [""] + [tokenizer.decode([i]) for i in range(1, d_vocab)]
+    return torch.tensor([text[:1].isupper() or text[:1] in set('"“‘') for text in texts])
+
+
+def _next_logits(model: Transformer, tokens_BT: Tensor, cache: Tensor, position: int) -> Tensor:
+    """Logits (story, d_vocab) after the last of some new tokens, which stand at `position` and after; keys and values go into the cache."""
+    end = position + tokens_BT.shape[1]
+    turn = model.rotation[position:end]
+    x_BTD = model.tok_embed(tokens_BT)
+    for layer, block in enumerate(model.layers):
+        attn, normed = block.attn, block.ln1(x_BTD)
+        q, k, v = (project(normed).unflatten(-1, (attn.n_heads, attn.d_head)).transpose(1, 2) for project in (attn.q, attn.k, attn.v))
+        cache[0, layer, :, :, position:end], cache[1, layer, :, :, position:end] = rotate(k, turn), v
+        keys, values = cache[:, layer, :, :, :end]
+        mixed = F.scaled_dot_product_attention(rotate(q, turn), keys, values, is_causal=position == 0)
+        x_BTD = x_BTD + attn.o(mixed.transpose(1, 2).flatten(-2))
+        x_BTD = x_BTD + block.mlp(block.ln2(x_BTD))
+    return model.head(model.ln_out(x_BTD[:, -1]))
+
+
+def copied_stories(samples: Sequence[str], training: Sequence[str], length: int = 100) -> list[bool]:
+    """Which samples share a passage of `length` or more characters with any training story.
+
+    Exact: characters are compared as they are, and a passage never runs across the border of two stories.
+
+    Args:
+        samples: texts to look at.
+        training: texts they may have been copied from.
+        length: the shortest passage that counts, in characters.
+
+    Returns:
+        one bool per sample.
+    """
+    return CopyIndex(training, length).copied(samples)
+
+
+class CopyIndex:
+    """All passages of `length` characters of the training stories, as 64-bit polynomial hashes; a hit is checked letter by letter."""
+
+    def __init__(self, training: Sequence[str], length: int = 100):
+        if length < 1:
+            raise ValueError(f"length must be at least 1, got {length}")
+        self.length, self.training = length, "\0".join(training)
+        hashes = [_passage_hashes(story, length) for story in training]
+        self.hashes = np.unique(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64)
+
+    def copied(self, samples: Sequence[str]) -> list[bool]:
+        """One bool per sample: does it share a passage with a training story?"""
+        return [self._is_copied(sample) for sample in samples]
+
+    def _is_copied(self, sample: str) -> bool:
+        hashes = _passage_hashes(sample, self.length)
+        if not len(hashes) or not len(self.hashes):
+            return False
+        place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        hits = np.flatnonzero(self.hashes[place] == hashes)
+        return any(sample[i : i + self.length] in self.training for i in hits)
+
+
+def _passage_hashes(text: str, length: int) -> np.ndarray:
+    """A number for each passage of `length` characters, equal for equal passages (Rabin and Karp 1987, modulo 2^64)."""
+    if len(text) < length:
+        return np.empty(0, np.uint64)
+    base, inverse = 0x9E3779B97F4A7C15, pow(0x9E3779B97F4A7C15, -1, 2**64)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64) + np.uint64(1)
+    with np.errstate(over="ignore"):
+        powers = np.cumprod(np.full(len(codes), base, np.uint64))
+        unpowers = np.cumprod(np.full(len(codes), inverse, np.uint64))
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers)])
+        return (sums[length:] - sums[:-length]) * unpowers[: len(codes) - length + 1]
+
+
+def _read_file(path: Path) -> list[str]:
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        if "text" not in table.column_names:
+            raise ValueError(f"{path} has no column 'text', only {', '.join(table.column_names)}")
+        return table.column("text").to_pylist()
+    if name.endswith((".jsonl", ".jsonl.zst")):
+        raw = path.read_bytes()
+        if name.endswith(".zst"):
+            import zstandard
+
+            try:
+                raw = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw)).read()
+            except zstandard.ZstdError as error:
+                raise ValueError(f"{path} is not a Zstandard file: {error}") from error
+        return [_text_of(line, path, number) for number, line in enumerate(raw.decode().split("\n"), start=1) if line.strip()]
+    if name.endswith(".txt"):
+        content = path.read_text(encoding="utf-8")
+        if END_OF_TEXT in content:
+            return content.split(END_OF_TEXT)
+        return "\n".join(line.rstrip() for line in content.splitlines()).split("\n\n")
+    raise ValueError(f"cannot tell what {path} holds: expected a name that ends in .txt, .jsonl, .jsonl.zst or .parquet")
+
+
+def _text_of(line: str, path: Path, number: int) -> str:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number} of {path} is not JSON: {error}") from error
+    text = entry.get("text") if isinstance(entry, dict) else entry
+    if not isinstance(text, str):
+        raise ValueError(f'line {number} of {path} is no story: expected {{"text": "…"}} or a string, got {line[:60]}')
+    return text
+
+
+def _from_hub(n: int | None) -> list[str]:
+    try:
+        from datasets import load_dataset
+
+        rows = load_dataset("roneneldan/TinyStories", split="train", streaming=True)
+        return [row["text"].strip() for row in islice(rows, n)]
+    except ImportError as error:
+        raise ImportError("the TinyStories data set needs `pip install msae[lm]`; load_stories('bundled') needs nothing more") from error
+    except Exception as error:  # the hub's client and its HTTP library raise many kinds
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConnectionError(
+            f"the TinyStories data set could not be fetched from the Hugging Face hub ({reason}): "
+            "use load_stories('bundled') or load_stories('your_file.jsonl'), which need no network"
+        ) from error

@@ -1,0 +1,187 @@
+"""Stories: every kind of file, the check for copied passages against brute force, and sampling against the model's own forward pass."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from msae import stories as module
+from msae.pretraining import train_tokenizer
+from msae.stories import copied_stories, load_stories, pack_stories, sample_stories, save_stories
+from msae.transformer import Transformer, TransformerConfig
+
+TEXTS = ["Lily has a cat.\nShe is happy.", "Sue — “yes” — runs.", "She sees Lily."]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> tuple:
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(TEXTS, 280)
+    config = TransformerConfig(d_vocab=tokenizer.get_vocab_size(), d_model=16, n_layers=2, n_heads=2, n_ctx=12)
+    return Transformer(config).eval(), tokenizer
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.zst"])
+def test_what_is_saved_is_loaded(tmp_path, name):
+    save_stories(TEXTS, tmp_path / name)
+    assert load_stories(tmp_path / name) == TEXTS
+    assert load_stories(str(tmp_path / name), n=2) == TEXTS[:2]
+
+
+def test_text_files_split_at_the_end_of_text_mark_or_else_at_blank_lines(tmp_path):
+    marked, blank = tmp_path / "marked.txt", tmp_path / "blank.txt"
+    marked.write_text("One.\n\nStill one.\n<|endoftext|>\nTwo.\n<|endoftext|>\n")
+    blank.write_text("One.\nStill one.\n \n\n\nTwo.\n")
+    assert load_stories(marked) == ["One.\n\nStill one.", "Two."]
+    assert load_stories(blank) == ["One.\nStill one.", "Two."]
+
+
+def test_lines_may_be_plain_strings_and_parquet_has_a_column(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(text) + "\n" for text in TEXTS))
+    assert load_stories(tmp_path / "a.jsonl") == TEXTS
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pa.table({"text": TEXTS}), tmp_path / "a.parquet")
+    assert load_stories(tmp_path / "a.parquet") == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text", "ends in .txt"),
+        ("a.jsonl", '{"text": "x"}\n{"story": 1}\n', "line 2"),
+        ("a.jsonl", "{", "line 1 .* not JSON"),
+        ("a.jsonl.zst", "not compressed", "not a Zstandard file"),
+        ("a.txt", " \n", "no stories"),
+    ],
+)
+def test_a_wrong_file_gets_one_clear_error(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_stories(tmp_path / name)
+
+
+def test_wrong_arguments(tmp_path):
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        load_stories(n=0)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        load_stories(tmp_path / "missing.txt")
+
+
+def test_without_a_network_the_error_names_what_works_without(monkeypatch):
+    import datasets
+
+    def offline(*_, **__):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(ConnectionError, match=r"Name or service not known.*load_stories\('bundled'\)"):
+        load_stories("tinystories")
+
+
+def test_the_bundled_stories_are_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ASSETS", tmp_path)
+    with pytest.raises(FileNotFoundError):
+        load_stories("bundled")
+    pack_stories(tmp_path / "stories", TEXTS, manifest={})
+    assert load_stories("bundled") == TEXTS
+    save_stories(TEXTS[:1], tmp_path / "stories" / "stories.jsonl.zst")
+    with pytest.raises(ValueError, match="was altered"):
+        load_stories("bundled")
+
+
+def longest_shared(a: str, b: str) -> int:
+    return max((n for n in range(len(a) + 1) for i in range(len(a) - n + 1) if a[i : i + n] in b), default=0)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.text("ab \U0001f600", max_size=14), max_size=4),
+    st.lists(st.text("ab \U0001f600", max_size=14), max_size=4),
+    st.integers(1, 8),
+)
+def test_copied_stories_are_those_with_a_long_shared_passage(samples, training, length):
+    expected = [any(longest_shared(sample, story) >= length for story in training) for sample in samples]
+    assert copied_stories(samples, training, length) == expected
+
+
+def test_a_copy_of_exactly_the_length_counts_and_one_less_does_not():
+    rng = random.Random(0)
+    story = "".join(rng.choices("abcdefgh ", k=1000))
+    fresh = "".join(rng.choices("ABCDEFGH", k=300))
+    assert copied_stories([fresh + story[500:600] + fresh, fresh + story[500:599] + fresh, fresh], ["x", story]) == [True, False, False]
+    assert copied_stories([story[900:] + story[:99]], [story[:99], story[900:]]) == [True]
+    assert copied_stories([story[950:] + story[:99]], [story[950:], story[:99]]) == [False]  # no passage runs from one story into the next
+
+
+@torch.no_grad()
+def test_cached_logits_are_those_of_a_whole_forward_pass(tiny):
+    model, _ = tiny
+    config = model.config
+    tokens = torch.randint(config.d_vocab, (3, config.n_ctx), generator=torch.Generator().manual_seed(0))
+    cache = torch.zeros(2, config.n_layers, 3, config.n_heads, config.n_ctx, config.d_head)
+    expected = model(tokens)
+    torch.testing.assert_close(module._next_logits(model, tokens[:, :5], cache, 0), expected[:, 4])
+    for position in range(5, config.n_ctx):
+        found = module._next_logits(model, tokens[:, position : position + 1], cache, position)
+        torch.testing.assert_close(found, expected[:, position])
+
+
+@torch.no_grad()
+def test_sampling_equals_the_slow_way(tiny, monkeypatch):
+    """One token at a time with whole forward passes, the window starting anew with [BEGIN] and the later half when it is full."""
+    model, _ = tiny
+
+    def most_likely_but_end(probabilities, *_, **__):
+        probabilities = probabilities.clone()
+        probabilities[:, 0] = 0
+        return probabilities.argmax(-1, keepdim=True)
+
+    seen: list[int] = []
+
+    def remember(probabilities, *_, **__):
+        seen.append(int(most_likely_but_end(probabilities)))
+        return most_likely_but_end(probabilities)
+
+    monkeypatch.setattr(torch, "multinomial", remember)
+    told, unfinished = module._tell(model, 1, 30, 1.0, torch.Generator())
+    assert (told, unfinished) == ([], 1)
+    window, slow = [0], []
+    for _ in range(30):
+        if len(window) > model.config.n_ctx:
+            window = [0, *window[-(model.config.n_ctx // 2) :]]
+        slow.append(int(most_likely_but_end(model(torch.tensor([window]))[:, -1].softmax(-1))))
+        window.append(slow[-1])
+    assert seen == slow
+
+
+def test_the_same_seed_tells_the_same_stories_and_copies_are_dropped(tiny):
+    model, tokenizer = tiny
+    with torch.no_grad():
+        model.head.weight[0] *= 0
+    how = {"batch_size": 8, "max_tokens": 200, "progress": False, "temperature": 1.0}
+    first = sample_stories((model, tokenizer), 6, seed=1, **how)
+    again = sample_stories((model, tokenizer), 6, seed=1, **how)
+    other = sample_stories((model, tokenizer), 2, seed=2, **how)
+    assert first == again
+    assert first.stories[:2] != other.stories
+    assert len(first.stories) == 6
+    assert all(story[0].isupper() or story[0] in '"“‘' for story in first.stories)
+    long = [story for story in first.stories if len(story) >= 100]
+    without = sample_stories((model, tokenizer), 6, seed=1, training=long, **how)
+    assert long
+    assert without.n_copied >= 1
+    assert not any(copied_stories(without.stories, long))
+
+
+@pytest.mark.parametrize("wrong", [{"n": 0}, {"temperature": 0.0}, {"batch_size": 0}, {"max_tokens": 0}])
+def test_impossible_sampling_is_refused(tiny, wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        sample_stories(tiny, **({"n": 1, "progress": False} | wrong))
