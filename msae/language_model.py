@@ -55,9 +55,10 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
+    boot_native: Any = TransformerBridge.boot_native  # type: ignore[attr-defined]  # the import above attaches it
     config = TransformerBridgeConfig(**model.config.to_transformer_lens(), init_weights=False)
     with torch.random.fork_rng(devices=[]):
-        lm = TransformerBridge.boot_native(config, tokenizer=_with_begin(tokenizer, folder), device=device, model_name=folder.name)
+        lm: TransformerBridge = boot_native(config, tokenizer=_with_begin(tokenizer, folder), device=device, model_name=folder.name)
     ours = model.state_dict()
     theirs = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}
     with torch.no_grad():

@@ -191,7 +191,7 @@ def _can_open_a_story(tokenizer: Any, d_vocab: int) -> Tensor:
     return torch.tensor([text[:1].isupper() or text[:1] in set('"“‘') for text in texts])
 
 
-def _next_logits(model: Transformer, tokens_BT: Tensor, cache: Tensor, position: int) -> Tensor:
+def _next_logits(model: Any, tokens_BT: Tensor, cache: Tensor, position: int) -> Tensor:
     """Logits (story, d_vocab) after the last of some new tokens, which stand at `position` and after; keys and values go into the cache."""
     end = position + tokens_BT.shape[1]
     turn = model.rotation[position:end]
