@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -53,5 +52,3 @@ def _put_tensors(node: dict[str, Any], file: Any) -> Any:
     if kind == "list":
         return [_put_tensors(item, file) for item in content]
     return content
-
-

@@ -16,7 +16,7 @@ def l0(acts: Tensor) -> float:
 
 
 def fvu(x: Tensor, x_hat: Tensor) -> float:
-    """Fraction of variance unexplained: Σ‖x - x̂‖² / Σ‖x - mean(x)‖², over inputs x (n, d_model); 0 is perfect, 1 no better than the mean."""
+    """Fraction of variance unexplained: Σ‖x - x̂‖² / Σ‖x - mean(x)‖², for x (n, d_model); 0 is perfect, 1 no better than the mean."""
     if x.shape != x_hat.shape or x.ndim != 2 or len(x) < 2:
         raise ValueError(f"expected x and x_hat (n, d_model) with n ≥ 2 and equal shapes, got {tuple(x.shape)} and {tuple(x_hat.shape)}")
     return ((x - x_hat).square().sum() / (x - x.mean(0)).square().sum()).item()
@@ -45,6 +45,15 @@ def match(acts: Tensor, features: Tensor) -> Tensor:
     similarity = cosines(features.T, acts.T)
     rows, columns = linear_sum_assignment(similarity.cpu().numpy(), maximize=True)
     return torch.from_numpy(columns[np.argsort(rows)])
+
+
+def closest(acts: Tensor, features: Tensor) -> Tensor:
+    """(n_features,) int64: for each true feature the latent whose activations have the largest cosine with it; a latent may serve twice.
+
+    This is the latent a reader would call "the female latent", so holes are counted on it. A one-to-one `match` can hand that latent to a
+    child that has none of its own, and then reports holes that are not there.
+    """
+    return cosines(features.T, acts.T).argmax(1)
 
 
 class Holes(NamedTuple):

@@ -1,6 +1,6 @@
 """Train the small language model of the book on TinyStories: stories → byte-pair tokens → a four-layer transformer.
 
-    python -m msae language-model train --stories train.jsonl.zst --valid valid.jsonl.zst --out language_model
+python -m msae language-model train --stories train.jsonl.zst --valid valid.jsonl.zst --out language_model
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def optimizers(model: Transformer, config: PretrainConfig) -> list[torch.optim.O
 
 
 @torch.no_grad()
-def bits_per_character(model: Callable[[Tensor], Tensor], stories: Sequence[str], tokenizer: Tokenizer, n_ctx: int, device: str = "cpu") -> float:
+def bits_per_character(
+    model: Callable[[Tensor], Tensor], stories: Sequence[str], tokenizer: Tokenizer, n_ctx: int, device: str = "cpu"
+) -> float:
     """How well the model predicts whole stories: total bits over total characters.
 
     A story longer than the context is read in windows that overlap by half; every token is scored once, with as much context as its
@@ -124,7 +126,7 @@ def bits_per_character(model: Callable[[Tensor], Tensor], stories: Sequence[str]
         ids, done, start = encoding.ids, 0, 0
         while done < len(ids):
             window = ids[start : start + n_ctx]
-            windows.append([0] + window)
+            windows.append([0, *window])
             first_scored.append(done - start)
             done = start + len(window)
             start = done - n_ctx // 2
@@ -231,7 +233,8 @@ def pretrain(
             if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.n_steps:
                 checkpoint(step + 1)
             if (step + 1) % (5 * config.checkpoint_every) == 0:
-                log(f"step {step + 1}: {bits_per_character(model, valid[:200], tokenizer, shape.n_ctx, device):.4f} bits per character on 200 stories")
+                bits = bits_per_character(model, valid[:200], tokenizer, shape.n_ctx, device)
+                log(f"step {step + 1}: {bits:.4f} bits per character on {len(valid[:200])} stories")
     except KeyboardInterrupt:
         checkpoint(step)
         raise

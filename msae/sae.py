@@ -125,7 +125,12 @@ class SAE(nn.Module):
             options = dict(about["nonlinearity"])
             nonlinearity = NONLINEARITIES[options.pop("name")](**options)
             sae = cls(
-                about["d_model"], about["n_latents"], nonlinearity, hook_name=about["hook_name"], scale=about["scale"], config=about["config"]
+                about["d_model"],
+                about["n_latents"],
+                nonlinearity,
+                hook_name=about["hook_name"],
+                scale=about["scale"],
+                config=about["config"],
             ).to(device)
             sae.load_state_dict(tensors)
         except (json.JSONDecodeError, SafetensorError, KeyError, TypeError, RuntimeError) as error:

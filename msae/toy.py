@@ -102,7 +102,7 @@ class FeatureTree:
             for parent, children in families.items()
         ]
         alone = [{"active_prob": 0.05, "name": name} for name in ["ball", "tree", "rain", "cake", "red", "big", "ran", "said"]]
-        return cls.from_dict({"active_prob": 1.0, "is_read_out": False, "children": parents + alone})
+        return cls._build({"active_prob": 1.0, "is_read_out": False, "children": parents + alone})
 
     @classmethod
     def from_json(cls, path: str | PathLike) -> FeatureTree:
@@ -122,6 +122,10 @@ class FeatureTree:
                 sum to 1 (add a child that is not read out for "none of them"), or no node is a feature.
         """
         _check_schema(tree)
+        return cls._build(tree)
+
+    @classmethod
+    def _build(cls, tree: dict[str, Any]) -> FeatureTree:
         result = cls([], [], torch.empty(0), [])
         result._add(tree, "tree", parent=-1, group=-1, feature_parent=-1, marginal=1.0)
         if not result.names:

@@ -24,6 +24,9 @@ from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_o
 from msae.sae import SAE
 from msae.schedules import trapezoid
 
+SPARSE_PAYS = 1 / 8
+"""The sparse form of the loss is used while no input has a larger share of the latents active; above, one Gram matrix costs less."""
+
 
 class Stream(Protocol):
     """Where training inputs come from: `msae.Activations`, `msae.TreeStream`, or anything with these four."""
@@ -76,9 +79,6 @@ class TrainConfig:
     sparsify: float = 0.3
     """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
 
-    fade: float = 0.0
-    """Share of the run, at its end, over which the prefix law moves to the full prefix and the penalty to zero, ranks frozen."""
-
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient."""
 
@@ -91,14 +91,16 @@ class TrainConfig:
                 f"target_l0 must lie between 0 and n_latents={self.n_latents}, got {self.target_l0}; a TinyStories SAE uses 15 to 60"
             )
         if self.nonlinearity.fixes_l0 and getattr(self.nonlinearity, "k", None) != self.target_l0:
-            raise ValueError(f"{self.nonlinearity} fixes L0 at its k: give target_l0={getattr(self.nonlinearity, 'k', None)}, not {self.target_l0}")
+            raise ValueError(
+                f"{self.nonlinearity} fixes L0 at its k: give target_l0={getattr(self.nonlinearity, 'k', None)}, not {self.target_l0}"
+            )
         if self.loss not in ("all_prefixes", "sampled", "plain"):
             raise ValueError(f"loss must be 'all_prefixes', 'sampled' or 'plain', got {self.loss!r}")
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty must be one of {sorted(PENALTIES)}, got {self.penalty!r}")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
-        for name in ("warmup", "decay", "sparsify", "fade"):
+        for name in ("warmup", "decay", "sparsify"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share of the run, 0 to 1, got {getattr(self, name)}")
         self.prefixes.sample(self.n_latents, torch.Generator().manual_seed(0))
@@ -163,12 +165,14 @@ class _Run:
         made = [SAE(d_model, n, config.nonlinearity, generator=torch.Generator().manual_seed(seed)) for seed in config.seeds]
         stack = {name: torch.stack([dict(sae.named_parameters())[name].detach() for sae in made]) for name, _ in made[0].named_parameters()}
         stack["W_dec"] *= 0.1  # the article's start: small decoder, so that early reconstructions do not overshoot
-        self.params = {name: tensor.to(device).requires_grad_(name != "threshold" or config.nonlinearity.threshold_shape == "each") for name, tensor in stack.items()}
+        self.params = {
+            name: tensor.to(device).requires_grad_(name != "threshold" or config.nonlinearity.threshold_shape == "each")
+            for name, tensor in stack.items()
+        }
         self.optimizer = torch.optim.Adam([p for p in self.params.values() if p.requires_grad], lr=config.lr, betas=config.betas)
         self.controller = L0Controller(n_seeds)
         self.weight_S = torch.full((n_seeds,), 0.0)
         self.power_SN = torch.zeros(n_seeds, n, device=device)
-        self.power_mass = 0.0
         self.threshold_mass = 0.0
         self.first_l0_S: Tensor | None = None
         self.rank_SN = torch.arange(n, device=device).expand(n_seeds, n).clone()
@@ -181,7 +185,6 @@ class _Run:
     def step(self, x_SBD: Tensor) -> None:
         """One optimizer step on x (S, B, D), or (1, B, D) shared by all seeds."""
         config, t = self.config, self.step_number
-        fading = min(1.0, (config.n_steps - t) / (config.fade * config.n_steps + 1)) if config.fade else 1.0
         W_dec = self.params["W_dec"]
         norm_SN = W_dec.norm(dim=-1)
         rows_SND = W_dec / norm_SN.unsqueeze(-1)
@@ -189,15 +192,14 @@ class _Run:
         threshold = self.params.get("threshold")
         acts_SBN = config.nonlinearity(pre, None if threshold is None else threshold.unsqueeze(-2), training=True)
 
-        inclusion_SN = self._inclusion(fading)
+        inclusion_SN = self._inclusion()
         error_S = self._reconstruction(x_SBD, acts_SBN, rows_SND, inclusion_SN)
         loss_S = error_S
         l0_S = (acts_SBN.detach() > 0).sum(-1).float().mean(-1)
         if not config.nonlinearity.fixes_l0:
             penalty_S = (PENALTIES[config.penalty](acts_SBN).mean(-2) * inclusion_SN).sum(-1)
-            if fading == 1.0:
-                self.weight_S = self.controller.update(l0_S.cpu(), self._target(l0_S.cpu()))
-            loss_S = error_S + (self.weight_S.to(x_SBD.device) * fading) * penalty_S
+            self.weight_S = self.controller.update(l0_S.cpu(), self._target(l0_S.cpu()))
+            loss_S = error_S + self.weight_S.to(x_SBD.device) * penalty_S
         if not torch.isfinite(loss_S).all():
             raise FloatingPointError(f"the loss is {loss_S.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
 
@@ -207,19 +209,18 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
         self.optimizer.step()
-        self._observe(acts_SBN.detach(), frozen=fading < 1.0)
+        self._observe(acts_SBN.detach())
         self.step_number += 1
         if t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps:
-            for name, value in (("step", t), ("loss", error_S.detach().cpu()), ("l0", l0_S.cpu()), ("penalty_weight", self.weight_S * fading)):
+            for name, value in (("step", t), ("loss", error_S.detach().cpu()), ("l0", l0_S.cpu()), ("penalty_weight", self.weight_S)):
                 self.history[name].append(value)
 
-    def _inclusion(self, fading: float) -> Tensor:
+    def _inclusion(self) -> Tensor:
         """(S, N): how often each latent lies in a prefix, by its present rank."""
         by_rank = self.law_inclusion_N
         if self.config.loss == "sampled":
             lengths = self.config.prefixes.sample(self.config.n_latents, self.generator)
             by_rank = inclusion_of(lengths, self.config.n_latents).to(by_rank)
-        by_rank = 1 - fading * (1 - by_rank)
         return by_rank[self.rank_SN]
 
     def _reconstruction(self, x_SBD: Tensor, acts_SBN: Tensor, rows_SND: Tensor, inclusion_SN: Tensor) -> Tensor:
@@ -228,7 +229,7 @@ class _Run:
         if self.config.loss == "plain":
             return plain_loss(x_SBD, b_dec, acts_SBN, rows_SND)
         n_active = int((acts_SBN.detach() > 0).sum(-1).max())
-        if len(rows_SND) > 1 or n_active**2 * 16 > self.config.n_latents**2:
+        if len(rows_SND) > 1 or n_active > SPARSE_PAYS * self.config.n_latents:
             return dense_all_prefix_loss(x_SBD, b_dec, acts_SBN, rows_SND, inclusion_SN)
         values, indices = acts_SBN[0].topk(max(1, n_active), dim=-1, sorted=False)
         return all_prefix_loss(x_SBD[0], b_dec[0], values, indices, rows_SND[0], inclusion_SN[0])[None]
@@ -249,22 +250,17 @@ class _Run:
             g.mul_(factor_S.view(-1, *[1] * (g.ndim - 1)))
 
     @torch.no_grad()
-    def _observe(self, acts_SBN: Tensor, frozen: bool) -> None:
+    def _observe(self, acts_SBN: Tensor) -> None:
         """Update the ranks, by the running mean of squared activations, and BatchTopK's threshold."""
-        self.power_SN.mul_(0.95).add_(0.05 * acts_SBN.square().mean(-2))
-        self.power_mass = 0.95 * self.power_mass + 0.05
-        if not frozen:
-            order = self.power_SN.argsort(dim=-1, descending=True, stable=True)
-            self.rank_SN.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
+        self.power_SN.mul_(0.95).add_(
+            0.05 * acts_SBN.square().mean(-2)
+        )  # its start at 0 scales all latents alike: the order is right from step 1
+        order = self.power_SN.argsort(dim=-1, descending=True, stable=True)
+        self.rank_SN.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
         if self.config.nonlinearity.threshold_shape == "one":
             smallest_S = torch.where(acts_SBN > 0, acts_SBN, torch.inf).flatten(1).amin(1)
             self.threshold_mass = 0.99 * self.threshold_mass + 0.01
             self.params["threshold"].lerp_(smallest_S[:, None].expand_as(self.power_SN), 0.01 / self.threshold_mass)
-
-    @property
-    def importance_SN(self) -> Tensor:
-        """(S, N) running mean of each latent's squared activation, corrected for its start at zero."""
-        return self.power_SN / max(self.power_mass, 1e-12)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -275,7 +271,7 @@ class _Run:
             "controller": self.controller.state,
             "weight": self.weight_S,
             "power": self.power_SN,
-            "masses": [self.power_mass, self.threshold_mass],
+            "threshold_mass": self.threshold_mass,
             "first_l0": self.first_l0_S,
             "rank": self.rank_SN,
             "generator": self.generator.get_state(),
@@ -291,7 +287,7 @@ class _Run:
         self.weight_S, self.first_l0_S = state["weight"], state["first_l0"]
         self.power_SN.copy_(state["power"])
         self.rank_SN.copy_(state["rank"])
-        self.power_mass, self.threshold_mass = state["masses"]
+        self.threshold_mass = state["threshold_mass"]
         self.step_number, self.history = state["step"], state["history"]
         self.generator.set_state(state["generator"])
 
@@ -350,7 +346,9 @@ def train(
     for name, config in several.items():
         for shared in ("batch_size", "n_steps"):
             if getattr(config, shared) != getattr(first, shared):
-                raise ValueError(f"SAEs on one stream share {shared}: {name!r} has {getattr(config, shared)}, the first {getattr(first, shared)}")
+                raise ValueError(
+                    f"SAEs on one stream share {shared}: {name!r} has {getattr(config, shared)}, the first {getattr(first, shared)}"
+                )
     device = torch.device(device)
     runs = {name: _Run(config, stream.d_model, device) for name, config in several.items()}
     seconds = 0.0
@@ -398,7 +396,9 @@ def train(
 
 def _resume(runs: dict[str, _Run], state: dict[str, Any], path: str | os.PathLike, data_seed: int) -> float:
     if set(state["runs"]) != set(runs) or state["data_seed"] != data_seed:
-        raise ValueError(f"{path} is of a run of {sorted(state['runs'])} with data_seed={state['data_seed']}: choose another file or delete it")
+        raise ValueError(
+            f"{path} is of a run of {sorted(state['runs'])} with data_seed={state['data_seed']}: choose another file or delete it"
+        )
     for name, run in runs.items():
         saved = state["runs"][name]
         differs = [key for key, value in run.config.record().items() if saved["record"].get(key) != value]

@@ -27,7 +27,8 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         if self.d_model % (2 * self.n_heads):
             raise ValueError(
-                f"d_model must be an even multiple of n_heads (rotary positions turn pairs), got d_model={self.d_model}, n_heads={self.n_heads}"
+                f"d_model must be an even multiple of n_heads (rotary positions turn pairs), "
+                f"got d_model={self.d_model}, n_heads={self.n_heads}"
             )
 
     @property
@@ -55,9 +56,7 @@ class Attention(nn.Module):
         self.q, self.k, self.v, self.o = (nn.Linear(config.d_model, config.d_model) for _ in range(4))
 
     def forward(self, x_BTD: Tensor, rotation_TC: Tensor) -> Tensor:
-        q, k, v = (
-            project(x_BTD).unflatten(-1, (self.n_heads, self.d_head)).transpose(1, 2) for project in (self.q, self.k, self.v)
-        )
+        q, k, v = (project(x_BTD).unflatten(-1, (self.n_heads, self.d_head)).transpose(1, 2) for project in (self.q, self.k, self.v))
         q, k = rotate(q, rotation_TC), rotate(k, rotation_TC)
         mixed = F.scaled_dot_product_attention(q, k, v.to(q.dtype), is_causal=True)
         return self.o(mixed.transpose(1, 2).flatten(-2))
@@ -95,6 +94,7 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.ln_out = nn.LayerNorm(config.d_model) if config.layer_norm else nn.Identity()
         self.head = nn.Linear(config.d_model, config.d_vocab, bias=False)
+        self.rotation: Tensor
         self.register_buffer("rotation", rotation(config.n_ctx, config.d_head), persistent=False)
         self.init_weights()
 

@@ -1,0 +1,200 @@
+"""Training: the method faults of the reference implementation stay away, and a run can be stopped, resumed and repeated."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import msae
+from msae.schedules import trapezoid
+from msae.toy import orthogonal_directions
+from msae.training import L0Controller, _Run
+
+TREE = msae.FeatureTree.article()
+STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
+SMALL = msae.TrainConfig(n_latents=20, target_l0=TREE.l0, n_steps=60, batch_size=100, penalty="l1")
+QUIET = {"progress": False}
+EVERY_KIND = [
+    *(dataclasses.replace(SMALL, loss=loss) for loss in ("plain", "sampled", "all_prefixes")),
+    dataclasses.replace(SMALL, nonlinearity=msae.TopK(2), target_l0=2),
+    dataclasses.replace(SMALL, nonlinearity=msae.BatchTopK(2), target_l0=2),
+    dataclasses.replace(SMALL, nonlinearity=msae.JumpReLU()),
+]
+
+
+def name_of(config: msae.TrainConfig) -> str:
+    return f"{config.loss}-{type(config.nonlinearity).__name__}"
+
+
+def assert_same(a: msae.SAE, b: msae.SAE, **tolerance: float) -> None:
+    for ours, theirs in zip(a.parameters(), b.parameters(), strict=True):
+        assert_close(ours, theirs, **tolerance)
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("config", EVERY_KIND, ids=name_of)
+def test_training_does_not_depend_on_the_order_of_latents(config, float64):
+    """Relabel the latents before the run: everything that belongs to a latent, optimizer moments and statistics included, goes along."""
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(3))
+
+    def relabel(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor if name == "b_dec" else tensor[:, order] if name == "W_dec" else tensor[..., order]
+
+    runs = [_Run(config, 20, torch.device("cpu")) for _ in range(2)]
+    with torch.no_grad():
+        for name, tensor in runs[1].params.items():
+            tensor.copy_(relabel(name, tensor))
+        runs[1].rank_SN.copy_(runs[1].rank_SN[:, order])
+    for x, _ in zip(STREAM.batches(config.batch_size, 0), range(30), strict=False):
+        for run in runs:
+            run.step(x[None].double())
+    for name, tensor in runs[0].params.items():
+        assert_close(runs[1].params[name], relabel(name, tensor), rtol=1e-8, atol=1e-10)
+    assert runs[1].rank_SN.equal(runs[0].rank_SN[:, order])
+    for a, b in zip(runs[0].finish(STREAM), runs[1].finish(STREAM), strict=True):
+        assert_same(a, b, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("config", EVERY_KIND, ids=name_of)
+def test_an_interrupted_run_resumes_bit_for_bit(config, tmp_path):
+    class Stops(msae.TreeStream):
+        def batches(self, batch_size, seed, skip=0):
+            for i, x in enumerate(super().batches(batch_size, seed, skip)):
+                if i == 25:
+                    raise KeyboardInterrupt
+                yield x
+
+    whole = msae.train(config, STREAM, **QUIET)
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        msae.train(config, Stops(TREE, STREAM.directions), checkpoint=path, **QUIET)
+    resumed = msae.train(config, STREAM, checkpoint=path, **QUIET)
+    assert_same(resumed.sae, whole.sae, rtol=0, atol=0)
+    assert resumed.history["step"].equal(whole.history["step"])
+
+
+def test_a_batch_of_seeds_equals_single_runs():
+    config = dataclasses.replace(SMALL, n_steps=20)
+    together = msae.train(dataclasses.replace(config, seed=(0, 1, 2)), STREAM, **QUIET)
+    for seed, sae in enumerate(together.saes):
+        alone = msae.train(dataclasses.replace(config, seed=seed), STREAM, **QUIET).sae
+        assert_same(sae, alone, rtol=1e-3, atol=1e-4)
+
+
+def test_the_sparse_and_the_dense_form_train_the_same(monkeypatch):
+    config = dataclasses.replace(SMALL, n_latents=40, n_steps=30)
+    monkeypatch.setattr("msae.training.SPARSE_PAYS", 0)
+    dense = msae.train(config, STREAM, **QUIET).sae
+    monkeypatch.setattr("msae.training.SPARSE_PAYS", 1)
+    sparse = msae.train(config, STREAM, **QUIET).sae
+    assert_same(sparse, dense, rtol=1e-3, atol=1e-4)
+
+
+def test_several_saes_share_the_batches():
+    config = dataclasses.replace(SMALL, n_steps=10)
+    plain = dataclasses.replace(config, loss="plain")
+    both = msae.train({"matryoshka": config, "plain": plain}, STREAM, **QUIET)
+    assert_same(both["matryoshka"].sae, msae.train(config, STREAM, **QUIET).sae)
+    assert_same(both["plain"].sae, msae.train(plain, STREAM, **QUIET).sae)
+
+
+def test_the_controller_reaches_its_target_and_its_average_is_unbiased_from_the_first_step():
+    controller = L0Controller(1)
+    controller.update(torch.tensor([7.0]), 7.0)
+    assert_close(controller.state["average"] / controller.state["mass"], torch.tensor([7.0]))
+    l0 = torch.tensor([50.0])
+    for _ in range(2000):  # a plant whose L0 falls with the weight, slowly
+        l0 = l0 + 0.05 * (10 / controller.update(l0, 20.0) ** 0.5 - l0)
+    assert_close(l0, torch.tensor([20.0]), rtol=0.02, atol=0)
+
+
+def test_a_matryoshka_sae_closes_the_holes_of_a_plain_one():
+    """One seed of the chapter's run, short: the claim of the book in a test."""
+    configs = {
+        "plain": dataclasses.replace(SMALL, n_steps=2000, batch_size=200, loss="plain", target_l0=0.85),
+        "matryoshka": dataclasses.replace(SMALL, n_steps=2000, batch_size=200),
+    }
+    results = msae.train(configs, STREAM, **QUIET)
+    x, features = TREE.sample(5000, STREAM.directions, torch.Generator().manual_seed(1))
+    rates = {}
+    for name, result in results.items():
+        acts = result.sae.encode(x).detach()
+        latents = msae.metrics.closest(acts, features)
+        rates[name] = [msae.metrics.holes(acts, features, int(latents[p]), p, TREE.children(p)).rate for p in TREE.parents]
+        assert msae.metrics.l0(acts) == pytest.approx(configs[name].target_l0, rel=0.05)
+    assert min(rates["plain"]) > 0.9
+    assert max(rates["matryoshka"]) < 0.01
+
+
+def test_finished_saes_are_sorted_scaled_and_of_unit_norm():
+    class Scaled(msae.TreeStream):
+        pass
+
+    directions = orthogonal_directions(20, 20) * 7
+    raw = msae.TreeStream(TREE, directions)
+    scaled = Scaled(TREE, directions / 7, hook_name="somewhere", scale=1 / 7)
+    sae = msae.train(dataclasses.replace(SMALL, n_steps=400), scaled, **QUIET).sae
+    assert_close(sae.W_dec.norm(dim=1), torch.ones(20))
+    assert sae.hook_name == "somewhere"
+    assert sae.scale == 1 / 7
+    x = next(raw.batches(4000, 0))
+    acts = sae.encode(x).detach()
+    power = acts.square().mean(0)
+    assert (power.diff() < 0.15 * power.max()).all(), "sorted by power, up to the noise of a running mean"
+    assert msae.metrics.fvu(x, sae.decode(acts)) < 0.5
+
+
+def test_the_learning_rate_is_never_negative_nor_zero_within_the_run():
+    for n_steps in (1, 2, 7, 1000):
+        factors = [trapezoid(t, n_steps) for t in range(n_steps)]
+        assert min(factors) > 0
+        assert max(factors) <= 1
+    assert trapezoid(2000, 1000) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"target_l0": 0}, "target_l0 must lie between 0 and n_latents=20, got 0"),
+        ({"target_l0": 21}, "target_l0 must lie between"),
+        ({"n_latents": 0}, "n_latents must be at least 1"),
+        ({"loss": "matryoshka"}, "loss must be"),
+        ({"penalty": "l2"}, "penalty must be one of"),
+        ({"lr": 0.0}, "lr must lie"),
+        ({"warmup": 2.0}, "warmup is a share of the run"),
+        ({"nonlinearity": msae.TopK(3)}, "fixes L0 at its k: give target_l0=3"),
+        ({"prefixes": msae.FixedPrefixes([5, 10])}, "last width must be the number of latents, 20"),
+    ],
+)
+def test_impossible_recipes_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(SMALL, **change)
+
+
+def test_bad_activations_are_named_by_place():
+    class Broken(msae.TreeStream):
+        def batches(self, batch_size, seed, skip=0):
+            for i, x in enumerate(super().batches(batch_size, seed, skip)):
+                if i == 3:
+                    x[5, 7] = float("nan")
+                yield x
+
+    with pytest.raises(ValueError, match=r"batch 3 holds nan at position \[5, 7\]"):
+        msae.train(SMALL, Broken(TREE, STREAM.directions), **QUIET)
+
+
+def test_other_settings_do_not_resume(tmp_path):
+    path = tmp_path / "run.safetensors"
+    config = dataclasses.replace(SMALL, n_steps=4)
+    msae.train(config, STREAM, checkpoint=path, checkpoint_every=2, **QUIET)
+    with pytest.raises(ValueError, match=r"other settings of 'sae' \(lr\)"):
+        msae.train(dataclasses.replace(config, lr=1e-3), STREAM, checkpoint=path, **QUIET)
+    with pytest.raises(ValueError, match="share n_steps"):
+        msae.train({"a": config, "b": dataclasses.replace(config, n_steps=5)}, STREAM, **QUIET)
