@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
-DEFAULT_HEIGHT = 450
-"""Height in pixels of a figure that says none: plotly's own."""
+DEFAULT_HEIGHT, DEFAULT_TOP = 450, 100
+"""Height and top margin in pixels of a figure that says none: plotly's own."""
+
+TOP, TOP_WITH_COLOR_BAR = 40, 76
+"""Room above the axes, in pixels: the tool bar's, and that of a colour bar lying above. Title and controls are HTML and need none."""
 
 FIGURE = """\
 <figure class="msae-figure">
@@ -66,6 +69,10 @@ def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
     layout = dict(figure.get("layout") or {})
     layout.pop("template", None)  # the page's theme gives the colours
     title = _plain(_title(layout.pop("title", None)))
+    margin = dict(layout.get("margin") or {})
+    spared = max(0, margin.get("t", DEFAULT_TOP) - (TOP_WITH_COLOR_BAR if _has_lying_color_bar(figure) else TOP))
+    height = int(layout.get("height") or DEFAULT_HEIGHT) - spared
+    layout.update(height=height, margin={**margin, "t": margin.get("t", DEFAULT_TOP) - spared})
     meta = layout.get("meta")
     alt = str(meta.get("alt") or "").strip() if isinstance(meta, dict) else ""
     kept = {"data": figure.get("data", []), "layout": layout, "config": figure.get("config") or {}, "frames": figure.get("frames") or []}
@@ -75,11 +82,17 @@ def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
         id=identity,
         title=html.escape(title or alt),
         alt=html.escape(alt),
-        height=int(layout.get("height") or DEFAULT_HEIGHT),
+        height=height,
         figure=body,
     )
     missing = [name for name, text in (("a title (the claim it shows)", title), ('alt text in layout.meta["alt"]', alt)) if not text]
     return markup, f"a figure needs {' and '.join(missing)}" if missing else None
+
+
+def _has_lying_color_bar(figure: dict[str, Any]) -> bool:
+    bars = [trace.get("colorbar") or (trace.get("marker") or {}).get("colorbar") for trace in figure.get("data", [])]
+    bars += [part.get("colorbar") for name, part in (figure.get("layout") or {}).items() if name.startswith("coloraxis")]
+    return any(bar.get("orientation") == "h" for bar in bars if bar)
 
 
 def _title(title: Any) -> str:

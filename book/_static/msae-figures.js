@@ -104,7 +104,6 @@
     layout.template = template();
     layout.autosize = true;
     delete layout.width;
-    layout.margin = { ...layout.margin, t: Math.min(layout.margin?.t ?? 36, 48) }; // the title is HTML: no room for it in the drawing
     const narrow = root.clientWidth < 600;
     const options = {
       responsive: true,
