@@ -328,7 +328,7 @@ def _add_source(command: argparse.ArgumentParser, default: str | None = "bundled
 
 
 _CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}
-_TYPES = {"int": int, "float": float, "str": str, "int | tuple[int, ...]": int}
+_TYPES = {"int": int, "float": float, "str": str, "int | tuple[int, ...]": int, "float | None": float}
 
 
 def _add_fields(

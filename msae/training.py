@@ -48,8 +48,8 @@ class TrainConfig:
 
     n_latents: int
 
-    target_l0: float
-    """Mean number of active latents per input to reach; for TopK and BatchTopK their k."""
+    target_l0: float | None
+    """Mean number of active latents per input to reach; for TopK and BatchTopK their k; None holds `penalty_weight` and lets L0 follow."""
 
     n_steps: int
     batch_size: int = 1024
@@ -66,6 +66,9 @@ class TrainConfig:
     nonlinearity: Nonlinearity = field(default_factory=ReLU)
     penalty: str = "log"
     """One of `msae.PENALTIES`; not used where the nonlinearity fixes L0."""
+
+    penalty_weight: float = 0.03
+    """λ: where the controller starts from, or, without a target, what it stays at after a linear rise over `sparsify`."""
 
     seed: int | tuple[int, ...] = 0
     """Of the initial weights and the sampled prefixes; a tuple trains one SAE per seed in one batch."""
@@ -86,7 +89,7 @@ class TrainConfig:
         for name in ("n_latents", "n_steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.target_l0 < self.n_latents:
+        if self.target_l0 is not None and not 0 < self.target_l0 < self.n_latents:
             raise ValueError(
                 f"target_l0 must lie between 0 and n_latents={self.n_latents}, got {self.target_l0}; a TinyStories SAE uses 15 to 60"
             )
@@ -100,6 +103,8 @@ class TrainConfig:
             raise ValueError(f"penalty must be one of {sorted(PENALTIES)}, got {self.penalty!r}")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
+        if not self.penalty_weight > 0:
+            raise ValueError(f"penalty_weight must be positive, got {self.penalty_weight}")
         for name in ("warmup", "decay", "sparsify"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share of the run, 0 to 1, got {getattr(self, name)}")
@@ -138,7 +143,7 @@ class L0Controller:
     """Moves the penalty's weight so that the measured L0 follows a target; a proportional-integral controller of log weight.
 
     The measured L0 is a running average, corrected for its start from the first step on. All state is in `state`, so a resumed run
-    goes on bit for bit. (The idea of a controller is Nabeshima's 2024, after Glen Taggart; hers moves 0.03 % a step and forgets on reload.)
+    goes on bit for bit. (The idea of a controller is Nabeshima's 2024, after Glen Taggart; the reference's moves 0.03 % a step and is not saved.)
     """
 
     def __init__(self, n_seeds: int, start: float = 0.03, smoothing: float = 0.9, integral: float = 0.03, proportional: float = 0.3):
@@ -170,8 +175,8 @@ class _Run:
             for name, tensor in stack.items()
         }
         self.optimizer = torch.optim.Adam([p for p in self.params.values() if p.requires_grad], lr=config.lr, betas=config.betas)
-        self.controller = L0Controller(n_seeds)
-        self.weight_S = torch.full((n_seeds,), 0.0)
+        self.controller = L0Controller(n_seeds, config.penalty_weight)
+        self.weight_S = torch.zeros(n_seeds)
         self.power_SN = torch.zeros(n_seeds, n, device=device)
         self.threshold_mass = 0.0
         self.first_l0_S: Tensor | None = None
@@ -198,7 +203,7 @@ class _Run:
         l0_S = (acts_SBN.detach() > 0).sum(-1).float().mean(-1)
         if not config.nonlinearity.fixes_l0:
             penalty_S = (PENALTIES[config.penalty](acts_SBN).mean(-2) * inclusion_SN).sum(-1)
-            self.weight_S = self.controller.update(l0_S.cpu(), self._target(l0_S.cpu()))
+            self.weight_S = self._penalty_weight(l0_S.cpu())
             loss_S = error_S + self.weight_S.to(x_SBD.device) * penalty_S
         if not torch.isfinite(loss_S).all():
             raise FloatingPointError(f"the loss is {loss_S.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
@@ -234,12 +239,15 @@ class _Run:
         values, indices = acts_SBN[0].topk(max(1, n_active), dim=-1, sorted=False)
         return all_prefix_loss(x_SBD[0], b_dec[0], values, indices, rows_SND[0], inclusion_SN[0])[None]
 
-    def _target(self, l0_S: Tensor) -> Tensor:
-        """(S,) where L0 should be now: from the first batch's value to the target, along a geometric path."""
+    def _penalty_weight(self, l0_S: Tensor) -> Tensor:
+        """(S,) λ for this step: fixed after a linear rise, or moved so that L0 goes from the first batch's to the target, geometrically."""
+        config = self.config
+        left = max(0.0, 1 - self.step_number / (config.sparsify * config.n_steps + 1e-9))
+        if config.target_l0 is None:
+            return torch.full_like(l0_S, config.penalty_weight * (1 - left))
         if self.first_l0_S is None:
-            self.first_l0_S = l0_S.clamp(min=self.config.target_l0)
-        left = max(0.0, 1 - self.step_number / (self.config.sparsify * self.config.n_steps + 1e-9))
-        return self.config.target_l0 * (self.first_l0_S / self.config.target_l0) ** left
+            self.first_l0_S = l0_S.clamp(min=config.target_l0)
+        return self.controller.update(l0_S, config.target_l0 * (self.first_l0_S / config.target_l0) ** left)
 
     def _clip(self) -> None:
         """Scale each SAE's gradient to at most `clip_norm`; one SAE of the batch never shrinks another's."""

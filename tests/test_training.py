@@ -17,6 +17,7 @@ SMALL = msae.TrainConfig(n_latents=20, target_l0=TREE.l0, n_steps=60, batch_size
 QUIET = {"progress": False}
 EVERY_KIND = [
     *(dataclasses.replace(SMALL, loss=loss) for loss in ("plain", "sampled", "all_prefixes")),
+    dataclasses.replace(SMALL, target_l0=None, penalty_weight=0.05, penalty="sqrt"),
     dataclasses.replace(SMALL, nonlinearity=msae.TopK(2), target_l0=2),
     dataclasses.replace(SMALL, nonlinearity=msae.BatchTopK(2), target_l0=2),
     dataclasses.replace(SMALL, nonlinearity=msae.JumpReLU()),
@@ -24,7 +25,7 @@ EVERY_KIND = [
 
 
 def name_of(config: msae.TrainConfig) -> str:
-    return f"{config.loss}-{type(config.nonlinearity).__name__}"
+    return f"{config.loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}"
 
 
 def assert_same(a: msae.SAE, b: msae.SAE, **tolerance: float) -> None:
@@ -117,18 +118,16 @@ def test_the_controller_reaches_its_target_and_its_average_is_unbiased_from_the_
 
 def test_a_matryoshka_sae_closes_the_holes_of_a_plain_one():
     """One seed of the chapter's run, short: the claim of the book in a test."""
-    configs = {
-        "plain": dataclasses.replace(SMALL, n_steps=2000, batch_size=200, loss="plain", target_l0=0.85),
-        "matryoshka": dataclasses.replace(SMALL, n_steps=2000, batch_size=200),
-    }
-    results = msae.train(configs, STREAM, **QUIET)
+    longer = dataclasses.replace(SMALL, n_steps=2000, batch_size=200)
+    plain = dataclasses.replace(longer, loss="plain", target_l0=None, penalty_weight=0.05)
+    results = msae.train({"plain": plain, "matryoshka": longer}, STREAM, **QUIET)
     x, features = TREE.sample(5000, STREAM.directions, torch.Generator().manual_seed(1))
     rates = {}
     for name, result in results.items():
         acts = result.sae.encode(x).detach()
         latents = msae.metrics.closest(acts, features)
         rates[name] = [msae.metrics.holes(acts, features, int(latents[p]), p, TREE.children(p)).rate for p in TREE.parents]
-        assert msae.metrics.l0(acts) == pytest.approx(configs[name].target_l0, rel=0.05)
+        assert msae.metrics.l0(acts) == pytest.approx({"plain": 0.85, "matryoshka": TREE.l0}[name], rel=0.05)
     assert min(rates["plain"]) > 0.9
     assert max(rates["matryoshka"]) < 0.01
 
@@ -168,6 +167,7 @@ def test_the_learning_rate_is_never_negative_nor_zero_within_the_run():
         ({"loss": "matryoshka"}, "loss must be"),
         ({"penalty": "l2"}, "penalty must be one of"),
         ({"lr": 0.0}, "lr must lie"),
+        ({"penalty_weight": 0.0}, "penalty_weight must be positive"),
         ({"warmup": 2.0}, "warmup is a share of the run"),
         ({"nonlinearity": msae.TopK(3)}, "fixes L0 at its k: give target_l0=3"),
         ({"prefixes": msae.FixedPrefixes([5, 10])}, "last width must be the number of latents, 20"),
