@@ -25,7 +25,8 @@ class Activations:
 
     Each story becomes one or more *texts*: rows of [BEGIN] and up to n_ctx - 1 tokens. A longer story goes on in the next row, again after
     [BEGIN] (the bundled model was trained on such rows). A shorter one is filled up with padding, which never counts. Position 0 is left
-    out: [BEGIN] says nothing about the story, and its activation is an outlier that would dominate the mean norm.
+    out: nothing stands before it, so [BEGIN] has the same activation in every text and says nothing about any (in many models it is also
+    so long that it would dominate the mean norm).
 
     It is a stream for `msae.train`: it has `d_model`, `hook_name`, `scale` and `batches`.
 
@@ -144,7 +145,7 @@ class Activations:
             if not 1 <= n_tokens <= available:
                 raise ValueError(
                     f"n_tokens must lie between 1 and the {available:,} tokens of these stories, got {n_tokens:,}: "
-                    "give more stories (msae.sample_stories tells new ones), or leave n_tokens out"
+                    "give more stories (msae.stories.sample_stories tells new ones), or leave n_tokens out"
                 )
             self.mask &= (self.mask.flatten().cumsum(0) <= n_tokens).view_as(self.mask)
             keep = self.mask.any(1)
