@@ -20,7 +20,7 @@ class TransformerConfig:
     d_vocab: int
     d_model: int = 256
     n_layers: int = 4
-    n_heads: int = 8
+    n_heads: int = 4
     n_ctx: int = 256
     layer_norm: bool = False
 
