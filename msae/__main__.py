@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--temperature", type=float, default=0.8)
     sample.add_argument("--batch-size", type=int, default=64)
     sample.add_argument("--max-tokens", type=int, default=512, help="drop a story that has not ended by then")
+    sample.add_argument("--min-characters", type=int, default=0, help="of the n told, leave out those shorter than this")
     sample.add_argument("--not-in", metavar="STORIES", help="drop stories that share 100 characters with one of these")
     sample.add_argument("--out", type=Path, help="a .jsonl or .jsonl.zst file, or a folder for the stories and their manifest")
 
@@ -143,15 +144,18 @@ def language_model_sample(options: argparse.Namespace) -> None:
     training = load_stories(options.not_in) if options.not_in else None
     how = {name: getattr(options, name) for name in ("seed", "temperature", "batch_size", "max_tokens")}
     samples = sample_stories(load_transformer(options.model), options.n, training=training, **how)
-    dropped = {"n_copied": samples.n_copied, "n_unfinished": samples.n_unfinished}
+    stories = [story for story in samples.stories if len(story) >= options.min_characters]
+    n_short = len(samples.stories) - len(stories)
+    dropped = {"n_copied": samples.n_copied, "n_unfinished": samples.n_unfinished, "n_short": n_short}
     if options.out is None:
-        print("\n\n".join(samples.stories))
+        print("\n\n".join(stories))
     elif options.out.suffix:
-        save_stories(samples.stories, options.out)
+        save_stories(stories, options.out)
     else:
         about = {"command": options.command_line, **how, "copies_checked_against": options.not_in and f"{len(training or []):,} stories"}
-        pack_stories(options.out, samples.stories, manifest=about | {"dropped": dropped})
-    print(f"{len(samples.stories)} stories; dropped: {samples.n_copied} copies, {samples.n_unfinished} without an end", file=sys.stderr)
+        pack_stories(options.out, stories, manifest=about | {"min_characters": options.min_characters, "dropped": dropped})
+    left_out = f"{samples.n_copied} copies, {samples.n_unfinished} without an end, {n_short} too short"
+    print(f"{len(stories)} stories; dropped: {left_out}", file=sys.stderr)
 
 
 def language_model_pack(options: argparse.Namespace) -> None:
