@@ -143,7 +143,7 @@ class L0Controller:
     """Moves the penalty's weight so that the measured L0 follows a target; a proportional-integral controller of log weight.
 
     The measured L0 is a running average, corrected for its start from the first step on. All state is in `state`, so a resumed run
-    goes on bit for bit. (The idea of a controller is Nabeshima's 2024, after Glen Taggart; the reference's moves 0.03 % a step and is not saved.)
+    goes on bit for bit. (A controller is the idea of Nabeshima 2024, after Glen Taggart; the reference's moves 0.03 % a step, unsaved.)
     """
 
     def __init__(self, n_seeds: int, start: float = 0.03, smoothing: float = 0.9, integral: float = 0.03, proportional: float = 0.3):
