@@ -141,7 +141,7 @@ def _assets(app: Any) -> None:
 
 
 def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and a wrong role."""
+    """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and wrong roles and ids."""
     seen: set[tuple[str, str | None]] = set()
     kept = []
     for script in context.get("script_files", []):
@@ -153,8 +153,10 @@ def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: 
         seen.add(key)
         kept.append(script)
     context["script_files"] = kept
-    if "body" in context:  # Sphinx calls the bibliography a list, but its children are no list items
-        context["body"] = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    if "body" in context:
+        # Sphinx calls the bibliography a list, but its children are no list items; sphinx-exercise gives every exercise the same id.
+        body = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        context["body"] = re.sub(r' id="(?:exercise|solution)-content"', "", body)
     context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(getattr(css, "filename", css))]
 
 
