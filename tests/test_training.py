@@ -11,6 +11,7 @@ from msae.schedules import trapezoid
 from msae.toy import orthogonal_directions
 from msae.training import L0Controller, _Run
 
+torch.set_num_threads(1)  # these products are small: a second thread would only wait
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 SMALL = msae.TrainConfig(n_latents=20, target_l0=TREE.l0, n_steps=60, batch_size=100, penalty="l1")
