@@ -98,7 +98,7 @@ def test_sae_train_evaluate_about(model, stories, tmp_path, capsys):
 
 
 def test_an_interrupted_sae_goes_on_to_the_same_end(model, stories, tmp_path, capsys):
-    parts = f"train --model {model} --stories {stories} {SAE} --n-steps 1500 --checkpoint-every 100000"
+    parts = f"train --model {model} --stories {stories} {SAE} --n-steps 600 --checkpoint-every 100000"
     said = interrupt(start(f"{parts} --out {tmp_path / 'stopped'}"), "L0 ")
     assert f"To go on: python -m msae {parts} --out {tmp_path / 'stopped'}" in said
     assert (tmp_path / "stopped" / "checkpoint.safetensors").exists()
@@ -110,11 +110,11 @@ def test_an_interrupted_sae_goes_on_to_the_same_end(model, stories, tmp_path, ca
 
 
 def test_an_interrupted_language_model_goes_on(stories, tmp_path):
-    command = f"language-model train --stories {stories} --out {tmp_path} {SHAPE} --batch-size 4 --n-steps 400"
+    command = f"language-model train --stories {stories} --out {tmp_path} {SHAPE} --batch-size 4 --n-steps 200"
     said = interrupt(start(command), "loss=")
     assert f"To go on: python -m msae {command}" in said
     assert main(shlex.split(command)) == 0
-    assert load_manifest(tmp_path)["report"]["config"]["n_steps"] == 400
+    assert load_manifest(tmp_path)["report"]["config"]["n_steps"] == 200
 
 
 @pytest.mark.parametrize(
