@@ -192,6 +192,14 @@ def _ticks(labels: list[str], limit: int) -> dict[str, Any]:
     return {"tickmode": "array", "tickvals": kept, "ticktext": [x if len(x) <= limit else x[: limit - 1] + "…" for x in kept]}
 
 
+def _log_ticks(low: float, high: float) -> dict[str, list]:
+    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room, each in full."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    values = [m * 10.0**p for p in range(first, last + 1) for m in ((1,) if last - first > 3 else (1, 2, 5))]
+    values = [v for v in values if 0.95 * low <= v <= 1.05 * high] or [low, high]
+    return {"tickvals": values, "ticktext": [f"{v:,.10g}" if v >= 1 else f"{v:.3g}" for v in values]}
+
+
 def _heatmap_trace(
     matrix: Any,
     rows: Sequence[Any],
@@ -453,6 +461,7 @@ def lines(
     if not series:
         raise ValueError("lines needs at least one curve, got none")
     several = len(series) > 1
+    lowest, highest = math.inf, -math.inf
     fig = _figure(
         title,
         alt,
@@ -472,6 +481,7 @@ def lines(
         if len(arrays[0]) > _MAX_POINTS:
             keep = np.unique(np.linspace(0, len(arrays[0]) - 1, _MAX_POINTS).round().astype(int))
             arrays = [a[keep] for a in arrays]
+        lowest, highest = min(lowest, *(a.min() for a in arrays[1:])), max(highest, *(a.max() for a in arrays[1:]))
         colour, _, dash = _style(name, k)
         if len(arrays) == 4:
             fig.add_trace(
@@ -502,7 +512,7 @@ def lines(
     fig.update_layout(showlegend=several)
     fig.update_xaxes(**_axis(x_axis, nticks=7, zeroline=False))
     fig.update_yaxes(
-        **_axis(y_axis, type="log" if log_y else "linear", zeroline=not log_y, **({"dtick": "D2"} if log_y else {"nticks": 8}))
+        **_axis(y_axis, type="log" if log_y else "linear", zeroline=not log_y, **(_log_ticks(lowest, highest) if log_y else {"nticks": 8}))
     )
     return fig
 
@@ -596,10 +606,8 @@ def histogram(values: Any, *, title: str, alt: str, axis: str, of: str, log_x: b
     )
     ticks: dict[str, Any] = {"nticks": 7}
     if log_x:
-        powers = list(np.arange(math.floor(edges[0]), math.ceil(edges[-1]) + 1).tolist())
-        steps = [p + math.log10(m) for p in powers for m in ((1,) if len(powers) > 3 else (1, 2, 5))]
-        steps = [s for s in steps if edges[0] - 0.02 <= s <= edges[-1] + 0.02]
-        ticks = {"tickvals": [round(s, 4) for s in steps], "ticktext": [f"{10**s:.3g}" for s in steps]}
+        marks = _log_ticks(ends[0], ends[-1])
+        ticks = {"tickvals": [round(math.log10(v), 4) for v in marks["tickvals"]], "ticktext": marks["ticktext"]}
     fig.update_layout(showlegend=False, bargap=0.04)
     fig.update_xaxes(**_axis(axis, zeroline=False, **ticks))
     fig.update_yaxes(**_axis(of, nticks=6))

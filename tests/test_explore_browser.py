@@ -161,6 +161,15 @@ def test_two_explorers_on_one_page_do_not_disturb_each_other(browser_page, tmp_p
     assert browser_page.errors == []
 
 
+def test_one_latent_alone_takes_the_whole_width(browser_page, tmp_path):
+    tokens, acts = story()
+    path = Explorer({"S": LatentActivations.from_dense(acts)}, tokens, WORDS, latents=[1]).save(tmp_path / "page.html")
+    browser_page.page.goto(path.as_uri())
+    assert browser_page.page.locator(".list").is_hidden()
+    assert browser_page.page.locator(".page").bounding_box()["width"] > 1200
+    assert browser_page.errors == []
+
+
 def test_without_scripts_a_sentence_and_coloured_texts_are_seen(browser, tmp_path):
     tokens, acts = story()
     path = Explorer({"S": LatentActivations.from_dense(acts)}, tokens, WORDS).latent(1).save(tmp_path / "page.html")

@@ -238,3 +238,10 @@ def test_bins_count_every_value_once():
     fig = figures.histogram(values, title="t", alt="a", axis="density", of="latents", log_x=True, n_bins=20)
     assert sum(fig.data[0].y) == 300
     assert len(fig.data[0].y) == 20
+
+
+def test_ticks_of_a_logarithmic_axis_are_whole_numbers():
+    fig = figures.lines({"a": ([1, 2, 3], [260, 40, 15])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
+    assert list(fig.layout.yaxis.ticktext) == ["20", "50", "100", "200"]
+    wide = figures.lines({"a": ([1, 2], [0.00002, 5000])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
+    assert list(wide.layout.yaxis.ticktext) == ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1,000"]

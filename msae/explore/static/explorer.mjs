@@ -36,6 +36,7 @@ thead th { opacity: .85; font-size: 12px; } th:first-child { text-align: left; p
   border: 1px solid rgb(255 255 255 / .25); }
 .tip[hidden] { display: none; }
 .heard { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.alone { grid-template-columns: minmax(0, 1fr); } .alone .side { display: none; }
 @container (max-width: 560px) { .all { grid-template-columns: minmax(0, 1fr); } .list { height: 10.5em; } }
 @media (forced-colors: active) { .t[data-value] { outline: 1px solid; } .row[aria-selected=true] { outline: 2px solid; } }
 `;
@@ -128,7 +129,7 @@ function render({ model, el }) {
   const page = element("div", { className: "page" }, title, numbersLine, element("h4", {}, "Strongest tokens"), table, element("h4", {}, "Strongest texts"), hint, texts);
   const tip = element("div", { className: "tip", role: "tooltip", hidden: true });
   const heard = element("div", { className: "heard", role: "status", "aria-live": "polite" });
-  const all = element("div", { className: "all" }, element("div", { className: "side" }, find, order, list), page, tip, heard);
+  const all = element("div", { className: D.id.length > 1 ? "all" : "all alone" }, element("div", { className: "side" }, find, order, list), page, tip, heard);
   shadow.replaceChildren(element("style", {}, CSS), all);
 
   function drawList() {
@@ -171,11 +172,11 @@ function render({ model, el }) {
     table.replaceChildren(D.n[i] ? element("table", {}, head, body) : "");
     windows = D.examples[i].map((_, e) => D.window(i, e));
     texts.replaceChildren(...windows.map((window, e) => {
-      const row = element("div", { className: "text", "data-text": e });
+      const row = element("div", { className: "text", "data-text": e }, window.first > 1 ? "… " : "");
       window.kinds.forEach((kind, place) => {
         const text = D.vocab[kind];
         const space = text.length > 1 && text[0] === " " ? " " : "";
-        if (space) row.append(space); // outside the colour: no coloured sliver at the end of a line
+        if (space && place) row.append(space); // outside the colour: no coloured sliver at the end of a line
         const span = element("span", { className: "t" }, visible(text.slice(space.length)));
         span.place = place;
         if (window.acts[place] > 0) {
