@@ -18,7 +18,7 @@ _HOMES = {
     "losses": ["all_prefix_loss", "prefix_loss", "PENALTIES"],
     "training": ["TrainConfig", "TrainResult", "train"],
     "toy": ["FeatureTree", "TreeStream"],
-    "stories": ["load_stories"],
+    "stories": ["load_stories", "sample_stories"],
     "language_model": ["load_language_model"],
     "activations": ["Activations"],
 }
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from msae.prefixes import UniformPrefixes as UniformPrefixes
     from msae.sae import SAE as SAE
     from msae.stories import load_stories as load_stories
+    from msae.stories import sample_stories as sample_stories
     from msae.toy import FeatureTree as FeatureTree
     from msae.toy import TreeStream as TreeStream
     from msae.training import TrainConfig as TrainConfig
