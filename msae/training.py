@@ -82,6 +82,12 @@ class TrainConfig:
     sparsify: float = 0.3
     """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
 
+    fade_prefixes: float = 0.0
+    """Share of the run, at its end, over which the inclusion of every latent rises to 1, so that the run ends on the full prefix alone."""
+
+    fade_penalty: float = 0.0
+    """Share of the run, at its end, over which the penalty's weight falls to 0; while it does, L0 is measured and no longer held."""
+
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient."""
 
@@ -105,7 +111,7 @@ class TrainConfig:
             raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
         if not self.penalty_weight > 0:
             raise ValueError(f"penalty_weight must be positive, got {self.penalty_weight}")
-        for name in ("warmup", "decay", "sparsify"):
+        for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share of the run, 0 to 1, got {getattr(self, name)}")
         self.prefixes.sample(self.n_latents, torch.Generator().manual_seed(0))
@@ -226,7 +232,13 @@ class _Run:
         if self.config.loss == "sampled":
             lengths = self.config.prefixes.sample(self.config.n_latents, self.generator)
             by_rank = inclusion_of(lengths, self.config.n_latents).to(by_rank)
+        by_rank = torch.lerp(by_rank, torch.ones_like(by_rank), self._faded(self.config.fade_prefixes))
         return by_rank[self.rank_SN]
+
+    def _faded(self, share: float) -> float:
+        """How much of a fading over the last `share` of the run is done: 0 before it, 1 after the last step."""
+        left = self.config.n_steps - self.step_number
+        return max(0.0, 1 - left / (share * self.config.n_steps)) if share > 0 else 0.0
 
     def _reconstruction(self, x_SBD: Tensor, acts_SBN: Tensor, rows_SND: Tensor, inclusion_SN: Tensor) -> Tensor:
         """(S,) the expected error, by whichever form of the same loss costs least here."""
@@ -243,8 +255,11 @@ class _Run:
         """(S,) λ for this step: fixed after a linear rise, or moved so that L0 goes from the first batch's to the target, geometrically."""
         config = self.config
         left = max(0.0, 1 - self.step_number / (config.sparsify * config.n_steps + 1e-9))
+        faded = self._faded(config.fade_penalty)
         if config.target_l0 is None:
-            return torch.full_like(l0_S, config.penalty_weight * (1 - left))
+            return torch.full_like(l0_S, config.penalty_weight * (1 - left) * (1 - faded))
+        if faded > 0:
+            return self.controller.state["log_weight"].exp() * (1 - faded)
         if self.first_l0_S is None:
             self.first_l0_S = l0_S.clamp(min=config.target_l0)
         return self.controller.update(l0_S, config.target_l0 * (self.first_l0_S / config.target_l0) ** left)
@@ -263,8 +278,9 @@ class _Run:
         self.power_SN.mul_(0.95).add_(
             0.05 * acts_SBN.square().mean(-2)
         )  # its start at 0 scales all latents alike: the order is right from step 1
-        order = self.power_SN.argsort(dim=-1, descending=True, stable=True)
-        self.rank_SN.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
+        if self._faded(self.config.fade_prefixes) == 0:  # while the prefixes fade, the ranks they fade from stay
+            order = self.power_SN.argsort(dim=-1, descending=True, stable=True)
+            self.rank_SN.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
         if self.config.nonlinearity.threshold_shape == "one":
             smallest_S = torch.where(acts_SBN > 0, acts_SBN, torch.inf).flatten(1).amin(1)
             self.threshold_mass = 0.99 * self.threshold_mass + 0.01
