@@ -14,8 +14,11 @@ from torch import Tensor
 from msae.buffers import Buffers
 from msae.nonlinearities import BatchTopK, JumpReLU, Nonlinearity, ReLU, TopK
 
-CHUNK = 1 << 23
-"""Activations made at a time on a CPU: 32 MB in float32, about what stays in its cache."""
+BLOCK = 1 << 20
+"""Activations made at a time on a CPU, all inputs with some latents: 4 MB in float32 stay in its cache until the active ones are found."""
+
+ROWS = 1 << 23
+"""The same where an input needs all its activations at once (TopK): some inputs with all latents."""
 
 GROUP = 64
 """Inputs of like width that share one batched product on a CPU."""
@@ -108,63 +111,75 @@ def find_active(
     """
     batch, n_latents = len(x_BD), len(W_encT)
     buffers = buffers or Buffers()
-    weights = W_encT if dtype is None else W_encT.to(dtype)
-    chunk = max(GROUP, CHUNK // n_latents) if x_BD.device.type == "cpu" else batch
-    starts = range(0, batch, chunk)
+    cast = dtype or x_BD.dtype
+    x_cast, on_cpu = x_BD.to(cast), x_BD.device.type == "cpu"
 
-    def acts_from(start: int) -> Tensor:
-        part = x_BD[start : start + chunk].to(weights.dtype)
-        pre = torch.mm(part, weights.T, out=buffers.get("pre", (len(part), n_latents), weights)).to(x_BD.dtype)
-        return pre.add_(b_enc).mul_(norm_N)
+    def acts_of(inputs: slice, latents: slice) -> Tensor:
+        left, right = x_cast[inputs], W_encT[latents].to(cast)
+        pre = torch.mm(left, right.T, out=buffers.get("pre", (len(left), len(right)), right)).to(x_BD.dtype)
+        return pre.add_(b_enc[latents]).mul_(norm_N[latents])
 
     if isinstance(nonlinearity, TopK):
-        kept = [acts_from(start).topk(nonlinearity.k, dim=1, sorted=False) for start in starts]
+        rows = max(GROUP, ROWS // n_latents) if on_cpu else batch
+        parts = (acts_of(slice(start, start + rows), slice(None)) for start in range(0, batch, rows))
+        kept = [acts.topk(nonlinearity.k, dim=1, sorted=False) for acts in parts]
         acts_BK, latent_BK = (torch.cat(part) for part in zip(*kept, strict=True))
         return even_pairs(latent_BK), acts_BK.flatten()
+
+    width = max(256, BLOCK // batch) if on_cpu else n_latents
+    blocks = [slice(low, min(low + width, n_latents)) for low in range(0, n_latents, width)]
     if isinstance(nonlinearity, BatchTopK):
         assert threshold_N is not None
-        input_P, latent_P, acts_P = _largest_of_batch(acts_from, starts, nonlinearity.k * batch, threshold_N[0])
-        return lay_out(torch.bincount(input_P, minlength=batch)).pairs(input_P, latent_P), acts_P
-    lowest = torch.zeros_like(norm_N)
-    if isinstance(nonlinearity, JumpReLU):
-        assert threshold_N is not None
-        lowest = torch.where(threshold_N > 0, threshold_N - nonlinearity.bandwidth / 2, 0)
-    found, counts, layout = [], [], None
-    for start in starts:
-        acts = acts_from(start)
-        mask = acts > lowest
-        counts.append(mask.sum(1))
-        if len(starts) == 1:
-            layout = lay_out(counts[0])
-        n_pairs = layout.n_pairs if layout else int(counts[-1].sum())
-        if n_pairs > max_mean * len(acts):
+        found = _largest_of_batch(lambda block: acts_of(slice(None), block), blocks, nonlinearity.k * batch, threshold_N[0])
+        layout = lay_out(torch.bincount(found[0], minlength=batch))
+    else:
+        lowest = torch.zeros_like(norm_N)
+        if isinstance(nonlinearity, JumpReLU):
+            assert threshold_N is not None
+            lowest = torch.where(threshold_N > 0, threshold_N - nonlinearity.bandwidth / 2, 0)
+        picked, counts_B, layout, n_pairs = [], torch.zeros(batch, dtype=torch.long, device=x_BD.device), None, 0
+        for block in blocks:
+            acts = acts_of(slice(None), block)
+            mask = acts > lowest[block]
+            counts_B += mask.sum(1)
+            if len(blocks) == 1:
+                layout = lay_out(counts_B)  # its read by the host also tells how many pairs there are
+            n_new = layout.n_pairs if layout else int(counts_B.sum()) - n_pairs
+            n_pairs += n_new
+            if n_pairs > max_mean * batch:
+                return None
+            inputs, latents = torch.nonzero_static(mask, size=n_new).T
+            picked.append((inputs, latents + block.start, acts[inputs, latents]))
+        layout = layout or lay_out(counts_B)
+        if layout.n_slots > max_mean * batch:
             return None
-        inputs, latents = torch.nonzero_static(mask, size=n_pairs).T
-        found.append((inputs + start, latents, acts[inputs, latents]))
-    layout = layout or lay_out(torch.cat(counts))
-    if layout.n_slots > max_mean * batch:
-        return None
-    input_P, latent_P, acts_P = (torch.cat(part) for part in zip(*found, strict=True))
+        found = _by_input([torch.cat(part) for part in zip(*picked, strict=True)])
+    input_P, latent_P, acts_P = found
     return layout.pairs(input_P, latent_P), acts_P
 
 
-def _largest_of_batch(
-    acts_from: Callable[[int], Tensor], starts: range, n_kept: int, usual_cut: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _by_input(pairs: list[Tensor]) -> list[Tensor]:
+    """Blocks of latents come one after the other; the layout wants all pairs of an input together."""
+    order = pairs[0].argsort(stable=True)
+    return [part[order] for part in pairs]
+
+
+def _largest_of_batch(acts_of: Callable[[slice], Tensor], blocks: list[slice], n_kept: int, usual_cut: Tensor) -> list[Tensor]:
     """The n_kept largest activations of the batch, if positive, as (input_P, latent_P, acts_P), sorted by input.
 
-    A full selection over the batch is slow, so all above half of the usual cut are collected first; should they be too few, the bound falls.
+    A full selection over the batch is slow, so all above half of the usual cut are collected first; should they be too few, all
+    that are positive.
     """
     lowest = usual_cut / 2
     while True:
-        parts = []
-        for start in starts:
-            acts = acts_from(start)
+        picked = []
+        for block in blocks:
+            acts = acts_of(block)
             inputs, latents = (acts > lowest).nonzero(as_tuple=True)
-            parts.append((inputs + start, latents, acts[inputs, latents]))
-        input_P, latent_P, acts_P = (torch.cat(part) for part in zip(*parts, strict=True))
-        if len(acts_P) >= n_kept or lowest == 0:
+            picked.append((inputs, latents + block.start, acts[inputs, latents]))
+        pairs = [torch.cat(part) for part in zip(*picked, strict=True)]
+        if len(pairs[0]) >= n_kept or lowest == 0:
             break
-        lowest = torch.where(lowest > 1e-3 * usual_cut, lowest / 4, 0)
-    kept = acts_P.topk(min(n_kept, len(acts_P)), sorted=False).indices.sort().values
-    return input_P[kept], latent_P[kept], acts_P[kept]
+        lowest = torch.zeros_like(usual_cut)
+    kept = pairs[2].topk(min(n_kept, len(pairs[2])), sorted=False).indices
+    return _by_input([part[kept] for part in pairs])

@@ -240,7 +240,8 @@ class _Run:
         config = self.config
         by_rank_N = self._inclusion_by_rank()
         penalty = None if config.nonlinearity.fixes_l0 else PENALTIES[config.penalty]
-        if len(self.rank_SN) == 1:
+        max_mean = SPARSE_PAYS * slots_worth(config.n_latents)
+        if len(self.rank_SN) == 1 and max_mean > 4:
             seen = sparse_step(
                 x_SBD[0],
                 {name: p[0] for name, p in self.params.items()},
@@ -249,7 +250,7 @@ class _Run:
                 penalty,
                 self.weight_S[0],
                 config.nonlinearity,
-                max_mean=SPARSE_PAYS * slots_worth(config.n_latents),
+                max_mean=max_mean,
                 dtype=getattr(torch, config.encoder_dtype) if config.encoder_dtype != "float32" else None,
                 buffers=self.buffers,
             )
