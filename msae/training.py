@@ -414,6 +414,9 @@ def train(
                     f"SAEs on one stream share {shared}: {name!r} has {getattr(config, shared)}, the first {getattr(first, shared)}"
                 )
     device = torch.device(device)
+    for name, config in several.items():
+        if config.encoder_dtype == "bfloat16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+            raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(device)} lacks: use encoder_dtype='float16'")
     runs = {name: _Run(config, stream.d_model, device) for name, config in several.items()}
     seconds = 0.0
     if checkpoint is not None and Path(checkpoint).exists():
