@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 MODEL_REPO, MODEL_FILE = "noanabeshima/tiny_model", "tiny_model.pt"
-TOKENIZER_REPO = "EleutherAI/gpt-neo-125M"
+TOKENIZER_REPO = "EleutherAI/gpt-neo-125m"
 N_HEADS = 16
 """The one size that the weights do not tell."""
 

@@ -101,11 +101,16 @@ def _cached(cache: Path, column: str, n: int) -> list[Any]:
 
 def _stream(source: Source, split: str, n: int, prepare: Callable[[Iterable[Any]], Iterable[Any]]) -> list[Any]:
     def client() -> list[Any]:
-        import datasets
+        from datasets import config, load_dataset
 
-        rows = datasets.load_dataset(source.repo, data_files={split: source.files[split]}, split=split, streaming=True)
-        values = (value for batch in rows.iter(batch_size=256) for value in batch[source.column])
-        return list(islice(_progress(prepare(values), n), n))
+        before = config.STREAMING_READ_MAX_RETRIES
+        config.STREAMING_READ_MAX_RETRIES = 1  # twenty by default, of which each is half a minute of the hub's own client
+        try:
+            rows = load_dataset(source.repo, data_files={split: source.files[split]}, split=split, streaming=True)
+            values = (value for batch in rows.iter(batch_size=256) for value in batch[source.column])
+            return list(islice(_progress(prepare(values), n), n))
+        finally:
+            config.STREAMING_READ_MAX_RETRIES = before
 
     try:
         return hub.ask(client, source.what, source.instead)
@@ -123,7 +128,7 @@ def _download(source: Source, split: str) -> list[Path]:
 
     folder = Path(hub.ask(client, source.what, source.instead))
     files = sorted(folder.glob(pattern))
-    announced = re.search(r"-of-(\d+)\.", files[0].name) if files else None
+    announced = re.search(r"-of-(\d+)", files[0].name) if files else None
     expected = int(announced[1]) if announced else 1
     if len(files) != expected:  # an earlier download was cut off, and now there is no network
         raise ConnectionError(f"{source.what} is not complete in the cache ({len(files)} of {expected} files): {source.instead}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from loopback_hub import COMMIT, LoopbackHub
-from test_tinymodel import forward, random_weights
+from test_tinymodel import Dangerous, forward, random_weights
 
 import msae
 from msae import hub as module
@@ -23,7 +23,7 @@ import pyarrow.parquet  # noqa: E402
 
 STORIES = [f"Lily has {i} cats.\n\nShe said, “I  am happy.” " for i in range(600)]
 CLEAN = [f'Lily has {i} cats.\nShe said, "I am happy."' for i in range(600)]
-TRAIN = "data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"
+TRAIN = "data/train-00000-of-00002-2d5a1467fff1081b.parquet", "data/train-00001-of-00002-5852b56a2bd28fd9.parquet"
 
 
 def parquet(texts: list[str]) -> bytes:
@@ -77,7 +77,7 @@ def hub(monkeypatch, tmp_path, waits) -> Iterator[LoopbackHub]:
 @pytest.fixture
 def stories_hub(hub: LoopbackHub) -> LoopbackHub:
     files = {"README.md": b"# TinyStories", TRAIN[0]: parquet(STORIES[:300]), TRAIN[1]: parquet(STORIES[300:])}
-    hub.add("roneneldan/TinyStories", files | {"data/validation-00000-of-00001.parquet": parquet(STORIES[:7])}, "dataset")
+    hub.add("roneneldan/TinyStories", files | {"data/validation-00000-of-00001-869c898b519ad725.parquet": parquet(STORIES[:7])}, "dataset")
     return hub
 
 
@@ -121,6 +121,13 @@ def test_a_stream_that_breaks_off_goes_on(stories_hub):
     stories_hub.break_off[TRAIN[0]] = 2
     assert load_stories("tinystories", 300) == CLEAN[:300]
     assert stories_hub.break_off[TRAIN[0]] == 0
+
+
+def test_a_stream_that_ends_for_good_is_one_error_soon(stories_hub, waits):
+    stories_hub.break_off[TRAIN[0]] = 10**6
+    with pytest.raises(ConnectionError, match=r"^the TinyStories data set.*load_stories\('bundled'\)"):
+        load_stories("tinystories", 300)
+    assert sum(waits) < 90
 
 
 def test_a_file_that_breaks_off_goes_on_where_it_stopped(hub):
@@ -306,6 +313,17 @@ def test_any_name_of_transformer_lens(hub, tmp_path, kind, name):
     assert msae.load_language_model(name).cfg.d_model == 16
 
 
+def test_weights_that_would_run_code_are_not_opened(hub, tmp_path):
+    save_tiny(tmp_path / "made", "gpt2")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir() if path.suffix == ".json"}
+    buffer = io.BytesIO()
+    torch.save({"transformer.wte.weight": Dangerous(tmp_path / "it ran")}, buffer)
+    hub.add("someone/bad", files | {"pytorch_model.bin": buffer.getvalue()})
+    with pytest.raises(Exception, match="weights_only|Weights only"):
+        msae.load_language_model("someone/bad")
+    assert not (tmp_path / "it ran").exists()
+
+
 def test_a_model_with_a_wrong_hash_is_refused(hub, tmp_path):
     save_tiny(tmp_path / "made", "gpt2")
     files = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
@@ -327,9 +345,10 @@ def test_the_articles_model_from_the_hub(hub, tmp_path):
     rare = next(i for i in range(50_257) if i not in set(frequent))
     del vocab[f"{letters[0]}{rare}"]
     vocab["Lu"] = rare
-    hub.add("EleutherAI/gpt-neo-125M", {"vocab.json": json.dumps(vocab).encode(), "merges.txt": b"#version: 0.2\nL u\n"})
-    state = random_weights(d_vocab=10_000, d_model=32, n_layers=2)
-    torch.save(state, tmp_path / "state.pt")
+    hub.add("EleutherAI/gpt-neo-125m", {"vocab.json": json.dumps(vocab).encode(), "merges.txt": b"#version: 0.2\nL u\n"})
+    state = {name: value.bfloat16() for name, value in random_weights(d_vocab=10_000, d_model=32, n_layers=2).items()}
+    torch.save(state, tmp_path / "state.pt")  # bfloat16, as the author's file
+    state = {name: value.float() for name, value in state.items()}
     hub.add("noanabeshima/tiny_model", {"tiny_model.pt": (tmp_path / "state.pt").read_bytes()})
     lm = msae.load_language_model("tinymodel")
     assert lm.to_str_tokens("La Lu") == ["[BEGIN]", "L", "a", " ", "[UNK]"]
