@@ -130,6 +130,11 @@ class Activations:
         return self.mask.nonzero()
 
     @cached_property
+    def x_story(self) -> Tensor:
+        """(n_tokens,) int64: the story of each row of `x`."""
+        return self.story.repeat_interleave(self._texts.counts)
+
+    @cached_property
     def str_tokens(self) -> list[str]:
         """The vocabulary as text to show, one string per token id."""
         return _str_tokens(self._tokenizer)

@@ -64,6 +64,7 @@ def test_texts_hold_all_tokens_of_the_stories_in_order(lm):
     shown = "".join(activations.str_tokens[token] for token in activations.tokens[activations.mask])
     assert shown == "".join(STORIES)
     assert activations.str_tokens[0] == "[BEGIN]"
+    assert torch.equal(activations.x_story, activations.story[activations.position[:, 0]])
 
 
 def test_padding_changes_nothing(lm):
