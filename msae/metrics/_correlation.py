@@ -26,7 +26,8 @@ class MaxCorrelation(NamedTuple):
     """For each latent of a reference SAE, the latent of another whose activations correlate with it most."""
 
     mean: Interval
-    """Mean of `best` over the reference latents that fire at all. The interval keeps each latent's match and resamples the stories."""
+    """Mean of `best` over the reference latents that fire. The interval keeps each latent's match and resamples the stories; so where
+    the best match is chance alone, a few firings in a few stories, it can lie below the mean."""
 
     best: np.ndarray
     """(n_reference,) float64: the largest correlation of each reference latent; NaN for one that never fires."""
@@ -113,7 +114,9 @@ def _correlations(a: _Side, b: _Side, part: slice) -> np.ndarray:
         products[together.row, together.col] += together.data  # a product has each pair once
         for total, value in zip(moments, (some.sum(0), some.power(2).sum(0), of_b.sum(0), of_b.power(2).sum(0))):
             total += value
-    return _pearson(a.n, products, moments[0][:, None], moments[1][:, None], moments[2], moments[3])
+    for i, row in enumerate(products):  # one at a time: in one go it would take four times the memory
+        products[i] = _pearson(a.n, row, moments[0][i], moments[1][i], moments[2], moments[3])
+    return products
 
 
 def _pearson(n: Any, ab: Any, a: Any, aa: Any, b: Any, bb: Any) -> Any:
