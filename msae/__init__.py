@@ -23,7 +23,7 @@ _HOMES = {
     "language_model": ["load_language_model"],
     "activations": ["Activations", "LiveActivations", "harvest"],
 }
-_MODULES = ["metrics", "figures", "explore", "tinymodel", *_HOMES]
+_MODULES = ["metrics", "figures", "explore", "patterns", "tinymodel", *_HOMES]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME_OF, *_MODULES]
 
