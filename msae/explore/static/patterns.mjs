@@ -641,12 +641,13 @@ function characterClass(passing) {
  * A query that takes longer than `seconds` is ended with an error; the next one gets a new worker.
  */
 export function matcher(source, { tokens, start, vocab, ids }, seconds = 5) {
-  const address = URL.createObjectURL(new Blob([source, "\nanswer(self);"], { type: "text/javascript" }));
+  const script = source.replace(/^export /gm, ""); // no module: a page from a disk may start classic workers only
+  const address = URL.createObjectURL(new Blob([script, "\nanswer(self);"], { type: "text/javascript" }));
   const waiting = new Map();
   let worker = null, asked = 0;
 
   function begin() {
-    worker = new Worker(address, { type: "module" });
+    worker = new Worker(address);
     worker.postMessage({ tokens, start, vocab, ids });
     worker.onmessage = ({ data: { id, marked, error } }) => {
       const { resolve, reject, timer } = waiting.get(id);
