@@ -206,14 +206,17 @@ class Explorer:
         return {"latent": self.open, "view": "latent", "pinned": "", "query": "", **self._state}
 
     def _repr_html_(self) -> str:
+        return self._html(linked=False)
+
+    def _html(self, linked: bool) -> str:
         described, packed = self._page
         size = len(_html.in_script(described)) + len(packed) * 4 / 3
         if size > WARN_BYTES:
             advice = f"the explorer of {len(self._ids)} latents takes {size / 1e6:.1f} MB in the page: give fewer latents= or page_bytes="
             if size > REFUSE_BYTES:
                 raise ValueError(f'{advice}, or save("folder") and link to it')
-            warnings.warn(advice, stacklevel=2)
-        return _html.host(described, packed, self.state, self._fallback())
+            warnings.warn(advice, stacklevel=3)
+        return _html.host(described, packed, {**self.state, "linked": linked}, self._fallback())
 
     def _fallback(self) -> str:
         """What is seen where scripts do not run: the strongest texts of the opened latent, already coloured."""
@@ -236,15 +239,15 @@ class Explorer:
         """Write the explorer so that it opens from a disk, without a server and without a network.
 
         A path that ends in .html becomes one file with what a page holds. Any other becomes a folder: index.html, and beside it all texts
-        and all firings in the form `msae-explorer/1` (see `read_bundle`), which the page loads as they are asked for. An address such as
-        index.html#latent=S/2/65&pinned=S/3/66 opens it there; view=tree and query=… work the same way.
+        and all firings in the form `msae-explorer/1` (see `read_bundle`), which the page loads as they are asked for. In both, an address
+        such as index.html#latent=S/2/65&pinned=S/3/66 opens it there; view=tree and query=… work the same way.
 
         Returns:
             The file to open.
         """
         path = Path(path)
         if path.suffix.lower() in (".html", ".htm"):
-            path.write_text(_html.page(title, self._repr_html_()), encoding="utf-8")
+            path.write_text(_html.page(title, self._html(linked=True)), encoding="utf-8")
             return path
         if path.suffix or path.is_file():
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")

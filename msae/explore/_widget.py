@@ -69,7 +69,9 @@ class ExplorerWidget(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**kwargs)
         if not bundle:
             return bundle
-        static = {"text/html": self._explorer.latent(self.latent, self.pinned or None)._repr_html_()}
+        opened = self._explorer.latent(self.latent, self.pinned or None)
+        opened._state |= {"view": self.view, "query": self.query}
+        static = {"text/html": opened._repr_html_()}
         return ({**bundle[0], **static}, bundle[1]) if isinstance(bundle, tuple) else {**bundle, **static}
 
 

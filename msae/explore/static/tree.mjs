@@ -1,5 +1,5 @@
 // The tree a latent stands in: its topmost parent, and all that lies below it. Hovering or focusing a node lays it over the root's texts.
-import { amount, dotted, element } from "./dom.mjs";
+import { amount, dotted, element, list } from "./dom.mjs";
 import { overlay } from "./chips.mjs";
 import { textsPanel } from "./texts.mjs";
 
@@ -29,6 +29,8 @@ export function treeView(app) {
       const item = element("div", {
         className: "node", role: "treeitem", tabIndex: items.length ? -1 : 0, "data-latent": latent, "aria-level": level, "aria-selected": "false",
       }, element("b", {}, bundle.id[latent]), " ", bundle.name(latent, dotted), " ", element("small", {}, score === undefined ? "root" : amount(score)));
+      const others = (bundle.parents.get(latent) ?? []).slice(1).map(([parent]) => bundle.id[parent]);
+      if (others.length && level > 1) item.append(element("small", { className: "also" }, `, also below ${list(others)}`));
       item.style.setProperty("--level", level - 1);
       items.push(item);
       const below = bundle.ownChildren(latent).filter(([child]) => !seen.has(child)); // given edges may run in circles
