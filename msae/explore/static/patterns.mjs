@@ -641,7 +641,7 @@ function characterClass(passing) {
  * A query that takes longer than `seconds` is ended with an error; the next one gets a new worker.
  */
 export function matcher(source, { tokens, start, vocab, ids }, seconds = 5) {
-  const script = source.replace(/^export /gm, ""); // no module: a page from a disk may start classic workers only
+  const script = source.replace(/^export\s/gm, ""); // under file: a browser starts no module worker, only a classic one
   const address = URL.createObjectURL(new Blob([script, "\nanswer(self);"], { type: "text/javascript" }));
   const waiting = new Map();
   let worker = null, asked = 0;
