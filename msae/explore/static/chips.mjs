@@ -32,7 +32,8 @@ export function overlay(app, panel, within, places) {
   // Pins a latent (-1: none): it stays over the texts, and its holes are put into words.
   async function pin(latent) {
     for (const each of within.querySelectorAll("[data-latent]")) {
-      each.setAttribute(each.matches("[role=treeitem]") ? "aria-selected" : "aria-pressed", String(+each.dataset.latent === latent));
+      const state = each.matches("[role=treeitem]") ? "aria-selected" : "aria-pressed";
+      each.setAttribute(state, String(+each.dataset.latent === latent));
     }
     await lay(latent);
     finding.hidden = latent < 0;

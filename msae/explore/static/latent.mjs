@@ -15,10 +15,12 @@ export function latentView(app) {
   const panel = textsPanel(app, "Texts");
   const over = overlay(app, panel, page, showPlaces);
   const typed = typedText(app, showTyped);
-  const hint = element("p", { className: "quiet" }, "Point at a token, or step through them with the arrow keys; with Shift from one firing to the next.");
+  const hint = element("p", { className: "quiet" },
+    "Point at a token, or step through them with the arrow keys; with Shift from one firing to the next.");
   const heading = element("h4", {}, "Strongest texts");
 
-  const how = element("select", { "aria-label": "Which texts" }, option("strongest", "strongest"), option("spread", "one per quantile"), option("random", "random firings"));
+  const how = element("select", { "aria-label": "Which texts" },
+    option("strongest", "strongest"), option("spread", "one per quantile"), option("random", "random firings"));
   const low = slider("Lowest peak shown, percent of the maximum", 0);
   const high = slider("Highest peak shown, percent of the maximum", 100);
   const range = element("span", { className: "quiet range" });
@@ -117,7 +119,8 @@ function inNumbers(bundle, latent) {
 }
 
 function tokenTable(bundle, { tokens }) {
-  const head = element("thead", {}, element("tr", {}, ...["token", "fires on", "mean", "max"].map((name) => element("th", { scope: "col" }, name))));
+  const names = ["token", "fires on", "mean", "max"].map((name) => element("th", { scope: "col" }, name));
+  const head = element("thead", {}, element("tr", {}, ...names));
   const rows = tokens.map(([kind, firing, occurring, mean, max]) => element("tr", {},
     element("th", { scope: "row" }, token(bundle, kind)),
     ...[`${count(firing)} of ${count(occurring)}`, amount(mean), amount(max)].map((text) => element("td", {}, text))));
@@ -145,26 +148,31 @@ function histogram(q) {
 // The tokens that this latent's direction makes likelier, and those it makes less likely.
 function logits(bundle, { logits: effects }) {
   if (!effects?.length) return [];
+  const signed = (effect) => ` ${effect > 0 ? "+" : "−"}${amount(Math.abs(effect))}  `;
   const rows = (some, name) => element("tr", {}, element("th", { scope: "row" }, name),
-    element("td", { className: "words" }, ...some.flatMap(([kind, effect]) => [token(bundle, kind), ` ${effect > 0 ? "+" : "−"}${amount(Math.abs(effect))}  `])));
-  const body = element("tbody", {}, rows(effects.filter(([, effect]) => effect > 0), "likelier"), rows(effects.filter(([, effect]) => effect <= 0), "less likely"));
+    element("td", { className: "words" }, ...some.flatMap(([kind, effect]) => [token(bundle, kind), signed(effect)])));
+  const likelier = effects.filter(([, effect]) => effect > 0), lessLikely = effects.filter(([, effect]) => effect <= 0);
+  const body = element("tbody", {}, rows(likelier, "likelier"), rows(lessLikely, "less likely"));
   return [element("section", { className: "logits" }, element("h4", {}, "Effect on the next token, logits per unit"), element("table", {}, body))];
 }
 
 function family(bundle, latent, { cofiring = [], cosine = [] }) {
   const parents = bundle.parents.get(latent) ?? [];
   const best = new Set(bundle.ownChildren(latent).map(([child]) => child));
-  const group = (name, pairs, note = (value) => amount(value), dotted = () => false) => (pairs.length ? [element("div", { className: "group", role: "group", "aria-label": name },
-    element("span", { className: "quiet" }, name), ...pairs.map(([other, value]) => {
+  const group = (name, pairs, note = amount, isSecond = () => false) => {
+    const chips = pairs.map(([other, value]) => {
       const made = chip(bundle, other, note(value));
-      made.classList.toggle("second", dotted(other));
+      made.classList.toggle("second", isSecond(other)); // dotted: the child has a better parent
       return made;
-    }))] : []);
+    });
+    const heading = element("span", { className: "quiet" }, name);
+    return chips.length ? [element("div", { className: "group", role: "group", "aria-label": name }, heading, ...chips)] : [];
+  };
   const of = { directions: "direction", activations: "activations" }[bundle.manifest.cosine_of] ?? "activations";
   return [
     ...group("Parents", parents, undefined, (other) => other !== parents[0][0]),
     ...group("Children", bundle.children.get(latent) ?? [], undefined, (other) => !best.has(other)),
-    ...group("Fire together", cofiring, (value) => percent(value)),
+    ...group("Fire together", cofiring, percent),
     ...group(`Alike in ${of}`, cosine),
   ];
 }

@@ -67,8 +67,9 @@ export function searchView(app) {
       if (mine.aborted || !ranked) return;
       const ended = performance.now();
       found = { mask, ...ranked };
-      const where = plural(bundle.manifest.n_sample, "text");
-      tell(`${plural(found.hits, "token matches", "tokens match")} in ${where} of ${count(bundle.sampleEnd)} tokens; matched in ${Math.round(matched - began)} ms, ranked in ${Math.round(ended - matched)} ms.`);
+      const where = `${plural(bundle.manifest.n_sample, "text")} of ${count(bundle.sampleEnd)} tokens`;
+      const times = `matched in ${Math.round(matched - began)} ms, ranked in ${Math.round(ended - matched)} ms`;
+      tell(`${plural(found.hits, "token matches", "tokens match")} in ${where}; ${times}.`);
       await draw();
       say(message.textContent);
     } catch (error) {
@@ -82,9 +83,10 @@ export function searchView(app) {
 
   async function draw() {
     const value = ORDERS[order.value][1];
-    const columns = [...bundle.saes.keys()].map((sae) => ({ sae, rows: found.rows.filter((row) => bundle.sae(row.latent) === sae) }));
     const passages = textsWithHits();
-    results.replaceChildren(...await Promise.all(columns.filter(({ sae }) => bundle.latentsOf(sae).length).map(({ sae, rows }) => column(sae, rows, value, passages))));
+    const saes = [...bundle.saes.keys()].filter((sae) => bundle.latentsOf(sae).length);
+    const ofSae = (sae) => found.rows.filter((row) => bundle.sae(row.latent) === sae);
+    results.replaceChildren(...await Promise.all(saes.map((sae) => column(sae, ofSae(sae), value, passages))));
   }
 
   async function column(sae, rows, value, passages) {
@@ -95,10 +97,16 @@ export function searchView(app) {
     const panel = textsPanel(app, `Texts with the pattern, ${sae}`);
     const name = element("p", { className: "quiet" });
     const body = element("tbody", {}, ...best.map((row, k) => line(row, intervals[k], (latent) => colour(latent))));
-    const head = element("thead", {}, element("tr", {}, ...Object.entries(COLUMNS).map(([text, tip]) => element("th", { scope: "col", title: tip }, text))));
+    const names = Object.entries(COLUMNS).map(([text, tip]) => element("th", { scope: "col", title: tip }, text));
+    const head = element("thead", {}, element("tr", {}, ...names));
+    const scroll = { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Latents of ${sae} that fit` };
     const luck = `By luck alone, the same marks moved along the texts, the best latent of ${sae} reaches F1 ${amount(found.floor.get(sae) ?? 0)}.`;
-    box.append(element("h4", {}, `${sae}: ${plural(bundle.latentsOf(sae).length, "latent")}`), element("p", { className: "fragmentation" }, inPieces(bundle, spread)),
-      element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Latents of ${sae} that fit` }, element("table", {}, head, body)), element("p", { className: "quiet" }, luck), name, panel.element);
+    box.append(
+      element("h4", {}, `${sae}: ${plural(bundle.latentsOf(sae).length, "latent")}`),
+      element("p", { className: "fragmentation" }, inPieces(bundle, spread)),
+      element("div", scroll, element("table", {}, head, body)),
+      element("p", { className: "quiet" }, luck), name, panel.element,
+    );
 
     async function colour(latent) {
       body.querySelectorAll("tr").forEach((each) => each.classList.toggle("chosen", +each.dataset.rank === latent));
@@ -119,8 +127,9 @@ export function searchView(app) {
     });
     see.setAttribute("aria-label", `Colour the texts by ${bundle.id[row.latent]}`);
     const values = [amount(row.precision), amount(row.recall), `${100 * row.threshold} %`, amount(row.cosine)];
-    return element("tr", { "data-rank": row.latent }, element("th", { scope: "row" }, open, " ", element("span", { className: "name", title: name }, name)),
-      element("td", {}, amount(row.f1), element("small", {}, ` ${amount(low)}–${amount(high)}`)), ...values.map((text) => element("td", {}, text)), element("td", {}, see));
+    const f1 = element("td", {}, amount(row.f1), element("small", {}, ` ${amount(low)}–${amount(high)}`));
+    const first = element("th", { scope: "row" }, open, " ", element("span", { className: "name", title: name }, name));
+    return element("tr", { "data-rank": row.latent }, first, f1, ...values.map((text) => element("td", {}, text)), element("td", {}, see));
   }
 
   // Some texts of the sample that have a match, spread over all of them.
@@ -144,6 +153,7 @@ export function searchView(app) {
 function inPieces(bundle, { latents, recall, complete }) {
   if (!latents.length) return "Fragmentation: no latent has a precision of 0.8, so none can be put together.";
   const named = latents.slice(0, 8).map((latent) => bundle.id[latent]).join(", ") + (latents.length > 8 ? ", …" : "");
-  if (complete) return `Fragmentation: ${plural(latents.length, "latent")} of precision 0.8 or more ${latents.length === 1 ? "catches" : "together catch"} 90 % of the pattern: ${named}.`;
-  return `Fragmentation: all ${plural(latents.length, "latent")} of precision 0.8 or more together catch only ${percent(recall)} of the pattern: ${named}.`;
+  const precise = `${plural(latents.length, "latent")} of precision 0.8 or more`;
+  if (!complete) return `Fragmentation: all ${precise} together catch only ${percent(recall)} of the pattern: ${named}.`;
+  return `Fragmentation: ${precise} ${latents.length === 1 ? "catches" : "together catch"} 90 % of the pattern: ${named}.`;
 }
