@@ -256,6 +256,10 @@ def test_a_page_shows_the_parents_and_children_of_what_it_opens_with(monkeypatch
     assert ex.search("[A/2 & !B/3]").state["query"] == "[A/2 & !B/3]"
     given = Explorer(acts, tokens, HOSTILE, edges=[("B/1", "B/2", 0.5)])
     assert given.bundle().edges == [(7, 8, 0.5)]
+    several = Explorer(acts, tokens, HOSTILE, edges=[("A/0", "B/2", 0.5), ("A/1", "B/2", 0.9)], latents=["A/0", "B/2"])
+    assert several.bundle().edges == []  # the best parent is not here, and the second is no substitute
+    both = Explorer(acts, tokens, HOSTILE, edges=[("A/0", "B/2", 0.5), ("A/1", "B/2", 0.9)], latents=["A/0", "A/1", "B/2"])
+    assert both.bundle().edges == [(1, 2, 0.9), (0, 2, 0.5)]
 
 
 def test_encoding_in_chunks_gives_what_encoding_at_once_gives():

@@ -72,6 +72,8 @@ def assemble(
         for detail, pairs in zip(details, found):
             detail[kind] = [list(pair) for pair in pairs]
     index = {latent_id: k for k, latent_id in enumerate(ids)}
+    best = best_parents(edges)
+    kept = [edge for edge in edges if {edge[0], edge[1], best[edge[1]]} <= index.keys()]  # a second parent never stands in for the first
     return Bundle(
         vocab=[as_text(str_tokens[token]) for token in kind_of],
         vocab_ids=np.array(list(kind_of), dtype=np.int64),
@@ -88,9 +90,14 @@ def assemble(
         positions=np.concatenate(positions),
         q=np.concatenate(q),
         details=details,
-        edges=[(index[parent], index[child], score) for parent, child, score in edges if parent in index and child in index],
+        edges=[(index[parent], index[child], score) for parent, child, score in kept],
         about=dict(about) | ({"cosine_of": "directions" if directions else "activations"} if n_neighbours else {}),
     )
+
+
+def best_parents(edges: Sequence[tuple[str, str, float]]) -> dict[str, str]:
+    """child → its best parent, which comes first among its edges."""
+    return {child: parent for parent, child, _ in reversed(edges)}
 
 
 def neighbours(

@@ -16,7 +16,7 @@ import numpy as np
 
 from msae.explore import _html, _sample
 from msae.explore._activations import LatentActivations, _numpy
-from msae.explore._assemble import as_text, assemble, split_id
+from msae.explore._assemble import as_text, assemble, best_parents, split_id
 from msae.explore._bundle import Bundle, manifest, payload, write_bundle
 
 MAX_LATENTS = 300
@@ -76,7 +76,9 @@ class Explorer:
         _check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
         self.labels = {self.id_of(key): str(label) for key, label in (labels or {}).items()}
         self._asked = None if latents is None else [self.id_of(latent) for latent in latents]
-        self._edges = None if edges is None else [(self.id_of(a), self.id_of(b), float(score)) for a, b, score in edges]
+        self._edges = None
+        if edges is not None:
+            self._edges = sorted(((self.id_of(a), self.id_of(b), float(score)) for a, b, score in edges), key=lambda edge: -edge[2])
         self._open: str | None = None
         self._state: dict[str, Any] = {}
 
@@ -143,11 +145,12 @@ class Explorer:
         return [i for i in everything if i in chosen]
 
     def _family(self, ids: Iterable[str]) -> set[str]:
-        """These latents, their parents and their children."""
+        """These latents, the best parent of each, and the children whose best parent they are."""
         ids = set(ids)
-        if not ids or (len(self.acts) == 1 and not self._edges):
+        if not ids:
             return ids
-        return ids | {end for parent, child, _ in self.edges if parent in ids or child in ids for end in (parent, child)}
+        best = best_parents(self.edges).items()
+        return ids | {end for child, parent in best if parent in ids or child in ids for end in (parent, child)}
 
     @property
     def _ids(self) -> list[str]:

@@ -189,7 +189,7 @@ export class Bundle {
     const [whole, part] = await Promise.all([this.firings(parent), this.firings(child)]);
     const present = whole.positions.subarray(0, lowerBound(whole.positions, this.sampleEnd));
     const positions = without(present, part.positions);
-    const siblings = new Set((this.children.get(parent) ?? []).map(([latent]) => latent).filter((latent) => latent !== child));
+    const siblings = new Set(this.ownChildren(parent).map(([latent]) => latent).filter((latent) => latent !== child));
     const filled = [];
     let unexplained = positions;
     for (const latent of await this.candidates(parent, child, siblings)) {
