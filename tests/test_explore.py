@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tempfile
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msae.explore import Explorer, LatentActivations
+from msae.explore import Bundle, Explorer, LatentActivations, latent_tree, read_bundle, write_bundle
+from msae.explore._bundle import from_varints, schema, varints
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -46,26 +50,6 @@ def sample(
     return rng.integers(0, n_vocab, (n_texts, n_ctx)), acts.astype(np.float32), mask
 
 
-def decoded(data: dict) -> dict[str, list]:
-    """What the browser sees: for each latent its windows as (text, first place, tokens, activations)."""
-    stream, places, values = (
-        np.frombuffer(base64.b64decode(data[key]), dtype=f"<u{size}")
-        for key, size in (("tokens", data["token_bytes"]), ("fire_place", 2), ("fire_value", 2))
-    )
-    out: dict[str, list] = {}
-    token = fire = 0
-    table = data["latents"]
-    for latent, largest, examples in zip(table["id"], table["max"], table["examples"]):
-        out[latent] = []
-        for text, first, length, firings in examples:
-            acts = np.zeros(length)
-            acts[places[fire : fire + firings]] = values[fire : fire + firings] / 65535 * largest
-            out[latent].append((text, first, [data["vocab"][t] for t in stream[token : token + length]], acts))
-            token, fire = token + length, fire + firings
-    assert (token, fire) == (len(stream), len(places))
-    return out
-
-
 @given(st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
 def test_firings_counts_and_maxima_are_those_of_the_dense_array(seed):
@@ -94,23 +78,188 @@ def test_firings_counts_and_maxima_are_those_of_the_dense_array(seed):
     assert np.array_equal(sparse.density, sparse.counts / mask.sum())
 
 
-@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 5))
+def dense_of(bundle: Bundle, k: int) -> np.ndarray:
+    """(n_tokens,) activations of the k-th latent of a bundle."""
+    out = np.zeros(len(bundle.tokens))
+    positions, values = bundle.of(bundle.id[k])
+    out[positions] = values
+    return out
+
+
+def check_against(bundle: Bundle, tokens: np.ndarray, seen: np.ndarray) -> None:
+    """Every text of the bundle holds the tokens and the activations of the arrays; seen (n_texts, n_ctx, n_latents)."""
+    for text, begin, end in zip(range(len(bundle.number)), bundle.starts, bundle.starts[1:]):
+        part = slice(bundle.first[text], bundle.first[text] + end - begin)
+        number = bundle.number[text]
+        assert [bundle.vocab_ids[k] for k in bundle.tokens[begin:end]] == tokens[number, part].tolist()
+        for k in range(seen.shape[2]):
+            expected, found = seen[number, part, k], dense_of(bundle, k)[begin:end]
+            assert np.array_equal(found > 0, expected > 0)
+            assert np.abs(found - expected).max(initial=0) <= seen[..., k].max() / 255
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0, 1, 3, 64]))
 @settings(max_examples=20, deadline=None)
-def test_the_page_holds_the_strongest_texts_with_their_activations(seed, window, n_examples):
+def test_a_bundle_holds_every_text_and_comes_back_from_the_disk(seed, latents_per_shard):
     tokens, acts, mask = sample(seed)
-    ex = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE, window=window, n_examples=n_examples)
-    pages = decoded(json.loads(ex._json()))
-    for latent in range(acts.shape[2]):
-        seen = acts[..., latent] * mask
-        windows = pages[f"S/{latent}"]
-        assert len(windows) == min(n_examples, (seen.max(1) > 0).sum())
-        for text, first, words, values in windows:
-            part = slice(first, first + len(words))
-            assert mask[text, part].all()
-            assert words == [HOSTILE[t] for t in tokens[text, part]]
-            assert np.abs(values - seen[text, part]).max() <= seen.max() / 65535
-            assert values.max() == pytest.approx(seen[text].max(), rel=1e-4)
-            assert len(words) == min(window, mask[text].sum())
+    bundle = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE, labels={2: "é</script>"}).bundle()
+    assert bundle.n_sample == len(bundle.number) == len(tokens)
+    assert len(bundle.tokens) == mask.sum()
+    check_against(bundle, tokens, acts * mask[..., None])
+    with tempfile.TemporaryDirectory() as folder:
+        write_bundle(bundle, f"{folder}/a", latents_per_shard)
+        again = read_bundle(f"{folder}/a")
+        for name, value in bundle._asdict().items():
+            assert np.array_equal(getattr(again, name), value) if isinstance(value, np.ndarray) else getattr(again, name) == value, name
+        write_bundle(again, f"{folder}/b", latents_per_shard)
+        files = sorted(path.relative_to(f"{folder}/a") for path in Path(folder, "a").rglob("*.*"))
+        assert len(files) == 2 + 2 * (-(-acts.shape[2] // latents_per_shard) if latents_per_shard else 0)
+        for path in files:
+            assert Path(folder, "a", path).read_bytes() == Path(folder, "b", path).read_bytes()
+            if path.suffix == ".js":
+                packed = re.fullmatch(r'msaeShard\(\d+, "(.*)"\);\n', Path(folder, "a", path).read_text())[1]
+                assert base64.b64decode(packed) == Path(folder, "a", path).with_suffix(".bin").read_bytes()
+        manifest = json.loads(Path(folder, "a", "manifest.json").read_bytes())
+        jsonschema.Draft202012Validator(schema()).validate(manifest)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(manifest | {"n_sample": -1}, schema())
+
+
+@given(st.lists(st.integers(0, 2**32 - 1)))
+def test_varints_are_read_back_byte_by_byte(numbers):
+    raw, length = varints(np.array(numbers, dtype=np.int64))
+    slowly, here, shift = [], 0, 0
+    for byte in raw.tolist():
+        here, shift = here | (byte & 127) << shift, shift + 7
+        if byte < 128:
+            slowly, here, shift = [*slowly, here], 0, 0
+    assert slowly == numbers
+    found, used = from_varints(np.append(raw, [1, 2]).astype(np.uint8), len(numbers))
+    assert found.tolist() == numbers
+    assert used == len(raw) == length.sum()
+
+
+def test_what_is_no_bundle_is_refused_with_a_reason(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected a folder made by Explorer.save"):
+        read_bundle(tmp_path)
+    write_bundle(hostile().bundle(), tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_bytes())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"n_tokens": 10**6}))
+    with pytest.raises(ValueError, match="cut short"):
+        read_bundle(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"schema": "other/2"}))
+    with pytest.raises(ValueError, match="got 'other/2'"):
+        read_bundle(tmp_path)
+
+
+def page_bundle(ex: Explorer, folder: Path) -> Bundle:
+    """What a page holds, read back through the format."""
+    described, packed = ex._page
+    (folder / "manifest.json").write_text(json.dumps(described))
+    (folder / "payload.bin").write_bytes(packed)
+    return read_bundle(folder)
+
+
+def test_a_small_page_keeps_a_random_sample_and_windows_of_strong_texts_apart(tmp_path):
+    tokens, acts, mask = sample(5, n_texts=200)
+    seen = acts * mask[..., None]
+    ex = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE, window=8, page_bytes=9_000)
+    bundle = page_bundle(ex, tmp_path)
+    check_against(bundle, tokens, seen)
+    assert 10 < bundle.n_sample < 100
+    assert len(bundle.number) > bundle.n_sample
+    for text in range(bundle.n_sample):  # whole, and not chosen for anything that happens in them
+        assert bundle.starts[text + 1] - bundle.starts[text] == mask[bundle.number[text]].sum()
+    assert not set(bundle.number[: bundle.n_sample]) & set(bundle.number[bundle.n_sample :])
+    for k in range(acts.shape[2]):
+        assert bundle.max[k] == seen[..., k].max()
+        assert bundle.details[k]["n"] == (seen[..., k] > 0).sum()
+        if bundle.max[k]:
+            assert dense_of(bundle, k).max() == pytest.approx(bundle.max[k])  # the strongest text is here
+    assert len(ex._page[1]) * 4 / 3 < 9_000
+
+
+def test_tokens_that_are_not_utf8_stay_visible_and_apart():
+    tokens = np.array([[0, 1, 2, 1]])
+    ex = Explorer({"S": LatentActivations.from_dense(np.ones((1, 4, 1)))}, tokens, [b"\xe2", b"\xe2\x82", "\xe2".encode("latin1")])
+    assert ex.bundle().vocab == ["\\xe2", "\\xe2\\x82", "\\xe2"]
+
+
+def family(seed: int = 1) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, LatentActivations]]:
+    tokens, small, mask = sample(seed, n_texts=20, n_latents=6)
+    large = sample(seed + 1, n_texts=20, n_latents=10)[1]
+    large[..., 3] = small[..., 2] * (tokens != 4)  # a child with holes
+    dense = {"A": small * mask[..., None], "B": large * mask[..., None]}
+    return tokens, dense, {name: LatentActivations.from_dense(each, mask) for name, each in dense.items()}
+
+
+@pytest.mark.parametrize("metric", ["directed_cosine", "nabeshima2024"])
+def test_the_tree_is_that_of_loops_over_dense_arrays(metric):
+    _, dense, acts = family()
+    a, b = (each.reshape(-1, each.shape[2]).astype(float) for each in dense.values())
+    expected = {}
+    for child in range(b.shape[1]):
+        fires, scores = b[:, child] > 0, []
+        for parent in range(a.shape[1]):
+            length = np.linalg.norm(a[fires, parent]) * np.linalg.norm(b[:, child])
+            score = a[:, parent] @ b[:, child] / length if length else 0
+            if metric == "nabeshima2024":
+                score *= b[:, child].max() / max(a[:, parent].max(), 1e-9)
+            scores.append((-score, parent))
+        expected[child] = [(f"A/{parent}", -score) for score, parent in sorted(scores)[:3] if -score >= 0.2]
+    found = latent_tree(acts, metric=metric, threshold=0.2)
+    for child, parents in expected.items():
+        mine = [edge for edge in found if edge.child == f"B/{child}"]
+        assert [edge.parent for edge in mine] == [parent for parent, _ in parents]
+        assert np.allclose([edge.score for edge in mine], [score for _, score in parents], atol=1e-4)
+    assert sum(map(len, expected.values())) == len(found) > 3
+
+
+def test_relatives_and_effects_on_logits_are_those_of_dense_arrays():
+    tokens, dense, acts = family()
+    rng = np.random.default_rng(0)
+    directions = {"A": rng.normal(size=(6, 5)), "B": rng.normal(size=(10, 5))}
+    unembed = rng.normal(size=(5, len(HOSTILE)))
+    both = np.concatenate([each.reshape(-1, each.shape[2]) for each in dense.values()], 1)
+    stacked = np.concatenate(list(directions.values()))
+    for given_directions, rows, name in (({}, both.T, "activations"), (directions, stacked, "directions")):
+        ex = Explorer(acts, tokens, HOSTILE, directions=given_directions, unembed=unembed if given_directions else None, n_neighbours=4)
+        bundle = ex.bundle()
+        assert bundle.about["cosine_of"] == name
+        unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+        fires = both > 0
+        for k, detail in enumerate(bundle.details):
+            cosine = np.where(np.arange(16) == k, -1, unit @ unit[k])
+            together = np.where(np.arange(16) == k, 0, (fires & fires[:, [k]]).sum(0) / np.maximum(1, (fires | fires[:, [k]]).sum(0)))
+            for found, expected, least in ((detail["cosine"], cosine, 0.1), (detail["cofiring"], together, 0.01)):
+                best = [i for i in np.argsort(-expected, kind="stable")[:4] if expected[i] >= least]
+                assert [i for i, _ in found] == best
+                assert np.allclose([value for _, value in found], expected[best], atol=5.1e-4)
+            if given_directions:
+                effect = stacked[k] @ unembed - (stacked[k] @ unembed).mean()
+                for token, value in detail["logits"]:
+                    assert effect[bundle.vocab_ids[token]] == pytest.approx(value, rel=1e-3)
+                assert bundle.vocab_ids[detail["logits"][0][0]] == effect.argmax()
+                assert bundle.vocab_ids[detail["logits"][8][0]] == effect.argmin()
+
+
+def test_a_page_shows_the_parents_and_children_of_what_it_opens_with(monkeypatch):
+    monkeypatch.setattr("msae.explore._explorer.MAX_LATENTS", 2)
+    tokens, _, acts = family()
+    ex = Explorer(acts, tokens, HOSTILE)
+    assert ("A/2", "B/3") in [edge[:2] for edge in ex.edges]
+    assert {"A/2", "B/3"} <= set(ex.latent("A/2")._page[0]["latents"]["id"])
+    pinned = ex.latent("A/1", pin="B/9")
+    assert pinned.state == {"latent": "A/1", "pinned": "B/9", "view": "latent", "query": ""}
+    assert "B/9" in pinned._page[0]["latents"]["id"]
+    assert ex.tree("A/2").state["view"] == "tree"
+    assert ex.search("[A/2 & !B/3]").state["query"] == "[A/2 & !B/3]"
+    given = Explorer(acts, tokens, HOSTILE, edges=[("B/1", "B/2", 0.5)])
+    assert given.bundle().edges == [(7, 8, 0.5)]
+    several = Explorer(acts, tokens, HOSTILE, edges=[("A/0", "B/2", 0.5), ("A/1", "B/2", 0.9)], latents=["A/0", "B/2"])
+    assert several.bundle().edges == []  # the best parent is not here, and the second is no substitute
+    both = Explorer(acts, tokens, HOSTILE, edges=[("A/0", "B/2", 0.5), ("A/1", "B/2", 0.9)], latents=["A/0", "A/1", "B/2"])
+    assert both.bundle().edges == [(1, 2, 0.9), (0, 2, 0.5)]
 
 
 def test_encoding_in_chunks_gives_what_encoding_at_once_gives():
@@ -161,13 +310,14 @@ def test_no_text_leaves_its_place_in_the_page(tmp_path):
     page = hostile().latent(4).save(tmp_path / "page.html", title="<i>").read_text(encoding="utf-8")
     reader = Reader(page)
     names = [tag for tag, _ in reader.tags]
-    assert names.count("script") == 2
+    assert names.count("script") == 3
     assert not {"img", "b", "i"} & set(names)
     assert json.loads(reader.scripts[0])["vocab"].count("</script><script>alert(1)</script>") == 1
     assert "\u2028" not in reader.scripts[0]
-    for _, attributes in reader.tags:
-        assert not {"src", "href", "onerror", "onclick"} & set(attributes)
-    assert not re.search(r"https?://", page)
+    for tag, attributes in reader.tags:
+        assert not {"src", "onerror", "onclick"} & set(attributes)
+        assert tag == "link" or "href" not in attributes
+    assert set(re.findall(r"https?://[^\"']*", page)) == {"http://www.w3.org/2000/svg"}  # a name, not an address
 
 
 def test_the_words_for_those_without_scripts_are_coloured_already():
@@ -194,7 +344,7 @@ def test_it_opens_with_the_labelled_latent_or_the_first_that_fires():
     two = Explorer({"A": sparse, "B": sparse}, tokens, HOSTILE, latents=["B/3", "A/2"])
     assert two.shown == ["A/2", "B/3"]
     assert two.latent("A/8")._ids == ["A/2", "A/8", "B/3"]
-    assert two.latent("A/8").data["latents"]["id"] == ["A/2", "A/8", "B/3"]
+    assert two.latent("A/8")._page[0]["latents"]["id"] == ["A/2", "A/8", "B/3"]
 
 
 def test_of_too_many_latents_the_most_active_are_kept(monkeypatch):
@@ -245,7 +395,16 @@ SPARSE = LatentActivations.from_dense(ACTS, MASK)
         (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE, labels={99: "x"}), r"no latent 99 here; there are 9, from 0 to 8"),
         (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE).latent("T/3"), r"no latent 'T/3'; write it as S/7, of the SAEs S"),
         (lambda: Explorer({"S": SPARSE, "T": SPARSE}, TOKENS, HOSTILE).latent(3), r"no latent 3; write it as S/7, of the SAEs S, T"),
-        (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE).save("folder"), r"ends in .html, got folder"),
+        (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE).save("page.htlm"), r"a file that ends in .html, got page.htlm"),
+        (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE, directions={"T": ACTS[0]}), r"directions must name the SAEs S, got T"),
+        (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE, directions={"S": ACTS[0, :3]}), r"\(at least 9, d_model\).*got shape \(3, 9\)"),
+        (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE, unembed=ACTS[0]), r"unembed needs directions"),
+        (
+            lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE, directions={"S": ACTS[0]}, unembed=ACTS[0]),
+            r"unembed must be \(d_model, n_vocab\) = \(9, 15\), got shape \(30, 9\)",
+        ),
+        (lambda: latent_tree({"S": SPARSE}, metric="cosine"), r"one of directed_cosine, nabeshima2024, got 'cosine'"),
+        (lambda: write_bundle(None, "folder", -1), r"0 \(no shards\) or positive, got -1"),
         (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE, window=0), r"at least 1, got 10 and 0"),
     ],
 )
@@ -269,12 +428,45 @@ def test_the_widget_keeps_the_latent_and_carries_the_page():
     bundle = bundle[0] if isinstance(bundle, tuple) else bundle
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/html"] == hostile().latent(2)._repr_html_()
-    assert json.loads(widget.data)["latents"]["id"] == hostile().shown
+    assert json.loads(widget.manifest)["latents"]["id"] == hostile().shown
+    widget.pinned = 5
+    assert widget.pinned == "S/5"
+    with pytest.raises(traitlets.TraitError):
+        widget.view = "nothing"
+
+
+def test_a_widget_reads_typed_text_with_the_model():
+    pytest.importorskip("anywidget")
+    import msae
+
+    lm = msae.load_language_model("bundled")
+    sae = msae.SAE(lm.cfg.d_model, 20)
+    sae.hook_name = "blocks.2.hook_resid_pre"
+    train, typed = (msae.Activations(lm, [text], hook_name=sae.hook_name, progress=False) for text in ("A cat sat.", "Lily and Sue"))
+    acts = LatentActivations.from_sae(sae, train)
+    ex = Explorer({"S": acts}, train.tokens, train.str_tokens)
+    widget = ex.widget(lm, {"S": sae})
+    assert widget.live
+    widget.typed = "Lily and Sue"
+    assert "".join(widget.answer["tokens"]) == "Lily and Sue"
+    expected = sae.encode(typed.x.float()).detach().numpy()
+    found = np.zeros_like(expected)
+    for k, (places, values) in widget.answer["firings"].items():
+        found[places, int(k)] = values
+    assert np.allclose(found, expected, atol=1e-3)
+    assert (found > 0).any()
+    widget.typed = " "
+    assert widget.answer == {}
+    with pytest.raises(ValueError, match="give both or neither"):
+        ex.widget(lm)
+    with pytest.raises(ValueError, match="saes must name the SAEs S, got T"):
+        ex.widget(lm, {"T": sae})
 
 
 def test_the_package_is_light_until_a_widget_is_asked_for():
     import subprocess
     import sys
 
-    code = "import sys, msae.explore; print([m for m in ('torch', 'plotly', 'anywidget', 'ipywidgets') if m in sys.modules])"
+    heavy = ("torch", "plotly", "anywidget", "ipywidgets", "scipy", "lark")
+    code = f"import sys, msae.explore; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

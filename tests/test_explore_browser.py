@@ -1,36 +1,77 @@
-"""The explorer in a real browser, from a file: what a reader hovers is what the array says."""
+"""The explorer in a real browser, from a file: what a reader sees and hears is what the arrays say."""
 
 from __future__ import annotations
 
+import functools
 import re
+import threading
+from http.server import ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
+from conftest import _Quiet
+from test_browser import serious
 
+from msae import metrics, patterns
 from msae.explore import Explorer, LatentActivations
 
 pytestmark = pytest.mark.browser
 
-WORDS = [" she", " Lily", "\n", " ", "</script>", '"', "\u2028", " 😀", "�", "<img src=x onerror=alert(1)>", " the", "."]
+WORDS = [" she", " Lily", "\n", " ", "</script>", '"', "\u2028", " 😀", b"\xe2\x82", "<img src=x onerror=alert(1)>", " the", ".", " Sue"]
+SHE, LILY, SUE = 0, 1, 12
+VIEWS = ["latent", "tree", "search"]
+ROOT = "document.querySelector('.msae-explorer').shadowRoot"
 
 
-def story(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def story(seed: int = 0, n_texts: int = 20, n_ctx: int = 50) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Tokens, and two SAEs: A/1 fires on she, Lily and Sue; B/2 on those with holes, most of them filled by B/3 (Lily) and B/4 (Sue)."""
     rng = np.random.default_rng(seed)
-    tokens = rng.integers(0, len(WORDS), (20, 50))
-    acts = rng.gamma(3, 1, (20, 50, 40)) * (rng.random((20, 50, 40)) < 0.06)
-    acts[..., 1] = np.where(tokens <= 1, 1 + rng.random((20, 50)) * 5, 0)
-    return tokens, acts.astype(np.float32)
+    tokens = rng.integers(0, len(WORDS), (n_texts, n_ctx))
+    tokens[rng.random(tokens.shape) < 0.2] = SHE
+    dense = {name: rng.gamma(3, 1, (n_texts, n_ctx, n)) * (rng.random((n_texts, n_ctx, n)) < 0.03) for name, n in (("A", 40), ("B", 60))}
+
+    def fire(on, rate):
+        return np.where(np.isin(tokens, on) & (rng.random(tokens.shape) < rate), 1 + 5 * rng.random(tokens.shape), 0)
+
+    dense["A"][..., 1] = fire([SHE, LILY, SUE], 1)
+    dense["B"][..., 2] = np.where(np.isin(tokens, [LILY, SUE]) & (rng.random(tokens.shape) < 0.7), 0, dense["A"][..., 1])
+    dense["B"][..., 3], dense["B"][..., 4] = fire([LILY], 0.8), fire([SUE], 0.8)
+    return tokens, {name: each.astype(np.float32) for name, each in dense.items()}
+
+
+TOKENS, DENSE = story()
+TEXTS = [word.decode("utf-8", "backslashreplace") if isinstance(word, bytes) else word for word in WORDS]
+EDGES = [("A/1", "B/2", 0.9), ("A/1", "B/3", 0.7), ("A/1", "B/4", 0.7)]
+LABELS = {"A/1": "female words <b>", "B/3": "</script> Lily"}
+
+
+def explorer(**more) -> Explorer:
+    acts = {name: LatentActivations.from_dense(each) for name, each in DENSE.items()}
+    return Explorer(acts, TOKENS, WORDS, labels=LABELS, edges=EDGES, **more)
+
+
+def of(latent: str) -> np.ndarray:
+    name, number = latent.split("/")
+    return DENSE[name][..., int(number)]
 
 
 @pytest.fixture
-def opened(browser_page, tmp_path):
-    tokens, acts = story()
-    ex = Explorer({"S": LatentActivations.from_dense(acts)}, tokens, WORDS, labels={1: "female words"})
-    browser_page.page.goto(ex.save(tmp_path / "page.html").as_uri())
-    browser_page.page.wait_for_selector(".msae-explorer[data-ready='1']")
-    yield browser_page, tokens, acts
+def visit(browser_page):
+    yield browser_page
     assert browser_page.errors == []
     assert browser_page.outside == []
+
+
+def show(visit, address: str):
+    visit.page.goto(address)
+    visit.page.wait_for_selector(".msae-explorer[data-ready='1']")
+    return visit.page
+
+
+@pytest.fixture
+def page(visit, tmp_path):
+    return show(visit, explorer().latent("A/1").save(tmp_path / "page.html").as_uri())
 
 
 def said(page, where: str = ".tip") -> str:
@@ -41,142 +82,345 @@ def number(text: str) -> float:
     return float(re.search(r"(?:” |: )(\d+\.\d\d),", text)[1])
 
 
-def test_hovering_a_token_says_the_token_and_its_activation(opened):
-    visit, tokens, acts = opened
-    page = visit.page
-    assert page.locator("h3").text_content() == "Latent S/1: female words"
+def place(text: str) -> tuple[int, int]:
+    return tuple(map(int, re.search(r"text (\d+), place (\d+)", text).groups()))
+
+
+def close(value: float, latent: str):
+    return pytest.approx(value, abs=float(of(latent).max() / 510 + 0.0051))  # a byte per activation, two digits shown
+
+
+def positions(page, selector: str) -> set[int]:
+    return set(page.locator(selector).evaluate_all("spans => spans.map(span => span.position)"))
+
+
+def test_hovering_a_token_says_the_token_and_its_activation(page):
+    assert page.locator("h3").text_content() == "Latent A/1: female words <b>"
     spans = page.locator(".text .t[data-value]")
     assert spans.count() > 20
-    for k in range(0, spans.count(), 7):
+    for k in range(0, spans.count(), 15):
         spans.nth(k).hover()
-        tip = said(page)
-        text, place = map(int, re.search(r"text (\d+), place (\d+)", tip).groups())
-        assert f"“{WORDS[tokens[text, place]]}”" in tip
-        assert number(tip) == pytest.approx(acts[text, place, 1], abs=0.0051)
-        assert number(said(page, ".heard")) == number(tip)
-    silent = page.locator(".text .t:not([data-value])").first
-    silent.hover()
+        at = place(said(page))
+        assert f"“{TEXTS[TOKENS[at]]}”" in said(page)
+        assert number(said(page)) == close(of("A/1")[at], "A/1")
+        assert f"place {at[1]} of text {at[0]}, A/1: " in said(page, ".heard")
+    page.locator(".text .t:not([data-value])").first.hover()
     assert "silent" in said(page)
-    text, place = map(int, re.search(r"text (\d+), place (\d+)", said(page)).groups())
-    assert acts[text, place, 1] == 0
+    assert of("A/1")[place(said(page))] == 0
 
 
-def test_the_strongest_tokens_are_those_of_the_array(opened):
-    visit, tokens, acts = opened
-    rows = visit.page.locator("tbody tr").all_text_contents()
-    assert len(rows) == 2
+def test_the_strongest_tokens_are_those_of_the_array(page):
+    rows = page.locator(".tokens tbody tr").all_text_contents()
+    assert len(rows) == 3
     for row in rows:
-        word = " she" if "she" in row else " Lily"
-        here = tokens == WORDS.index(word)
+        token = next(k for k, word in ((SHE, "·she"), (LILY, "·Lily"), (SUE, "·Sue")) if row.startswith(word))
+        here = np.isin(TOKENS, token)
         assert f"{here.sum()} of {here.sum()}" in row
-        assert f"{acts[here][:, 1].mean():.2f}" in row
-    line = visit.page.locator("h3 + p").text_content()
-    assert f"Fires on {(acts[..., 1] > 0).sum()} of 1,000 tokens" in line
+        assert f"{of('A/1')[here].mean():.2f}" in row
+    assert f"Fires on {(of('A/1') > 0).sum()} of 1,000 tokens" in page.locator("h3 + p").text_content()
 
 
-def test_a_latent_is_chosen_by_click_and_by_keyboard(opened):
-    visit, _, acts = opened
-    page = visit.page
-    page.locator(".row", has_text="S/7").first.click()
-    assert page.locator("h3").text_content() == "Latent S/7"
-    page.locator(".list").focus()
-    page.keyboard.press("ArrowDown")
-    assert page.locator("h3").text_content() == "Latent S/8"
-    assert page.locator(".row[aria-selected=true]").count() == 1
-    assert f"Fires on {(acts[..., 8] > 0).sum()} of" in said(page, ".heard")
-    page.keyboard.press("End")
-    assert page.locator("h3").text_content() == "Latent S/39"
-    page.locator("input").fill("female")
-    assert page.locator(".row").count() == 1
-    page.locator("input").fill("")
-    page.locator("select").select_option("max")
-    first = page.locator(".row").first.get_attribute("data-latent")
-    assert int(first) == acts.max((0, 1)).argmax()
+def test_holes_on_the_page_are_the_set_that_numpy_finds(page):
+    shown = positions(page, ".t")
+    parent, child = (of(latent).ravel() > 0 for latent in ("A/1", "B/2"))
+    chip = page.locator(".chip", has_text="B/2").first
+    chip.hover()
+    page.wait_for_selector(".t.hole")
+    assert positions(page, ".t.hole") == {p for p in shown if parent[p] and not child[p]}
+    assert positions(page, ".t.over") == {p for p in shown if child[p]}
+    page.locator("h3").hover()
+    page.wait_for_function(f"!{ROOT}.querySelector('.over, .hole')")
+    assert page.locator(".t").evaluate_all("spans => spans.some(span => span.style.getPropertyValue('--b'))") is False
+    page.locator(".chip", has_text="B/3").first.hover()  # covers less than half: nearly everything would be a hole
+    page.wait_for_selector(".t.over")
+    assert page.locator(".t.hole").count() == 0
 
 
-def test_arrow_keys_move_between_tokens_and_read_them_out(opened):
-    visit, _, acts = opened
-    page = visit.page
-    page.locator("select").focus()
+def test_the_pinned_sentence_has_the_numbers_of_holes(page):
+    page.locator(".chip", has_text="B/2").first.click()
+    sentence = page.locator(".sentence").text_content()
+    parent = torch.from_numpy(of("A/1").ravel() > 0).float()[:, None]
+    holes = metrics.holes(torch.from_numpy(DENSE["B"].reshape(-1, 60)), parent, latent=2, parent=0, children=[0])
+    n = round(holes.rate * holes.n_present)
+    assert sentence.startswith(f"B/2 is silent on {n} of the {holes.n_present} tokens where A/1 fires ({100 * holes.rate:.2g} %), mostly")
+    where = (of("A/1") > 0) & (of("B/2") == 0)
+    for word in (LILY, SUE):
+        assert f"·{TEXTS[word].strip()} {(where & np.isin(TOKENS, word)).sum()}" in sentence
+    for latent in (3, 4):
+        assert f"B/{latent} {100 * holes.filled_by[latent]:.2g} %" in sentence
+    unexplained = where & (of("B/3") == 0) & (of("B/4") == 0)
+    assert f"{unexplained.sum()} ({100 * unexplained.sum() / n:.2g} %) stay unexplained" in sentence
+    assert said(page, ".heard") == sentence
+    page.get_by_role("button", name=f"Show {unexplained.sum()} unexplained holes").click()
+    page.wait_for_function(f"{ROOT}.activeElement?.className === 'texts'")
+    assert set(np.flatnonzero(unexplained.any(1))) >= {p // 50 for p in positions(page, ".t")}
+    page.get_by_role("button", name="Search for those").click()
+    query = page.get_by_role("textbox", name="Token pattern").input_value()
+    assert query in ("[A/1 & !B/2 & !B/3 & !B/4]", "[A/1 & !B/2 & !B/4 & !B/3]")
+    page.wait_for_selector(".column table")
+    assert page.locator(".message").text_content().startswith(f"{unexplained.sum()} tokens match")
+
+
+def test_everything_by_keyboard_and_read_out(page):
+    page.locator("select").first.focus()
     page.keyboard.press("Tab")  # the list
-    page.keyboard.press("Tab")  # the texts
-    tip = said(page)
-    text, place = map(int, re.search(r"text (\d+), place (\d+)", tip).groups())
-    assert acts[text, place, 1] == acts[..., 1].max()
-    page.keyboard.press("ArrowLeft")
-    assert f"text {text}, place {place - 1}" in said(page)
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function(f"{ROOT}.querySelector('h3').textContent === 'Latent A/2'")
+    assert page.locator(".row[aria-selected=true] b").text_content() == "A/2"
+    page.wait_for_function(heard("Latent A/2. Fires on"))
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector(".chip")
+    page.keyboard.press("Tab")
+    assert focused(page) == "Latent"
+    page.keyboard.press("ArrowRight")  # between the views
+    assert focused(page) == "Tree"
+    assert page.get_by_role("tab", name="Tree").get_attribute("aria-selected") == "true"
+    page.keyboard.press("Tab")
+    assert focused(page).startswith("A/1 female words")
+    page.keyboard.press("ArrowDown")
+    assert focused(page).startswith("B/2")
+    page.wait_for_selector(".t.hole")
+    page.keyboard.press("Space")  # pins
+    page.wait_for_function(heard("B/2 is silent on"))
+    assert page.locator("[role=treeitem][aria-selected=true]").text_content().startswith("B/2")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if focused(page, "className") == "texts":
+            break
+    text, at = place(said(page))
     page.keyboard.press("Shift+ArrowRight")
     assert number(said(page, ".heard")) > 0
+    value = of("B/2")[place(said(page))]
+    assert f"B/2 {number_of(value, 'B/2') if value else 'silent'}" in said(page, ".heard")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert place(said(page)) == (text, at)
     page.keyboard.press("ArrowDown")
-    second = np.sort(acts[..., 1].max(1))[-2]
-    assert number(said(page)) == pytest.approx(second, abs=0.0051)
-    page.keyboard.press("Escape")
+    assert place(said(page))[0] != text
+    page.keyboard.press("Escape")  # the tooltip
     assert page.locator(".tip").is_hidden()
+    assert page.locator(".sentence").count() == 1
+    page.keyboard.press("Escape")  # the pin
+    page.wait_for_function(f"!{ROOT}.querySelector('.sentence')")
+    page.get_by_role("tab", name="Tree").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Lily|Sue")
+    page.keyboard.press("Enter")
+    page.wait_for_function(heard(f"{np.isin(TOKENS, [LILY, SUE]).sum()} tokens match"))
+    page.keyboard.press("Tab")  # the button
+    page.keyboard.press("Tab")  # the order
+    page.keyboard.press("Tab")  # the table, which scrolls
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"{ROOT}.activeElement?.tagName === 'H3'")
+    assert focused(page).startswith("Latent A/")
 
 
-def test_text_is_text(opened):
-    visit, _, _ = opened
-    page = visit.page
-    assert page.evaluate("document.querySelector('.msae-explorer').shadowRoot.querySelectorAll('img, script').length") == 0
+def heard(beginning: str) -> str:
+    return f"{ROOT}.querySelector('.heard').textContent.startsWith({beginning!r})"
+
+
+def focused(page, what: str = "textContent") -> str:
+    return page.evaluate(f"{ROOT}.activeElement?.{what} ?? ''")
+
+
+def number_of(value: float, latent: str) -> str:
+    return f"{max(1, round(value / of(latent).max() * 255)) / 255 * of(latent).max():.2f}"
+
+
+def test_the_list_finds_and_orders(page):
+    find = page.get_by_role("searchbox")
+    find.fill("lily")
+    assert {"A/1", "B/3"} <= set(page.locator(".row b").all_text_contents())
+    find.fill("")
+    page.get_by_label("Order of the latents").select_option("max")
+    first = page.locator(".row b").first.text_content()
+    assert of(first).max() == max(each.max() for each in DENSE.values())
+    page.locator(".list").focus()
+    page.keyboard.press("End")
+    page.wait_for_function(f"{ROOT}.querySelector('.row[aria-posinset=\"100\"][aria-selected=true]')")
+    assert page.locator(".row").count() < 40
+
+
+def test_text_is_text_in_every_view(page):
+    def markup():
+        script = f"{ROOT}.querySelectorAll('img, script, .page b b').length"
+        return page.evaluate(script)
+
     shown = page.locator(".texts").text_content()
-    for word in ("</script>", "<img src=x onerror=alert(1)>", "😀", "�", "⟨2028⟩", "↵"):
+    for word in ("</script>", "<img src=x onerror=alert(1)>", "😀", "\\xe2\\x82", "⟨2028⟩", "↵", '"', "·"):
         assert word in shown, word
-    # the space of a word stands outside its colour; a lone space is a dot
     coloured = page.locator(".t").all_text_contents()
     assert "she" in coloured
-    assert " she" not in coloured
-    assert "·" in coloured
+    assert " she" not in coloured  # the space of a word stands outside its colour
+    assert markup() == 0
+    page.locator(".text .t", has_text="onerror").first.hover()
+    assert "“<img src=x onerror=alert(1)>”" in said(page)
+    page.get_by_role("tab", name="Tree").click()
+    assert "</script> Lily" in page.locator(".tree").text_content()
+    assert markup() == 0
+    page.get_by_role("tab", name="Search").click()
+    page.get_by_role("textbox", name="Token pattern").fill('"</script>" | "\\n" | /<img.*/')
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".column table")
+    expected = np.isin(TOKENS, [2, 4, 9]).sum()
+    assert page.locator(".message").text_content().startswith(f"{expected} tokens match")
+    assert "</script>" in page.locator(".column .texts").first.text_content()
+    page.get_by_role("searchbox").fill("onerror")
+    assert markup() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_a_telephone_and_follows_light_and_dark(opened, scheme, width):
-    visit, _, _ = opened
-    page = visit.page
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size({"width": width, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    token = "document.querySelector('.msae-explorer').shadowRoot.querySelector('.t')"
-    text, paper = page.evaluate(f"[{token}, document.body].map((e, k) => getComputedStyle(e)[k ? 'backgroundColor' : 'color'])")
-    bright = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (text, paper)]
-    assert bright[0] < bright[1] if scheme == "light" else bright[0] > bright[1]
-    last = page.locator(".text").first.locator(".t").last
-    last.hover()
+@pytest.mark.parametrize("view", VIEWS)
+def test_accessible_light_and_dark_and_on_a_phone(visit, tmp_path, view):
+    ex = explorer().search("Lily|Sue") if view == "search" else getattr(explorer(), view)("A/1", pin="B/2")
+    page = show(visit, ex.save(tmp_path / "page.html").as_uri())
+    token = f"{ROOT}.querySelector('.t')"
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert serious(visit) == []
+        text, paper = page.evaluate(f"[{token}, document.body].map((e, k) => getComputedStyle(e)[k ? 'backgroundColor' : 'color'])")
+        bright = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (text, paper)]
+        assert bright[0] < bright[1] if scheme == "light" else bright[0] > bright[1]
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    side, main = (page.locator(name).bounding_box() for name in (".side", ".main"))
+    assert main["y"] > side["y"] + side["height"]  # below each other
+    page.locator(".text").first.locator(".t").last.hover()
     box = page.locator(".tip").bounding_box()
     assert box["x"] >= 0
-    assert box["x"] + box["width"] <= width
+    assert box["x"] + box["width"] <= 390
+    assert serious(visit) == []
 
 
-def test_two_explorers_on_one_page_do_not_disturb_each_other(browser_page, tmp_path):
-    tokens, acts = story()
-    ex = Explorer({"S": LatentActivations.from_dense(acts)}, tokens, WORDS)
-    page = browser_page.page
+@pytest.fixture
+def folder(tmp_path):
+    explorer().latent("A/1").save(tmp_path / "site", latents_per_shard=7)
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def folder_url(folder):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/index.html"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_a_folder_opens_from_a_disk_and_over_http_and_its_address_says_what_is_shown(visit, folder, folder_url, scheme):
+    address = (folder / "index.html").as_uri() if scheme == "file" else folder_url
+    page = show(visit, address + "#latent=A/1&pinned=B/2")
+    assert "B/2 is silent on" in page.locator(".sentence").text_content()
+    holes = (of("A/1") > 0) & (of("B/2") == 0)
+    assert positions(page, ".t.hole") == {p for p in positions(page, ".t") if holes.ravel()[p]}
+    page.get_by_role("button", name="Open B/2").click()
+    page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Latent B/2')")
+    assert "latent=B%2F2" in page.url
+    assert "pinned" not in page.url
+    page.goto(address + "#latent=A/1&view=search&query=%5BB/59%5D")
+    page.wait_for_selector(".column table")
+    first = page.locator(".column").nth(1).locator("tbody tr").first
+    assert first.locator("button").first.text_content() == "B/59"
+    assert re.match(r"1\.00 1\.00–1\.00", first.locator("td").first.text_content())
+
+
+def scores(page, k: int) -> list[tuple[str, list[float]]]:
+    rows = page.locator(".column").nth(k).locator("tbody tr")
+    cells = [row.locator("th, td").all_text_contents() for row in rows.all()]
+    return [(row[0].split()[0], [float(re.match(r"[\d.]+", cell)[0]) for cell in row[1:6]]) for row in cells]
+
+
+@pytest.mark.parametrize("query", ["Lily|Sue|she", "[A/1 & !B/2]", "(Lily|Sue) @[!space]", ". @[alpha & seen]"])
+def test_search_ranks_as_python_does_side_by_side(visit, tmp_path, query):
+    page = show(visit, explorer().search(query).save(tmp_path / "page.html").as_uri())
+    page.wait_for_selector(".column table")
+    acts = {}
+    for name, dense in DENSE.items():  # what is stored: a byte per activation
+        largest = dense.max((0, 1))
+        stored = np.where(dense > 0, np.clip(np.rint(dense / largest * 255), 1, 255) / 255 * largest, 0)
+        acts[name] = LatentActivations.from_dense(stored)
+    marked = patterns.match(query, TOKENS, TEXTS, acts)
+    assert page.locator(".message").text_content().startswith(f"{marked.sum()} tokens match")
+    for k, (name, each) in enumerate(acts.items()):
+        best = patterns.rank_latents(marked, each, k=10)
+        found = scores(page, k)
+        for (latent, values), expected in zip(found, best):
+            assert latent == f"{name}/{expected.latent}"
+            stated = [expected.f1, expected.precision, expected.recall, 100 * expected.threshold, expected.cosine]
+            assert np.allclose(values, stated, atol=0.0051)
+        assert len(found) == len(best)
+        words = page.locator(".column").nth(k).locator(".fragmentation").text_content()
+        cover = patterns.cover(marked, each)
+        if not cover.latents:
+            assert "no latent has a precision of 0.8" in words
+        else:
+            assert f"{len(cover.latents)} latent" in words
+            assert f": {', '.join(f'{name}/{score.latent}' for score in cover.latents[:8])}" in words
+            assert ("catches" in words or "together catch 90 %" in words) == (cover.recall[-1] >= 0.9)
+    shown = positions(page, ".column:first-child .t")
+    assert positions(page, ".column:first-child .t.hit") == {p for p in shown if marked.ravel()[p]}
+
+
+def test_a_wrong_pattern_is_told_with_its_place_and_a_slow_one_is_stopped(visit, tmp_path):
+    tokens = np.zeros((1, 6000), dtype=int)
+    ex = Explorer({"S": LatentActivations.from_dense(np.ones((1, 6000, 1), np.float32))}, tokens, ["a"])
+    page = show(visit, ex.search("[S/0 &]").save(tmp_path / "page.html").as_uri())
+    page.wait_for_selector(".message.error")
+    assert "column 7" in page.locator(".message").text_content()
+    field = page.get_by_role("textbox", name="Token pattern")
+    field.fill("@a a{0,900} (a{0,900} a*){1,9} b")
+    if "column" not in ask(page):
+        field.fill("(a a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a? a?){9,20} b \\z")
+        assert "stopped after 5 s" in ask(page)
+    field.fill("a \\z")
+    assert ask(page).startswith("1 token matches")
+
+
+def ask(page) -> str:
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"/^stopped|column|tokens? match/.test({ROOT}.querySelector('.message').textContent)", timeout=20_000)
+    return page.locator(".message").text_content()
+
+
+def test_texts_of_different_length_keep_their_places(visit, tmp_path):
+    mask = np.arange(50)[None] < np.linspace(3, 50, 20).astype(int)[:, None]
+    mask[:, 0] = False
+    acts = {"A": LatentActivations.from_dense(DENSE["A"], mask)}
+    page = show(visit, Explorer(acts, TOKENS, WORDS, window=200).latent("A/1").save(tmp_path / "page.html").as_uri())
+    seen = set()
+    for text in page.locator(".text").all():
+        text.locator(".t").first.hover()
+        at = place(said(page))
+        assert at[1] == 1  # place 0 does not count
+        assert text.locator(".t").count() == mask[at[0]].sum()
+        assert text.locator("[data-value]").count() == ((of("A/1") > 0) & mask)[at[0]].sum()
+        seen.add(at[0])
+    assert len(seen) == 10
+
+
+def test_two_explorers_on_one_page_do_not_disturb_each_other(visit, tmp_path):
     path = tmp_path / "two.html"
-    same = ex.latent(3)._repr_html_()
-    path.write_text(f"<!doctype html><meta charset=utf-8>{same}{ex.latent(5)._repr_html_()}{same}", encoding="utf-8")
-    page.goto(path.as_uri())
-    page.wait_for_function("document.querySelectorAll('.msae-explorer[data-ready]').length === 3")
-    assert page.locator("h3").all_text_contents() == ["Latent S/3", "Latent S/5", "Latent S/3"]
-    assert browser_page.errors == []
+    same = explorer().latent("A/3")._repr_html_()
+    path.write_text(f"<!doctype html><meta charset=utf-8>{same}{explorer().latent('B/5')._repr_html_()}{same}", encoding="utf-8")
+    visit.page.goto(path.as_uri())
+    visit.page.wait_for_function("document.querySelectorAll('.msae-explorer[data-ready]').length === 3")
+    assert visit.page.locator("h3").all_text_contents() == ["Latent A/3", "Latent B/5", "Latent A/3"]
 
 
-def test_one_latent_alone_takes_the_whole_width(browser_page, tmp_path):
-    tokens, acts = story()
-    path = Explorer({"S": LatentActivations.from_dense(acts)}, tokens, WORDS, latents=[1]).save(tmp_path / "page.html")
-    browser_page.page.goto(path.as_uri())
-    assert browser_page.page.locator(".list").is_hidden()
-    assert browser_page.page.locator(".page").bounding_box()["width"] > 1200
-    assert browser_page.errors == []
+def test_one_latent_alone_takes_the_whole_width(visit, tmp_path):
+    acts = {"A": LatentActivations.from_dense(DENSE["A"])}
+    page = show(visit, Explorer(acts, TOKENS, WORDS, latents=[1]).save(tmp_path / "page.html").as_uri())
+    assert page.locator(".list").is_hidden()
+    assert page.locator(".page").bounding_box()["width"] > 1200
 
 
 def test_without_scripts_a_sentence_and_coloured_texts_are_seen(browser, tmp_path):
-    tokens, acts = story()
-    path = Explorer({"S": LatentActivations.from_dense(acts)}, tokens, WORDS).latent(1).save(tmp_path / "page.html")
+    path = explorer().latent("A/1").save(tmp_path / "page.html")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(path.as_uri())
-    assert page.get_by_text("Latent S/1 on its strongest texts").is_visible()
+    assert page.get_by_text("Latent A/1 (female words <b>) on its strongest texts").is_visible()
     assert page.locator("mark").count() > 5
     context.close()
 

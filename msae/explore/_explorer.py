@@ -1,75 +1,49 @@
-"""The explorer object: data for the browser, the self-contained HTML around it, and the live widget."""
+"""The explorer object: what is shown, and where it is shown."""
 
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
 import html
-import json
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from importlib.resources import files
+from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from msae.explore import _html, _sample
 from msae.explore._activations import LatentActivations, _numpy
+from msae.explore._assemble import as_text, assemble, best_parents, split_id
+from msae.explore._bundle import Bundle, manifest, payload, write_bundle
 
-SCHEMA = "msae-explorer/1"
 MAX_LATENTS = 300
 WARN_BYTES, REFUSE_BYTES = 1_500_000, 5_000_000
-
-HOST = """\
-<style>html[data-theme] .bd-content div.cell_output .text_html:has(> .msae-explorer) {{ background: transparent; color: inherit; }}</style>
-<div class="msae-explorer" data-msae="{id}">
-{fallback}
-<script type="application/json">{data}</script>
-</div>
-<script type="module">
-{module}
-for (const host of document.querySelectorAll('[data-msae="{id}"]:not([data-ready])')) mount(host, {latent});
-</script>
-"""
-
-PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>body {{ margin: 16px; background: Canvas; color: CanvasText; }} h1 {{ font: 600 20px system-ui, sans-serif; }}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{body}
-</main>
-</body>
-</html>
-"""
+VIEWS = ("latent", "tree", "search")
 
 
 class Explorer:
-    """Latents to choose from, and for each its strongest tokens and texts, coloured by activation; hover or focus reads a token.
+    """Latents to choose from; for each its strongest tokens and texts, its relatives, and the holes of one latent in another.
 
-    Shown in a notebook or a built book it needs no kernel and no network: the page holds the data. Of each latent it holds the numbers
-    over all the texts, the ten tokens that carry most of its activation, and windows around the largest activation of its strongest
-    texts (`n_examples` windows of `window` tokens). With the defaults that is about 1.3 kB a latent, 400 kB for 300.
+    Shown in a notebook or a built book it needs no kernel and no network: the page holds the data. Numbers about a latent are taken over
+    all the texts; the page holds as many texts, drawn at random, as fit into half of `page_bytes`, and windows around the strongest
+    activations of each latent in the other half. `save("folder")` holds everything.
 
     Args:
-        acts: name → where the latents of that SAE fire. A latent is called "name/number".
-        tokens: (n_texts, n_ctx) token ids. str_tokens: the text of each id.
+        acts: name → where the latents of that SAE fire. A latent is called "name/number". Several SAEs, from small to large, have a tree.
+        tokens: (n_texts, n_ctx) token ids. str_tokens: the text of each id; bytes where it is not valid UTF-8.
         labels: "name/number", or the number alone when there is one SAE → a name for the latent.
-        latents: which to show; if left out all of them, or the 300 with the largest summed activation where there are more. Those
-            with a label are always shown.
-        n_examples: texts for each latent. window: tokens of each that are shown.
+        latents: which to show; if left out all of them, or in a page the 300 with the largest summed activation where there are more. Those
+            with a label, and their parents and children, are always shown.
+        n_examples: texts shown for each latent. window: tokens of each that are shown at first.
+        edges: (parent, child, score); if left out those of `latent_tree`, where each SAE has more latents than the one before.
+        directions: name → (n_latents, d_model) decoder rows, or the SAE itself. With them neighbours by cosine compare directions, not
+            activations.
+        unembed: (d_model, n_vocab), the model's W_U, to show which tokens each direction makes likelier. Needs directions.
+        n_neighbours: nearest latents listed for each, by co-firing and by cosine.
+        page_bytes: what the texts and firings in a page may take; names and numbers of the latents come on top.
 
     Raises:
         ValueError: shapes that do not fit each other, a token id without text, or a latent that is not there.
@@ -79,34 +53,34 @@ class Explorer:
         self,
         acts: Mapping[str, LatentActivations],
         tokens: Any,
-        str_tokens: Sequence[str],
+        str_tokens: Sequence[str | bytes],
         labels: Mapping[Any, str] | None = None,
         *,
         latents: Iterable[Any] | None = None,
         n_examples: int = 10,
         window: int = 40,
+        edges: Iterable[tuple[Any, Any, float]] | None = None,
+        directions: Mapping[str, Any] | None = None,
+        unembed: Any = None,
+        n_neighbours: int = 6,
+        page_bytes: int = 300_000,
     ):
-        if not isinstance(acts, Mapping) or not acts:
-            raise ValueError(f'expected {{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
         tokens = _numpy(tokens)
-        if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
-            raise ValueError(f"tokens must be whole numbers (n_texts, n_ctx), got shape {tokens.shape} of {tokens.dtype}")
-        for name, each in acts.items():
-            if not isinstance(each, LatentActivations):
-                raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by LatentActivations.from_dense or from_sae")
-            if each.mask.shape != tokens.shape:
-                raise ValueError(f"acts[{name!r}] is of texts of shape {each.mask.shape}, but tokens have shape {tokens.shape}")
-        if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(str_tokens):
-            raise ValueError(
-                f"token ids run from {tokens.min()} to {tokens.max()}, but str_tokens has the texts of 0 … {len(str_tokens) - 1}"
-            )
+        _check(acts, tokens, str_tokens)
         if n_examples < 1 or window < 1:
             raise ValueError(f"n_examples and window must be at least 1, got {n_examples} and {window}")
-        self.acts, self.tokens, self.str_tokens = dict(acts), tokens, list(str_tokens)
-        self.n_examples, self.window = n_examples, window
+        self.acts, self.tokens, self.str_tokens = dict(acts), tokens, [as_text(token) for token in str_tokens]
+        self.n_examples, self.window, self.n_neighbours, self.page_bytes = n_examples, window, n_neighbours, page_bytes
+        self.directions = {name: _numpy(getattr(each, "W_dec", each)) for name, each in (directions or {}).items()}
+        self.unembed = None if unembed is None else _numpy(unembed)
+        _check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
         self.labels = {self.id_of(key): str(label) for key, label in (labels or {}).items()}
         self._asked = None if latents is None else [self.id_of(latent) for latent in latents]
+        self._edges = None
+        if edges is not None:
+            self._edges = sorted(((self.id_of(a), self.id_of(b), float(score)) for a, b, score in edges), key=lambda edge: -edge[2])
         self._open: str | None = None
+        self._state: dict[str, Any] = {}
 
     def id_of(self, latent: Any) -> str:
         """ "S/7" of "S/7", or of 7 when there is one SAE.
@@ -122,38 +96,70 @@ class Explorer:
         self.acts[name].row(int(number))
         return f"{name}/{int(number)}"
 
-    def latent(self, latent: Any) -> Explorer:
-        """The same explorer, opened at this latent."""
+    def latent(self, latent: Any, pin: Any = None) -> Explorer:
+        """The same explorer, opened at this latent, with another one laid over it and their holes counted if `pin` is given."""
+        return self._opened(latent, pin, "latent")
+
+    def tree(self, latent: Any = None, pin: Any = None) -> Explorer:
+        """The same explorer, opened at the tree that this latent stands in."""
+        return self._opened(self.open if latent is None else latent, pin, "tree")
+
+    def search(self, query: str) -> Explorer:
+        """The same explorer, opened with the latents that fit a token pattern best."""
+        other = self._opened(self.open, None, "search")
+        other._state["query"] = str(query)
+        return other
+
+    def _opened(self, latent: Any, pin: Any, view: str) -> Explorer:
         other = copy.copy(self)
         other._open = self.id_of(latent)
+        other._state = {"view": view} | ({} if pin is None else {"pinned": self.id_of(pin)})
         if other._ids != self._ids:
-            other.__dict__.pop("data", None)
+            other.__dict__.pop("_page", None)
         return other
 
     @cached_property
+    def edges(self) -> list[tuple[str, str, float]]:
+        """(parent, child, score), the best parent of a child first."""
+        if self._edges is not None:
+            return self._edges
+        sizes = [len(acts.latents) for acts in self.acts.values()]
+        if len(sizes) < 2 or any(a >= b for a, b in pairwise(sizes)):
+            return []
+        from msae.explore._relations import latent_tree
+
+        return [(edge.parent, edge.child, edge.score) for edge in latent_tree(self.acts)]
+
+    @cached_property
     def shown(self) -> list[str]:
-        """The ids of the latents that are in the page, in order."""
-        everything = [(name, k) for name, acts in self.acts.items() for k in range(len(acts.latents))]
+        """The ids of the latents that are in a page, in order."""
+        everything = [f"{name}/{number}" for name, acts in self.acts.items() for number in acts.latents]
         if self._asked is not None:
             chosen = set(self._asked)
         elif len(everything) <= MAX_LATENTS:
-            chosen = {f"{name}/{self.acts[name].latents[k]}" for name, k in everything}
+            chosen = set(everything)
         else:
             total = np.concatenate([acts.total for acts in self.acts.values()])
-            chosen = {
-                f"{everything[i][0]}/{self.acts[everything[i][0]].latents[everything[i][1]]}" for i in np.argsort(-total)[:MAX_LATENTS]
-            }
-        chosen |= set(self.labels)
-        ids = [f"{name}/{self.acts[name].latents[k]}" for name, k in everything]
-        return [i for i in ids if i in chosen]
+            chosen = {everything[i] for i in np.argsort(-total)[:MAX_LATENTS]}
+        chosen |= self._family(self.labels)
+        return [i for i in everything if i in chosen]
+
+    def _family(self, ids: Iterable[str]) -> set[str]:
+        """These latents, the best parent of each, and the children whose best parent they are."""
+        ids = set(ids)
+        if not ids:
+            return ids
+        best = best_parents(self.edges).items()
+        return ids | {end for child, parent in best if parent in ids or child in ids for end in (parent, child)}
 
     @property
     def _ids(self) -> list[str]:
-        # the opened latent is always in the page, at its place in the order
-        if self._open is None or self._open in self.shown:
+        # what the page opens with is always in it, at its place in the order
+        opened = {latent for latent in (self._open, self._state.get("pinned")) if latent}
+        if opened <= set(self.shown):
             return self.shown
         order = list(self.acts)
-        return sorted([*self.shown, self._open], key=lambda i: (order.index(i.rpartition("/")[0]), int(i.rpartition("/")[2])))
+        return sorted({*self.shown, *self._family(opened)}, key=lambda i: (order.index(split_id(i)[0]), split_id(i)[1]))
 
     @property
     def open(self) -> str:
@@ -162,141 +168,144 @@ class Explorer:
             return self._open
         if self.labels:
             return next(i for i in self.shown if i in self.labels)
-        firing = (i for i in self.shown if self._part(i)[0].counts[self._part(i)[1]])
+        firing = (i for i in self.shown if len(self._firings(i)[0]))
         return next(firing, self.shown[0])
 
-    def _part(self, latent_id: str) -> tuple[LatentActivations, int]:
-        name, _, number = latent_id.rpartition("/")
-        acts = self.acts[name]
-        return acts, acts.row(int(number))
+    def _firings(self, latent_id: str) -> tuple[np.ndarray, np.ndarray]:
+        name, number = split_id(latent_id)
+        return self.acts[name].of(number)
 
     @cached_property
-    def data(self) -> dict[str, Any]:
-        """What the browser gets; JSON values. Its form is `msae-explorer/1`, described in static/explorer.mjs."""
-        kinds: dict[int, int] = {}
+    def _mask(self) -> np.ndarray:
+        return np.logical_or.reduce([acts.mask for acts in self.acts.values()])
 
-        def small(token: int) -> int:
-            return kinds.setdefault(token, len(kinds))
+    def bundle(self) -> Bundle:
+        """All texts, with all the latents of `acts` or those of `latents`: what `save("folder")` writes."""
+        everything = [f"{name}/{number}" for name, acts in self.acts.items() for number in acts.latents]
+        return self._assemble(everything if self._asked is None else self._ids, _sample.whole(self._mask))
 
-        table: dict[str, list] = {key: [] for key in ("id", "label", "n", "density", "max", "tokens", "examples")}
-        stream: list[int] = []
-        places: list[int] = []
-        quantised: list[np.ndarray] = []
-        occurring = {id(acts): acts.occurrences(self.tokens) for acts in self.acts.values()}
+    @cached_property
+    def _page(self) -> tuple[dict[str, Any], bytes]:
+        """Manifest and payload of a page."""
+        firings = np.zeros(self.tokens.size, dtype=np.int64)
         for latent_id in self._ids:
-            acts, k = self._part(latent_id)
-            number = int(acts.latents[k])
-            positions, values = acts.of(number)
-            largest = float(values.max(initial=0))
-            best = acts.top_tokens(number, self.tokens, occurring=occurring[id(acts)])
-            table["id"].append(latent_id)
-            table["label"].append(self.labels.get(latent_id, ""))
-            table["n"].append(len(values))
-            table["density"].append(_short(len(values) / max(1, acts.n_tokens)))
-            table["max"].append(float(f"{largest:.7g}"))
-            table["tokens"].append([[small(t.token), t.n_firing, t.n, _short(t.mean), _short(t.max)] for t in best])
-            examples = []
-            for text, peak in acts.top_texts(number, self.n_examples):
-                first, length = self._window(acts.mask[text], peak)
-                base = text * self.tokens.shape[1]
-                stream += [small(int(t)) for t in self.tokens[text, first : first + length]]
-                low, high = np.searchsorted(positions, [base + first, base + first + length])
-                places += (positions[low:high] - base - first).tolist()
-                quantised.append(np.clip(np.rint(values[low:high] / largest * 65535), 1, 65535))
-                examples.append([text, first, length, int(high - low)])
-            table["examples"].append(examples)
-        return {
-            "schema": SCHEMA,
-            "n_tokens": {name: acts.n_tokens for name, acts in self.acts.items()},
-            "vocab": [self.str_tokens[token] for token in kinds],
-            "token_bytes": 2 if len(kinds) <= 65536 else 4,
-            "tokens": _base64(np.array(stream), 2 if len(kinds) <= 65536 else 4),
-            "fire_place": _base64(np.array(places), 2),
-            "fire_value": _base64(np.concatenate(quantised) if quantised else np.array([]), 2),
-            "latents": table,
-        }
+            firings[self._firings(latent_id)[0]] += 1
+        strongest = [partial(self.acts[name].top_texts, number, self.n_examples) for name, number in map(split_id, self._ids)]
+        pieces = _sample.fitting(self._mask, firings.reshape(self.tokens.shape), strongest, self.page_bytes, self.window)
+        bundle = self._assemble(self._ids, pieces)
+        described, blocks = manifest(bundle)
+        return described, payload(bundle, blocks)
 
-    def _window(self, mask: np.ndarray, peak: int) -> tuple[int, int]:
-        """First place and length of the window around a peak: two thirds of it before, as far as the text goes."""
-        counted = np.flatnonzero(mask)
-        low, high = int(counted[0]), int(counted[-1]) + 1
-        length = min(self.window, high - low)
-        return min(max(low, peak - 2 * length // 3), high - length), length
+    def _assemble(self, ids: Sequence[str], pieces: _sample.Pieces) -> Bundle:
+        about: dict[str, Any] = {"window": self.window, "n_examples": self.n_examples}
+        if self._edges is None and len(self.acts) > 1:
+            about["edge_metric"] = "directed_cosine"
+        texts = (self.tokens, self.str_tokens)
+        return assemble(self.acts, *texts, ids, self.labels, pieces, self.edges, self.directions, self.unembed, self.n_neighbours, about)
 
-    def _json(self) -> str:
-        # ASCII without <, > and &: no text in it can end the script it stands in
-        text = json.dumps(self.data, separators=(",", ":"), ensure_ascii=True)
-        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the page opens with."""
+        return {"latent": self.open, "view": "latent", "pinned": "", "query": "", **self._state}
 
     def _repr_html_(self) -> str:
-        data = self._json()
-        if len(data) > WARN_BYTES:
-            size = f"the explorer of {len(self._ids)} latents takes {len(data) / 1e6:.1f} MB in the page"
-            advice = f"{size}: give fewer latents=, n_examples= or window="
-            if len(data) > REFUSE_BYTES:
-                raise ValueError(advice)
-            warnings.warn(advice, stacklevel=2)
-        opened = json.dumps(self.open)
-        module = _module()
-        identity = hashlib.sha256(f"{module}{data}{opened}".encode()).hexdigest()[:12]
-        latent = opened.replace("<", "\\u003c").replace("&", "\\u0026")
-        return HOST.format(id=f"explorer-{identity}", fallback=self._fallback(), data=data, module=module, latent=latent)
+        return self._html(linked=False)
+
+    def _html(self, linked: bool) -> str:
+        described, packed = self._page
+        size = len(_html.in_script(described)) + len(packed) * 4 / 3
+        if size > WARN_BYTES:
+            advice = f"the explorer of {len(self._ids)} latents takes {size / 1e6:.1f} MB in the page: give fewer latents= or page_bytes="
+            if size > REFUSE_BYTES:
+                raise ValueError(f'{advice}, or save("folder") and link to it')
+            warnings.warn(advice, stacklevel=3)
+        return _html.host(described, packed, {**self.state, "linked": linked}, self._fallback())
 
     def _fallback(self) -> str:
         """What is seen where scripts do not run: the strongest texts of the opened latent, already coloured."""
-        acts, k = self._part(self.open)
-        number = int(acts.latents[k])
-        largest = float(acts.max[k]) or 1.0
+        name, number = split_id(self.open)
+        acts = self.acts[name]
+        first, length = _sample.spans(self._mask)
+        dense = acts.dense(number)
         rows = []
         for text, peak in acts.top_texts(number, 3):
-            first, length = self._window(acts.mask[text], peak)
-            values = acts.dense(number)[text, first : first + length]
-            tokens = [self.str_tokens[t] for t in self.tokens[text, first : first + length]]
-            rows.append("<p>" + "".join(_coloured(t, a, largest) for t, a in zip(tokens, values)) + "</p>")
+            begin, size = _sample.window(int(first[text]), int(length[text]), peak, self.window)
+            part = slice(begin, begin + size)
+            rows.append(_html.coloured(zip((self.str_tokens[t] for t in self.tokens[text, part]), dense[text, part]), dense.max()))
         label = f" ({html.escape(self.labels[self.open])})" if self.open in self.labels else ""
         return (
             f"<p>Latent {html.escape(self.open)}{label} on its strongest texts. The list of latents and the activation of each token "
             f"appear where scripts run: in the built book, or in the notebook after running this cell.</p>\n" + "\n".join(rows)
         )
 
-    def save(self, path: str | os.PathLike, title: str = "Latents") -> Path:
-        """Write the explorer as one HTML file that opens without a server and without a network."""
-        path = Path(path)
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(f"expected a file that ends in .html, got {path}")
-        path.write_text(PAGE.format(title=html.escape(title), body=self._repr_html_()), encoding="utf-8")
-        return path
+    def save(self, path: str | os.PathLike, title: str = "Latents", *, latents_per_shard: int = 64) -> Path:
+        """Write the explorer so that it opens from a disk, without a server and without a network.
 
-    def widget(self) -> Any:
-        """A live widget. Its `latent` follows a choice in the page, and the page follows `latent`. Needs anywidget.
+        A path that ends in .html becomes one file with what a page holds. Any other becomes a folder: index.html, and beside it all texts
+        and all firings in the form `msae-explorer/1` (see `read_bundle`), which the page loads as they are asked for. In both, an address
+        such as index.html#latent=S/2/65&pinned=S/3/66 opens it there; view=tree and query=… work the same way.
+
+        Returns:
+            The file to open.
+        """
+        path = Path(path)
+        if path.suffix.lower() in (".html", ".htm"):
+            path.write_text(_html.page(title, self._html(linked=True)), encoding="utf-8")
+            return path
+        if path.suffix or path.is_file():
+            raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
+        bundle = self.bundle()
+        bundle.about["title"] = title
+        write_bundle(bundle, path, latents_per_shard)
+        described, blocks = manifest(bundle, latents_per_shard)
+        packed = payload(bundle, [] if latents_per_shard else blocks)
+        body = _html.host(described, packed, {**self.state, "linked": True}, self._fallback())
+        (path / "index.html").write_text(_html.page(title, body), encoding="utf-8")
+        return path / "index.html"
+
+    def widget(self, model: Any = None, saes: Mapping[str, Any] | None = None) -> Any:
+        """A live widget. Its `latent`, `pinned`, `view` and `query` follow the page, and the page follows them. Needs anywidget.
 
         In a built book, where no kernel runs, it shows as the explorer itself.
+
+        Args:
+            model: a language model; with it the page has a box to type a text in. saes: name → SAE, as in `acts`. Both or neither.
         """
         from msae.explore._widget import make_widget
 
-        return make_widget(self)
+        return make_widget(self, model, saes)
 
 
-def _short(x: float) -> float:
-    return float(f"{x:.4g}")
+def _check(acts: Any, tokens: np.ndarray, str_tokens: Sequence[str | bytes]) -> None:
+    if not isinstance(acts, Mapping) or not acts:
+        raise ValueError(f'expected {{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
+    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
+        raise ValueError(f"tokens must be whole numbers (n_texts, n_ctx), got shape {tokens.shape} of {tokens.dtype}")
+    for name, each in acts.items():
+        if not isinstance(each, LatentActivations):
+            raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by LatentActivations.from_dense or from_sae")
+        if each.mask.shape != tokens.shape:
+            raise ValueError(f"acts[{name!r}] is of texts of shape {each.mask.shape}, but tokens have shape {tokens.shape}")
+    if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(str_tokens):
+        raise ValueError(f"token ids run from {tokens.min()} to {tokens.max()}, but str_tokens has the texts of 0 … {len(str_tokens) - 1}")
 
 
-def _base64(a: np.ndarray, n_bytes: int) -> str:
-    return base64.b64encode(a.astype(f"<u{n_bytes}").tobytes()).decode()
-
-
-def _coloured(token: str, activation: float, largest: float) -> str:
-    shown = html.escape(re.sub(r"\s*\n\s*", "↵ ", token.encode("utf-8", "replace").decode()))
-    if not activation:
-        return shown
-    space = " " if token.startswith(" ") else ""
-    alpha = 0.12 + 0.48 * activation / largest
-    return (
-        f'{space}<mark title="{activation:.2f}" style="color:inherit;background:rgba(31,111,235,{alpha:.2f})">{shown.strip() or "·"}</mark>'
-    )
-
-
-def _module() -> str:
-    """The front end as a script that can stand in a page."""
-    text = files("msae.explore").joinpath("static/explorer.mjs").read_text(encoding="utf-8")
-    return text.replace("export default { render };", "").replace("export function", "function")
+def _check_directions(
+    acts: Mapping[str, LatentActivations], directions: Mapping[str, np.ndarray], unembed: np.ndarray | None, n_vocab: int
+) -> None:
+    if directions and set(directions) != set(acts):
+        raise ValueError(f"directions must name the SAEs {', '.join(acts)}, got {', '.join(directions)}")
+    for name, rows in directions.items():
+        if rows.ndim != 2 or len(rows) <= acts[name].latents.max(initial=0):
+            expected = f"(at least {acts[name].latents.max(initial=0) + 1}, d_model)"
+            raise ValueError(f"directions[{name!r}] must be {expected}, one row per latent, got shape {rows.shape}")
+    if len({rows.shape[1] for rows in directions.values()}) > 1:
+        widths = {name: rows.shape[1] for name, rows in directions.items()}
+        raise ValueError(f"directions must all have the same width, got {widths}; give SAEs of one place, or leave directions out")
+    if unembed is None:
+        return
+    if not directions:
+        raise ValueError("unembed needs directions: give directions={name: sae} too")
+    width = next(iter(directions.values())).shape[1]
+    if unembed.shape != (width, n_vocab):
+        raise ValueError(f"unembed must be (d_model, n_vocab) = ({width}, {n_vocab}), got shape {unembed.shape}")

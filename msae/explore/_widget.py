@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msae.explore import _html
+from msae.explore._activations import LatentActivations
+from msae.explore._assemble import as_text, split_id
 
 try:
     import anywidget
@@ -16,18 +22,32 @@ if TYPE_CHECKING:
 
 
 class ExplorerWidget(anywidget.AnyWidget):
-    """Made by `Explorer.widget`."""
+    """Made by `Explorer.widget`. `latent`, `pinned`, `view` and `query` are what the page shows; set them and it follows."""
 
-    _esm = files("msae.explore").joinpath("static/explorer.mjs").read_text(encoding="utf-8")
-    data = traitlets.Unicode().tag(sync=True)
+    _esm = _html.module()
+    manifest = traitlets.Unicode().tag(sync=True)
+    payload = traitlets.Bytes().tag(sync=True)
     latent = traitlets.Any().tag(sync=True)
+    pinned = traitlets.Any("").tag(sync=True)
+    view = traitlets.Enum(["latent", "tree", "search"], "latent").tag(sync=True)
+    query = traitlets.Unicode().tag(sync=True)
+    live = traitlets.Bool(False).tag(sync=True)
+    typed = traitlets.Unicode().tag(sync=True)
+    answer = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, explorer: Explorer):
-        self._explorer = explorer
-        super().__init__(data=explorer._json(), latent=explorer.open)
+    def __init__(self, explorer: Explorer, model: Any = None, saes: Mapping[str, Any] | None = None):
+        if (model is None) != (saes is None):
+            raise ValueError("typed text needs both model= and saes={name: sae}; give both or neither")
+        if saes is not None and set(saes) != set(explorer.acts):
+            raise ValueError(f"saes must name the SAEs {', '.join(explorer.acts)}, got {', '.join(saes)}")
+        self._explorer, self._model, self._saes = explorer, model, saes
+        described, packed = explorer._page
+        super().__init__(manifest=_html.in_script(described), payload=packed, live=model is not None, **explorer.state)
 
-    @traitlets.validate("latent")
+    @traitlets.validate("latent", "pinned")
     def _known(self, proposal: Any) -> str:
+        if proposal["value"] == "" and proposal["trait"].name == "pinned":
+            return ""
         latent = self._explorer.id_of(proposal["value"])
         if latent not in self._explorer._ids:
             raise ValueError(
@@ -35,13 +55,57 @@ class ExplorerWidget(anywidget.AnyWidget):
             )
         return latent
 
+    @traitlets.observe("typed")
+    def _read(self, change: Any) -> None:
+        if self._model is None or not change["new"].strip():
+            self.answer = {}
+            return
+        try:
+            self.answer = on_text(change["new"], self._model, self._saes or {}, self._explorer._ids)
+        except ValueError as error:  # shown in the page: nobody reads the log of a callback
+            self.answer = {"error": str(error)}
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         if not bundle:
             return bundle
-        static = {"text/html": self._explorer.latent(self.latent)._repr_html_()}
+        opened = self._explorer.latent(self.latent, self.pinned or None)
+        opened._state |= {"view": self.view, "query": self.query}
+        static = {"text/html": opened._repr_html_()}
         return ({**bundle[0], **static}, bundle[1]) if isinstance(bundle, tuple) else {**bundle, **static}
 
 
-def make_widget(explorer: Explorer) -> ExplorerWidget:
-    return ExplorerWidget(explorer)
+def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> dict[str, Any]:
+    """What latents do on a text that was typed just now.
+
+    Returns:
+        "text"; "tokens", their texts; "firings": index in ids → [places, activations], silent latents left out.
+    """
+    from msae.activations import Activations
+
+    kept: dict[str, list[tuple[int, int]]] = {}
+    for k, (name, number) in enumerate(map(split_id, ids)):
+        kept.setdefault(name, []).append((k, number))
+    firings: dict[str, Any] = {}
+    words: list[str] = []
+    hooks: dict[str, Activations] = {}
+    for name, latents in kept.items():
+        hook = saes[name].hook_name
+        if hook is None:
+            raise ValueError(f"saes[{name!r}] does not say which hook it reads: set its hook_name")
+        if hook not in hooks:
+            hooks[hook] = Activations(model, [text], hook_name=hook, n_ctx=model.cfg.n_ctx, progress=False)
+        read = hooks[hook]
+        acts = LatentActivations.from_sae(saes[name], read, latents=[number for _, number in latents])
+        counted = np.flatnonzero(acts.mask.ravel())
+        if not words:
+            words = [as_text(read.str_tokens[t]) for t in read.tokens.numpy().ravel()[counted]]
+        for k, number in latents:
+            positions, values = acts.of(number)
+            if len(positions):
+                firings[str(k)] = [np.searchsorted(counted, positions).tolist(), [round(float(v), 4) for v in values]]
+    return {"text": text, "tokens": words, "firings": firings}
+
+
+def make_widget(explorer: Explorer, model: Any = None, saes: Mapping[str, Any] | None = None) -> ExplorerWidget:
+    return ExplorerWidget(explorer, model, saes)

@@ -1,0 +1,296 @@
+"""The bundle format `msae-explorer/1`: the texts once, and every firing of every latent on them.
+
+A bundle is a folder:
+
+    manifest.json   what there is: vocabulary, lengths, SAEs, latents (as columns), edges; described by msae-explorer-1.schema.json
+    payload.bin     gzip of the token ids (uint16; uint32 above 65,536 kinds of token), and of the one block if there are no shards
+    acts/000.bin    gzip of the block of the first `latents_per_shard` latents, and so on; 000.js is the same as a script, for `file:`
+
+A block is a uint32 length, that many bytes of JSON (one object of details per latent), then the latents' firings one after another.
+The n firings of a latent are n varints, the steps from one position to the next (the first from 0), then n bytes q of 1 … 255; the
+activation is q / 255 · max. Positions count tokens over all texts. All integers are little-endian and unsigned.
+
+The first `n_sample` texts are an unbiased sample, on which statistics may be computed. Those after them were added because a latent is
+strong there.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SCHEMA = "msae-explorer/1"
+ABOUT = ("title", "window", "n_examples", "edge_metric", "cosine_of", "provenance")
+"""What a manifest may say that the firings do not need."""
+
+N_TOP = 3
+"""Tokens of each latent that the manifest names, for the list of latents."""
+
+
+class Bundle(NamedTuple):
+    """A bundle in memory. Made by `Explorer.bundle` and `read_bundle`."""
+
+    vocab: list[str]
+    """The kinds of token, those that occur first."""
+
+    vocab_ids: np.ndarray
+    """(n_vocab,) the tokenizer's number of each."""
+
+    tokens: np.ndarray
+    """(n_tokens,) indices into vocab, text after text."""
+
+    starts: np.ndarray
+    """(n_texts + 1,) where each text begins; the last is n_tokens."""
+
+    n_sample: int
+    """The first n_sample texts are the unbiased sample."""
+
+    number: np.ndarray
+    """(n_texts,) the number of each text in the corpus it was taken from."""
+
+    first: np.ndarray
+    """(n_texts,) place in that text of the first token that is here."""
+
+    saes: list[dict[str, Any]]
+    """One object per SAE: "id", "n_latents", "n_tokens" (scanned for statistics), and what else is known."""
+
+    id: list[str]
+    """(n_latents,) "name/number", the name being that of an SAE."""
+
+    label: list[str]
+    """(n_latents,) empty where there is none."""
+
+    max: np.ndarray
+    """(n_latents,) float32: largest activation over all that was scanned, which may be more than is in the bundle; 0 for a dead latent."""
+
+    start: np.ndarray
+    """(n_latents + 1,) where each latent's firings begin in `positions` and `q`."""
+
+    positions: np.ndarray
+    """(n_firings,) uint32, ascending within a latent."""
+
+    q: np.ndarray
+    """(n_firings,) uint8, 1 … 255."""
+
+    details: list[dict[str, Any]]
+    """(n_latents,) "n": firings scanned; "tokens": [token, firings, occurrences, mean, max]; optionally "cofiring" and "cosine":
+    [latent, share or cosine], "logits": [token, effect]; strongest first."""
+
+    edges: list[tuple[int, int, float]]
+    """(parent, child, score), indices of latents; the best parent of a child first."""
+
+    about: dict[str, Any]
+    """What is known of ABOUT."""
+
+    def of(self, latent: str) -> tuple[np.ndarray, np.ndarray]:
+        """(positions, activations) of a latent's firings; the activations are within max/510 of the true ones."""
+        k = self.id.index(latent)
+        part = slice(self.start[k], self.start[k + 1])
+        return self.positions[part], self.q[part] / np.float32(255) * self.max[k]
+
+
+def quantise(values: np.ndarray, largest: np.ndarray | float) -> np.ndarray:
+    """(n,) uint8 of positive activations: 255 stands for the latent's largest, and nothing that fires becomes 0."""
+    return np.clip(np.rint(values / largest * 255), 1, 255).astype(np.uint8)
+
+
+def varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Seven bits to a byte, the lowest first, the eighth bit set on all bytes of a number but its last.
+
+    Args:
+        numbers: (n,) below 2^32.
+
+    Returns:
+        the bytes, and (n,) how many each number takes.
+    """
+    numbers = numbers.astype(np.uint64)
+    length = 1 + np.sum([numbers >= 1 << 7 * k for k in range(1, 5)], axis=0, dtype=np.int64)
+    begin = np.cumsum(length) - length
+    out = np.zeros(int(length.sum()), dtype=np.uint8)
+    for k in range(5):
+        has = length > k
+        more = np.where(length[has] > k + 1, 128, 0)
+        out[begin[has] + k] = (numbers[has] >> np.uint64(7 * k)).astype(np.uint8) & 127 | more.astype(np.uint8)
+    return out, length
+
+
+def from_varints(raw: np.ndarray, n: int) -> tuple[np.ndarray, int]:
+    """The first n numbers of these bytes, and how many bytes they took."""
+    ends = np.flatnonzero(raw < 128)[:n]
+    if len(ends) < n:
+        raise ValueError(f"expected {n} varints, found {len(ends)}: the file is cut short")
+    begins = np.concatenate([[0], ends[:-1] + 1]) if n else ends
+    out = np.zeros(n, dtype=np.uint64)
+    for k in range(5):
+        has = begins + k <= ends
+        out[has] |= (raw[begins[has] + k] & 127).astype(np.uint64) << np.uint64(7 * k)
+    return out, int(ends[-1]) + 1 if n else 0
+
+
+def manifest(bundle: Bundle, latents_per_shard: int = 0) -> tuple[dict[str, Any], list[bytes]]:
+    """The manifest as JSON values, and the blocks: one per shard, or one for all if latents_per_shard is 0."""
+    per_block = latents_per_shard or max(1, len(bundle.id))
+    blocks, offsets = [], []
+    for low in range(0, len(bundle.id), per_block):
+        block, begins = _block(bundle, low, min(low + per_block, len(bundle.id)))
+        blocks.append(block)
+        offsets += begins
+    lengths = np.diff(bundle.starts)
+    n_texts = len(lengths)
+    same_length = n_texts > 0 and (lengths == lengths[0]).all()
+    out = {
+        "schema": SCHEMA,
+        "vocab": bundle.vocab,
+        "vocab_ids": bundle.vocab_ids.tolist(),
+        "n_tokens": len(bundle.tokens),
+        **({"text_length": int(lengths[0])} if same_length else {"text_starts": bundle.starts.tolist()}),
+        "n_sample": bundle.n_sample,
+        **({} if (bundle.number == np.arange(n_texts)).all() else {"text_number": bundle.number.tolist()}),
+        **({"text_first": bundle.first.tolist()} if bundle.first.any() else {}),
+        "saes": bundle.saes,
+        "latents": {
+            "id": bundle.id,
+            "label": bundle.label,
+            "max": [float(f"{x:.9g}") for x in bundle.max.tolist()],
+            "n": np.diff(bundle.start).tolist(),
+            "off": offsets,
+            "top": [[token[0] for token in each["tokens"][:N_TOP]] for each in bundle.details],
+        },
+        "edges": [[parent, child, score] for parent, child, score in bundle.edges],
+        "latents_per_shard": latents_per_shard,
+        "shards": [f"acts/{k:03d}.bin" for k in range(len(blocks))] if latents_per_shard else [],
+        **bundle.about,
+    }
+    scanned = [each.get("n", n) for each, n in zip(bundle.details, out["latents"]["n"])]
+    if scanned != out["latents"]["n"]:
+        out["latents"]["n_scanned"] = scanned
+    return out, blocks
+
+
+def _block(bundle: Bundle, low: int, high: int) -> tuple[bytes, list[int]]:
+    part = slice(bundle.start[low], bundle.start[high])
+    positions, q = bundle.positions[part].astype(np.int64), bundle.q[part]
+    begins = bundle.start[low : high + 1] - bundle.start[low]
+    steps = np.diff(positions, prepend=0)
+    firsts = begins[:-1][np.diff(begins) > 0]
+    steps[firsts] = positions[firsts]
+    raw, length = varints(steps)
+    at = np.concatenate([[0], np.cumsum(length)])[begins]
+    pieces: list[bytes] = []
+    offsets, size = [], 0
+    for k in range(high - low):
+        piece = raw[at[k] : at[k + 1]].tobytes() + q[begins[k] : begins[k + 1]].tobytes()
+        pieces.append(piece)
+        offsets.append(size)
+        size += len(piece)
+    details = _ascii(bundle.details[low:high])
+    return len(details).to_bytes(4, "little") + details + b"".join(pieces), offsets
+
+
+def payload(bundle: Bundle, blocks: Sequence[bytes]) -> bytes:
+    """The tokens and, where they are not sharded, all firings; gzipped."""
+    size = 2 if len(bundle.vocab) <= 65_536 else 4
+    return gzip.compress(bundle.tokens.astype(f"<u{size}").tobytes() + b"".join(blocks), 6, mtime=0)
+
+
+def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: int = 64) -> Path:
+    """Write a bundle into a folder, which is made if it is not there.
+
+    Args:
+        latents_per_shard: latents whose firings share a file; 0 puts everything into payload.bin.
+    """
+    if latents_per_shard < 0:
+        raise ValueError(f"latents_per_shard must be 0 (no shards) or positive, got {latents_per_shard}")
+    folder = Path(folder)
+    (folder / "acts" if latents_per_shard else folder).mkdir(parents=True, exist_ok=True)
+    described, blocks = manifest(bundle, latents_per_shard)
+    for k, (name, block) in enumerate(zip(described["shards"], blocks)):
+        packed = gzip.compress(block, 6, mtime=0)
+        (folder / name).write_bytes(packed)
+        # A page opened from a disk may load nothing but scripts; this one hands its block to the page.
+        script = f'msaeShard({k}, "{base64.b64encode(packed).decode()}");\n'
+        (folder / name).with_suffix(".js").write_text(script, encoding="ascii")
+    (folder / "payload.bin").write_bytes(payload(bundle, [] if latents_per_shard else blocks))
+    (folder / "manifest.json").write_bytes(_ascii(described))
+    return folder
+
+
+def read_bundle(folder: str | os.PathLike) -> Bundle:
+    """Read a bundle that `write_bundle` or another program wrote.
+
+    Raises:
+        FileNotFoundError: no manifest.json there. ValueError: another format, or a file that is cut short.
+    """
+    folder = Path(folder)
+    if not (folder / "manifest.json").exists():
+        raise FileNotFoundError(f"there is no manifest.json in {folder}: expected a folder made by Explorer.save")
+    m = json.loads((folder / "manifest.json").read_bytes())
+    if m.get("schema") != SCHEMA:
+        raise ValueError(f"expected a bundle of the form {SCHEMA!r}, got {m.get('schema')!r} in {folder}")
+    raw = np.frombuffer(gzip.decompress((folder / "payload.bin").read_bytes()), dtype=np.uint8)
+    size = 2 if len(m["vocab"]) <= 65_536 else 4
+    n_bytes = m["n_tokens"] * size
+    if len(raw) < n_bytes:
+        raise ValueError(f"payload.bin holds {len(raw)} bytes, but {m['n_tokens']} tokens take {n_bytes}: the file is cut short")
+    tokens = raw[:n_bytes].view(f"<u{size}")
+    if "text_starts" in m:
+        starts = np.array(m["text_starts"], dtype=np.int64)
+    else:
+        starts = np.arange(0, m["n_tokens"] + 1, m["text_length"], dtype=np.int64)
+    table, details, positions, q = m["latents"], [], [], []
+    for low, high, block in _blocks(m, folder, raw[n_bytes:]):
+        n_details = int.from_bytes(block[:4].tobytes(), "little")
+        details += json.loads(block[4 : 4 + n_details].tobytes())
+        firings = block[4 + n_details :]
+        for k in range(low, high):
+            n, here = table["n"][k], firings[table["off"][k] :]
+            steps, used = from_varints(here[: 5 * n], n)
+            positions.append(np.cumsum(steps).astype(np.uint32))
+            q.append(here[used : used + n])
+    n_texts = len(starts) - 1
+    return Bundle(
+        vocab=m["vocab"],
+        vocab_ids=np.array(m["vocab_ids"], dtype=np.int64),
+        tokens=tokens.astype(np.int64),
+        starts=starts,
+        n_sample=m["n_sample"],
+        number=np.array(m.get("text_number", range(n_texts)), dtype=np.int64),
+        first=np.array(m.get("text_first", [0] * n_texts), dtype=np.int64),
+        saes=m["saes"],
+        id=table["id"],
+        label=table["label"],
+        max=np.array(table["max"], dtype=np.float32),
+        start=np.concatenate([[0], np.cumsum(table["n"])]).astype(np.int64),
+        positions=np.concatenate(positions) if positions else np.zeros(0, np.uint32),
+        q=np.concatenate(q) if q else np.zeros(0, np.uint8),
+        details=details,
+        edges=[(parent, child, score) for parent, child, score in m["edges"]],
+        about={key: value for key, value in m.items() if key in ABOUT},
+    )
+
+
+def _blocks(m: dict[str, Any], folder: Path, rest: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    n_latents, per_shard = len(m["latents"]["id"]), m["latents_per_shard"]
+    if not m["shards"]:
+        yield 0, n_latents, rest
+    for k, name in enumerate(m["shards"]):
+        block = np.frombuffer(gzip.decompress((folder / name).read_bytes()), dtype=np.uint8)
+        yield k * per_shard, min((k + 1) * per_shard, n_latents), block
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of manifest.json."""
+    return json.loads(files("msae.explore").joinpath("msae-explorer-1.schema.json").read_text(encoding="utf-8"))
+
+
+def _ascii(values: Any) -> bytes:
+    # ASCII, so that lone surrogates and line separators stay what they are wherever the file goes
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=True).encode("ascii")

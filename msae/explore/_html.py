@@ -1,0 +1,116 @@
+"""The explorer as HTML: one element for a notebook or a page of the book, or a page of its own. No server, no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+MODULES = ["dom", "bundle", "rank", "matcher", "texts", "list", "chips", "latent", "tree", "search", "explorer"]
+"""static/*.mjs, each after those it imports from. patterns.mjs stands apart: a worker needs its text."""
+
+HOST = """\
+<style>html[data-theme] .bd-content div.cell_output .text_html:has(> .msae-explorer) {{ background: transparent; color: inherit; }}</style>
+<div class="msae-explorer" data-msae="{id}">
+{fallback}
+<script type="application/json">{manifest}</script>
+<script type="text/plain">{payload}</script>
+</div>
+<script type="module">
+{module}
+for (const host of document.querySelectorAll('[data-msae="{id}"]:not([data-ready])')) mount(host, {state});
+</script>
+"""
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+body {{ margin: 16px; background: Canvas; color: CanvasText; }}
+h1 {{ font: 600 20px system-ui, sans-serif; margin: 0 0 12px; }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def host(manifest: dict[str, Any], payload: bytes, state: dict[str, Any], fallback: str) -> str:
+    """An element with the data in it, and the script that brings it to life.
+
+    Args:
+        state: what the explorer opens with: "latent", "pinned", "view", "query"; "linked" if the page's address says so too.
+        fallback: HTML seen where scripts do not run.
+    """
+    described, opened, packed = in_script(manifest), in_script(state), base64.b64encode(payload).decode()
+    identity = hashlib.sha256("\n".join([module(), described, packed, opened]).encode()).hexdigest()[:12]
+    return HOST.format(
+        id=f"explorer-{identity}", fallback=fallback, manifest=described, payload=packed, module=in_page(module()), state=opened
+    )
+
+
+def page(title: str, body: str) -> str:
+    """A whole HTML page."""
+    return PAGE.format(title=html.escape(title), body=body)
+
+
+def in_script(values: Any) -> str:
+    """JSON that can stand in a script: ASCII without <, > and &, so that no text in it ends the script or becomes markup."""
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def in_page(script: str) -> str:
+    """A script that can stand in a page: in JavaScript `<\\/` is `</` in every string and every regular expression."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+@cache
+def module() -> str:
+    """The front end as one ES module in anywidget's form: the modules of static/ one after another, and the style sheet as a string.
+
+    The modules share one scope here, so their top-level names differ; an import ends with its line, an export begins one. Only the matcher
+    of patterns is a function with a scope of its own: the page calls it, and its text is what the worker runs.
+    """
+    static = files("msae.explore").joinpath("static")
+
+    def script(name: str) -> str:
+        text = static.joinpath(f"{name}.mjs").read_text(encoding="utf-8")
+        return re.sub(r"^export (?!default)", "", re.sub(r"^import [^;]*;\n", "", text, flags=re.M), flags=re.M)
+
+    css = f"const CSS = {json.dumps(static.joinpath('explorer.css').read_text(encoding='utf-8'))};"
+    patterns = f"function patternsModule() {{\n{script('patterns')}\nreturn {{ answer, latentsIn, matcher }};\n}}"
+    return "\n".join([css, patterns, *map(script, MODULES)])
+
+
+def coloured(tokens: Iterable[tuple[str, float]], largest: float) -> str:
+    """A paragraph of tokens on a background as strong as their activation."""
+    return "<p>" + "".join(_coloured(token, value, largest) for token, value in tokens) + "</p>"
+
+
+def _coloured(token: str, activation: float, largest: float) -> str:
+    shown = html.escape(re.sub(r"\s*\n\s*", "↵ ", token.encode("utf-8", "replace").decode()))
+    if not activation:
+        return shown
+    space = " " if token.startswith(" ") else ""
+    alpha = 0.12 + 0.48 * activation / largest
+    return (
+        f'{space}<mark title="{activation:.2f}" style="color:inherit;background:rgba(31,111,235,{alpha:.2f})">{shown.strip() or "·"}</mark>'
+    )

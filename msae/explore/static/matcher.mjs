@@ -1,0 +1,21 @@
+// Which tokens a pattern marks, asked of a worker: a pattern that takes too long is stopped, and the page stays alive.
+// `patternsModule` is patterns.mjs as a function; _html.py puts it here.
+
+const SECONDS = 5;
+const searches = new WeakMap(); // one worker per bundle
+
+// Returns one byte per position of the bundle, 1 where the pattern matches. Throws an Error whose message is for the reader.
+export async function matchPattern(bundle, query) {
+  const { latentsIn, matcher } = patternsModule();
+  if (!searches.has(bundle)) {
+    const source = `const { answer } = (${patternsModule})();`;
+    searches.set(bundle, matcher(source, { tokens: bundle.tokens, start: bundle.starts, vocab: bundle.vocab, ids: bundle.manifest.vocab_ids }, SECONDS));
+  }
+  const known = latentsIn(query).filter((id) => bundle.index.has(id)); // of an unknown one the matcher tells the place
+  const latents = await Promise.all(known.map(async (id) => {
+    const latent = bundle.index.get(id);
+    const { positions, q } = await bundle.firings(latent);
+    return [id, { positions, values: Float64Array.from(q, (strength) => bundle.activation(latent, strength)), max: bundle.max[latent] }];
+  }));
+  return searches.get(bundle).match(query, Object.fromEntries(latents));
+}

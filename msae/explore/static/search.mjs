@@ -1,0 +1,159 @@
+// Latents ranked by how well they fit a token pattern, the SAEs side by side: the same pattern, the same texts.
+import { amount, count, dotted, element, option, percent, plural } from "./dom.mjs";
+import { press } from "./chips.mjs";
+import { matchPattern } from "./matcher.mjs";
+import { f1Intervals, fragmentation, rank } from "./rank.mjs";
+import { textsPanel } from "./texts.mjs";
+
+const SHOWN = 10;
+const ORDERS = {
+  f1: ["best F1", (row) => row.f1],
+  precision: ["most precise", (row) => row.precision + row.recall / 100],
+  recall: ["highest recall", (row) => row.recall + row.precision / 100],
+  cosine: ["largest cosine", (row) => row.cosine],
+};
+const COLUMNS = {
+  latent: "",
+  F1: "and the interval of 90 % of redraws of the texts",
+  precision: "share of the firings that are on the pattern",
+  recall: "share of the pattern that is caught",
+  above: "firings count above this share of the maximum",
+  cosine: "of the activations with the marks",
+  texts: "",
+};
+
+export function searchView(app) {
+  const { bundle, say } = app;
+  const page = element("div", { className: "page" });
+  const title = element("h3", { tabIndex: -1 }, "Search by token pattern");
+  const field = element("input", { type: "text", spellcheck: false, autocomplete: "off", "aria-label": "Token pattern", placeholder: "Lily|Sue" });
+  const order = element("select", { "aria-label": "Order of the results" }, ...Object.entries(ORDERS).map(([value, [text]]) => option(value, text)));
+  const form = element("form", { className: "query" }, field, element("button", {}, "Search"), order);
+  const message = element("p", { className: "message" });
+  const results = element("div", { className: "results" });
+  page.append(title, form, message, results);
+
+  let asked = null; // the query whose results are shown
+  let found = null; // { mask, ranked }
+  let running = {};
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    asked = null;
+    app.go({ query: field.value });
+  });
+  order.addEventListener("change", () => found && draw());
+
+  async function show({ query }) {
+    if (query !== asked) field.value = query;
+    if (query === asked || !query.trim()) return;
+    asked = query;
+    await search(query);
+  }
+
+  async function search(query) {
+    running.aborted = true;
+    const mine = (running = { aborted: false });
+    const tell = (text, failed) => {
+      message.textContent = text;
+      message.classList.toggle("error", Boolean(failed));
+    };
+    tell("matching …");
+    try {
+      const began = performance.now();
+      const mask = await matchPattern(bundle, query);
+      const matched = performance.now();
+      const ranked = await rank(bundle, mask, (done) => tell(`ranking: ${count(done)} of ${count(bundle.id.length)} latents`), mine);
+      if (mine.aborted || !ranked) return;
+      const ended = performance.now();
+      found = { mask, ...ranked };
+      const where = `${plural(bundle.manifest.n_sample, "text")} of ${count(bundle.sampleEnd)} tokens`;
+      const times = `matched in ${Math.round(matched - began)} ms, ranked in ${Math.round(ended - matched)} ms`;
+      tell(`${plural(found.hits, "token matches", "tokens match")} in ${where}; ${times}.`);
+      await draw();
+      say(message.textContent);
+    } catch (error) {
+      if (mine.aborted) return;
+      found = null;
+      results.replaceChildren();
+      tell(error.message, true);
+      say(error.message);
+    }
+  }
+
+  async function draw() {
+    const value = ORDERS[order.value][1];
+    const passages = textsWithHits();
+    const saes = [...bundle.saes.keys()].filter((sae) => bundle.latentsOf(sae).length);
+    const ofSae = (sae) => found.rows.filter((row) => bundle.sae(row.latent) === sae);
+    results.replaceChildren(...await Promise.all(saes.map((sae) => column(sae, ofSae(sae), value, passages))));
+  }
+
+  async function column(sae, rows, value, passages) {
+    const box = element("section", { className: "column", "aria-label": `SAE ${sae}` });
+    const spread = await fragmentation(bundle, found.mask, found.hits, rows);
+    const best = [...rows].sort((a, b) => value(b) - value(a)).slice(0, SHOWN);
+    const intervals = await f1Intervals(bundle, found.mask, best);
+    const panel = textsPanel(app, `Texts with the pattern, ${sae}`);
+    const name = element("p", { className: "quiet" });
+    const body = element("tbody", {}, ...best.map((row, k) => line(row, intervals[k], (latent) => colour(latent))));
+    const names = Object.entries(COLUMNS).map(([text, tip]) => element("th", { scope: "col", title: tip }, text));
+    const head = element("thead", {}, element("tr", {}, ...names));
+    const scroll = { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Latents of ${sae} that fit` };
+    const luck = `By luck alone, the same marks moved along the texts, the best latent of ${sae} reaches F1 ${amount(found.floor.get(sae) ?? 0)}.`;
+    box.append(
+      element("h4", {}, `${sae}: ${plural(bundle.latentsOf(sae).length, "latent")}`),
+      element("p", { className: "fragmentation" }, inPieces(bundle, spread)),
+      element("div", scroll, element("table", {}, head, body)),
+      element("p", { className: "quiet" }, luck), name, panel.element,
+    );
+
+    async function colour(latent) {
+      body.querySelectorAll("tr").forEach((each) => each.classList.toggle("chosen", +each.dataset.rank === latent));
+      name.textContent = `Underlined: the pattern. Coloured: ${bundle.id[latent]}. Dashed: the pattern, and ${bundle.id[latent]} is silent.`;
+      await panel.show(passages, latent, { hits: found.mask, missed: true });
+    }
+    if (best.length) await colour(best[0].latent);
+    return box;
+  }
+
+  function line(row, [low, high], colour) {
+    const name = bundle.name(row.latent, dotted);
+    const open = press(bundle.id[row.latent], () => app.go({ latent: row.latent, pinned: -1, view: "latent" }, { focus: true }));
+    open.setAttribute("aria-label", `Open ${bundle.id[row.latent]}`);
+    const see = press("show", () => {
+      colour(row.latent);
+      say(`texts coloured by ${bundle.id[row.latent]}`);
+    });
+    see.setAttribute("aria-label", `Colour the texts by ${bundle.id[row.latent]}`);
+    const values = [amount(row.precision), amount(row.recall), `${100 * row.threshold} %`, amount(row.cosine)];
+    const f1 = element("td", {}, amount(row.f1), element("small", {}, ` ${amount(low)}–${amount(high)}`));
+    const first = element("th", { scope: "row" }, open, " ", element("span", { className: "name", title: name }, name));
+    return element("tr", { "data-rank": row.latent }, first, f1, ...values.map((text) => element("td", {}, text)), element("td", {}, see));
+  }
+
+  // Some texts of the sample that have a match, spread over all of them.
+  function textsWithHits() {
+    const k = Math.min(6, bundle.manifest.n_examples ?? 10);
+    const first = new Map();
+    for (let position = 0; position < bundle.sampleEnd; position++) {
+      if (!found.mask[position]) continue;
+      const text = bundle.textOf(position);
+      first.set(text, position);
+      position = bundle.starts[text + 1] - 1;
+    }
+    const all = [...first.values()];
+    const some = all.length <= k ? all : Array.from({ length: k }, (_, i) => all[Math.floor((i * all.length) / k)]);
+    return some.map((position) => bundle.passage(position, bundle.manifest.window));
+  }
+
+  return { element: page, show, focus: () => field.focus(), describe: () => title.textContent };
+}
+
+function inPieces(bundle, { latents, recall, complete }) {
+  if (!latents.length) return "Fragmentation: no latent has a precision of 0.8, so none can be put together.";
+  const named = latents.slice(0, 8).map((latent) => bundle.id[latent]).join(", ") + (latents.length > 8 ? ", …" : "");
+  const precise = `${plural(latents.length, "latent")} of precision 0.8 or more`;
+  if (!complete) return `Fragmentation: all ${precise} together catch only ${percent(recall)} of the pattern: ${named}.`;
+  return `Fragmentation: ${precise} ${latents.length === 1 ? "catches" : "together catch"} 90 % of the pattern: ${named}.`;
+}

@@ -1,0 +1,87 @@
+// The tree a latent stands in: its topmost parent, and all that lies below it. Hovering or focusing a node lays it over the root's texts.
+import { amount, dotted, element, list } from "./dom.mjs";
+import { overlay } from "./chips.mjs";
+import { textsPanel } from "./texts.mjs";
+
+export function treeView(app) {
+  const { bundle, say } = app;
+  const page = element("div", { className: "page" });
+  const title = element("h3", { tabIndex: -1 });
+  const hint = element("p", { className: "quiet" },
+    "Hover a node to lay it over the texts of the root; click or press Space to pin it, Enter to open it. Dashed: a hole.");
+  const tree = element("div", { className: "tree", role: "tree", "aria-label": "Tree of latents" });
+  const panel = textsPanel(app, "Texts of the root");
+  const over = overlay(app, panel, tree, showPlaces);
+  page.append(title, hint, tree, over.element, element("h4", {}, "Texts of the root"), panel.element);
+  let root = null;
+
+  async function show({ latent, pinned }) {
+    const top = rootOf(bundle, latent);
+    if (top !== root) await draw(top);
+    await over.pin(pinned);
+  }
+
+  async function draw(top) {
+    const firings = await bundle.firings(top);
+    root = top;
+    title.textContent = `Tree of ${bundle.id[root]}: ${bundle.name(root, dotted)}`;
+    const items = [];
+    const node = (latent, level, score, seen) => {
+      const item = element("div", {
+        className: "node", role: "treeitem", tabIndex: items.length ? -1 : 0, "data-latent": latent, "aria-level": level, "aria-selected": "false",
+      }, element("b", {}, bundle.id[latent]), " ", bundle.name(latent, dotted), " ", element("small", {}, score === undefined ? "root" : amount(score)));
+      const others = (bundle.parents.get(latent) ?? []).slice(1).map(([parent]) => bundle.id[parent]);
+      if (others.length && level > 1) item.append(element("small", { className: "also" }, `, also below ${list(others)}`));
+      item.style.setProperty("--level", level - 1);
+      items.push(item);
+      const below = bundle.ownChildren(latent).filter(([child]) => !seen.has(child)); // given edges may run in circles
+      if (below.length) item.setAttribute("aria-expanded", "true");
+      for (const [child, value] of below) node(child, level + 1, value, new Set([...seen, child]));
+    };
+    node(root, 1, undefined, new Set([root]));
+    tree.replaceChildren(...items);
+    const found = bundle.examples(firings, bundle.manifest.n_examples ?? 10);
+    await panel.show(found.map(({ position }) => bundle.passage(position, bundle.manifest.window)), root);
+    items.forEach((item) => bundle.firings(+item.dataset.latent));
+  }
+
+  async function showPlaces(positions) {
+    const texts = new Map([...positions].reverse().map((position) => [bundle.textOf(position), position]));
+    const some = [...texts.values()].reverse().slice(0, bundle.manifest.n_examples ?? 10);
+    await panel.show(some.map((position) => bundle.passage(position, bundle.manifest.window)), root);
+    await over.lay(app.state.pinned);
+    say(`${some.length} texts with these holes`);
+    panel.element.focus();
+  }
+
+  // Arrow keys as the pattern for trees has them; all branches are open, so left and right move between levels.
+  tree.addEventListener("keydown", (event) => {
+    const items = [...tree.children];
+    const k = items.indexOf(event.target);
+    if (k < 0) return;
+    const level = (item) => +item.getAttribute("aria-level");
+    const parent = items.slice(0, k).findLast((item) => level(item) < level(items[k]));
+    const child = items[k + 1] && level(items[k + 1]) > level(items[k]) ? items[k + 1] : undefined;
+    const next = { ArrowDown: items[k + 1], ArrowUp: items[k - 1], ArrowRight: child, ArrowLeft: parent, Home: items[0], End: items.at(-1) };
+    const latent = +items[k].dataset.latent;
+    if (event.key === "Enter") app.go({ latent, pinned: -1, view: "latent" }, { focus: true });
+    else if (event.key === " ") app.go({ pinned: app.state.pinned === latent ? -1 : latent });
+    else if (!(event.key in next)) return;
+    event.preventDefault();
+    if (!next[event.key]) return;
+    items.forEach((item) => (item.tabIndex = -1));
+    next[event.key].tabIndex = 0;
+    next[event.key].focus();
+  });
+
+  return { element: page, show, focus: () => title.focus(), describe: () => title.textContent };
+}
+
+function rootOf(bundle, latent) {
+  const seen = new Set();
+  for (let at = latent; at !== undefined && !seen.has(at); at = bundle.bestParent(at)) {
+    seen.add(at);
+    latent = at;
+  }
+  return latent;
+}

@@ -1,0 +1,120 @@
+"""The live widget in a real JupyterLab: what is chosen in the view is read in the next cell, and typed text comes back from the kernel."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT, Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SETUP = """\
+import msae, torch
+from msae.explore import Explorer, LatentActivations
+lm = msae.load_language_model("bundled")
+read = msae.Activations(lm, ["Lily has a cat.", "Sue and Lily play."], hook_name="blocks.1.hook_resid_pre", progress=False)
+torch.manual_seed(0)
+sae = msae.SAE(lm.cfg.d_model, 6)
+sae.hook_name = read.hook_name
+acts = LatentActivations.from_sae(sae, read)
+widget = Explorer({"S": acts}, read.tokens, read.str_tokens).widget(lm, {"S": sae})
+widget"""
+
+READ = "print('chosen', [widget.latent, widget.pinned, widget.view])"
+SET = "widget.latent = 0; widget.pinned = ''; widget.view = 'search'; widget.query = 'Lily'; print('set')"
+
+
+def jupyter_lab() -> str:
+    """The command: of this environment, or the one that MSAE_JUPYTERLAB names."""
+    beside = Path(sys.executable).with_name("jupyter-lab")
+    found = os.environ.get("MSAE_JUPYTERLAB") or (str(beside) if beside.exists() else shutil.which("jupyter-lab"))
+    if not found:
+        pytest.skip("no JupyterLab found: pip install jupyterlab, or name its jupyter-lab in MSAE_JUPYTERLAB")
+    return found
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """Address of a JupyterLab whose kernel is this Python, with a notebook of three cells."""
+    pytest.importorskip("anywidget")
+    pytest.importorskip("ipykernel")
+    command = jupyter_lab()
+    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, READ, SET)]
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=spec), tmp_path / "widget.ipynb")
+    kernels = tmp_path / "data"
+    subprocess.run(
+        [sys.executable, "-m", "ipykernel", "install", "--prefix", str(kernels), "--name", "python3"], check=True, capture_output=True
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(8)
+    # The widget's part of JupyterLab comes from this environment, wherever JupyterLab itself is installed.
+    paths = [str(kernels / "share/jupyter"), str(Path(sys.prefix) / "share/jupyter")]
+    environment = os.environ | {
+        "JUPYTER_PATH": os.pathsep.join(paths),
+        "JUPYTER_PLATFORM_DIRS": "0",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+    }
+    flags = ["--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={token}", "--ServerApp.ip=127.0.0.1"]
+    flags += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--ServerApp.log_level=ERROR"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen([command, *flags], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        for _ in range(600):
+            with socket.socket() as there:
+                if there.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/lab/tree/widget.ipynb?token={token}"
+        server.terminate()
+        server.wait(20)
+
+
+def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visit, lab: str) -> None:
+    page = browser_page.page
+    page.set_default_timeout(90_000)
+    page.goto(lab)
+    cells = page.locator(".jp-Notebook .jp-CodeCell")
+    cells.nth(2).wait_for()
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
+
+    def run(k: int, wanted: str = "") -> None:
+        cells.nth(k).locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        if wanted:
+            cells.nth(k).locator(".jp-OutputArea-output", has_text=wanted).wait_for()
+
+    run(0)
+    view = cells.nth(0).locator(".jp-OutputArea")
+    view.locator(".row").first.wait_for()
+    view.locator(".row", has_text="S/2").click()
+    view.locator("h3", has_text="Latent S/2").wait_for()
+    pinned = view.locator(".chip").first
+    pinned.click()
+    view.locator(".sentence").wait_for()
+    run(1, f"chosen ['S/2', '{pinned.locator('b').text_content()}', 'latent']")
+    view.locator("textarea").fill("Sue has a dog.")
+    view.get_by_role("button", name="Read it").click()
+    view.locator("h4", has_text="The text you typed").wait_for()
+    assert view.locator(".texts").text_content() == "Sue has a dog."
+    run(2, "set")
+    view.locator(".message", has_text="tokens match").wait_for()
+    assert view.locator(".query input").input_value() == "Lily"
+    assert view.locator(".row[aria-selected=true] b").text_content() == "S/0"
+    run(1, "chosen ['S/0', '', 'search']")
+    assert browser_page.outside == []
