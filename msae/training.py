@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from msae.checkpoints import load_checkpoint, save_checkpoint
+from msae.exchange import find_moves
 from msae.losses import PENALTIES, all_prefix_loss, dense_all_prefix_loss, plain_loss
 from msae.nonlinearities import Nonlinearity, ReLU
 from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_of
@@ -86,7 +87,12 @@ class TrainConfig:
     """Share of the run, at its end, over which the inclusion of every latent rises to 1, so that the run ends on the full prefix alone."""
 
     fade_penalty: float = 0.0
-    """Share of the run, at its end, over which the penalty's weight falls to 0; while it does, L0 is measured and no longer held."""
+    """Share of the run, at its end, over which the penalty's weight falls to 0, as the square of what is left: it has to be gone
+    before the prefixes are, or it opens holes again. While it falls, L0 is measured and no longer held."""
+
+    exchange_every: int = 0
+    """Steps between exchanges (`msae.exchange`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
+    none; they begin after `warmup` and end where `decay` begins."""
 
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient."""
@@ -111,6 +117,8 @@ class TrainConfig:
             raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
         if not self.penalty_weight > 0:
             raise ValueError(f"penalty_weight must be positive, got {self.penalty_weight}")
+        if self.exchange_every < 0:
+            raise ValueError(f"exchange_every is a number of steps, or 0 for no exchange, got {self.exchange_every}")
         for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share of the run, 0 to 1, got {getattr(self, name)}")
@@ -221,6 +229,8 @@ class _Run:
             group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
         self.optimizer.step()
         self._observe(acts_SBN.detach())
+        if config.exchange_every and t % config.exchange_every == 0 and config.warmup <= t / config.n_steps < 1 - config.decay:
+            self._exchange(x_SBD)
         self.step_number += 1
         if t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps:
             for name, value in (("step", t), ("loss", error_S.detach().cpu()), ("l0", l0_S.cpu()), ("penalty_weight", self.weight_S)):
@@ -257,9 +267,9 @@ class _Run:
         left = max(0.0, 1 - self.step_number / (config.sparsify * config.n_steps + 1e-9))
         faded = self._faded(config.fade_penalty)
         if config.target_l0 is None:
-            return torch.full_like(l0_S, config.penalty_weight * (1 - left) * (1 - faded))
+            return torch.full_like(l0_S, config.penalty_weight * (1 - left) * (1 - faded) ** 2)
         if faded > 0:
-            return self.controller.state["log_weight"].exp() * (1 - faded)
+            return self.controller.state["log_weight"].exp() * (1 - faded) ** 2
         if self.first_l0_S is None:
             self.first_l0_S = l0_S.clamp(min=config.target_l0)
         return self.controller.update(l0_S, config.target_l0 * (self.first_l0_S / config.target_l0) ** left)
@@ -285,6 +295,31 @@ class _Run:
             smallest_S = torch.where(acts_SBN > 0, acts_SBN, torch.inf).flatten(1).amin(1)
             self.threshold_mass = 0.99 * self.threshold_mass + 0.01
             self.params["threshold"].lerp_(smallest_S[:, None].expand_as(self.power_SN), 0.01 / self.threshold_mass)
+
+    @torch.no_grad()
+    def _exchange(self, x_SBD: Tensor) -> None:
+        """Start at most one latent of each SAE anew, optimizer moments and all (`msae.exchange`); it keeps its rank until the next step."""
+        p = self.params
+        norm_SN = p["W_dec"].norm(dim=-1)
+        threshold = p["threshold"].unsqueeze(-2) if "threshold" in p else None
+        pre = (x_SBD @ p["W_enc"] + p["b_enc"].unsqueeze(-2)) * norm_SN.unsqueeze(-2)
+        acts_SBN = self.config.nonlinearity(pre, threshold, training=True)
+        residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
+        moves = find_moves(x_SBD, residual_SBD, self.power_SN)
+        at = moves.sae, moves.latent
+        norm_M = norm_SN[moves.sae].mean(1)
+        p["W_dec"][at] = moves.direction * norm_M[:, None]
+        p["W_enc"].mT[at] = moves.direction / norm_M[:, None]
+        p["b_enc"][at] = moves.bias / norm_M
+        if self.config.nonlinearity.threshold_shape == "each":
+            p["threshold"][at] = 0
+        self.power_SN[at] = moves.power
+        for name, tensor in p.items():
+            if name != "b_dec":
+                for moment in ("exp_avg", "exp_avg_sq"):
+                    if tensor in self.optimizer.state:
+                        state = self.optimizer.state[tensor][moment]
+                        (state.mT if name == "W_enc" else state)[at] = 0
 
     def state(self) -> dict[str, Any]:
         return {
