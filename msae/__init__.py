@@ -15,7 +15,8 @@ _HOMES = {
     "sae": ["SAE"],
     "nonlinearities": ["ReLU", "TopK", "BatchTopK", "JumpReLU"],
     "prefixes": ["FullPrefix", "SquareRootPrefixes", "ParetoPrefixes", "UniformPrefixes", "FixedPrefixes"],
-    "losses": ["all_prefix_loss", "prefix_loss", "PENALTIES"],
+    "losses": ["all_prefix_loss", "prefix_loss"],
+    "penalties": ["PENALTIES"],
     "training": ["TrainConfig", "TrainResult", "train"],
     "toy": ["FeatureTree", "TreeStream"],
     "stories": ["load_stories", "sample_stories"],
@@ -29,13 +30,13 @@ __all__ = ["__version__", *_HOME_OF, *_MODULES]
 if TYPE_CHECKING:
     from msae.activations import Activations as Activations
     from msae.language_model import load_language_model as load_language_model
-    from msae.losses import PENALTIES as PENALTIES
     from msae.losses import all_prefix_loss as all_prefix_loss
     from msae.losses import prefix_loss as prefix_loss
     from msae.nonlinearities import BatchTopK as BatchTopK
     from msae.nonlinearities import JumpReLU as JumpReLU
     from msae.nonlinearities import ReLU as ReLU
     from msae.nonlinearities import TopK as TopK
+    from msae.penalties import PENALTIES as PENALTIES
     from msae.prefixes import FixedPrefixes as FixedPrefixes
     from msae.prefixes import FullPrefix as FullPrefix
     from msae.prefixes import ParetoPrefixes as ParetoPrefixes

@@ -1,4 +1,4 @@
-"""The Matryoshka loss, exact over all prefixes, and the sparsity penalties.
+"""The Matryoshka loss, exact over all prefixes.
 
 Nested prefixes make the expectation over prefix lengths a closed form. With s_i the probability that latent i lies in the prefix
 (its inclusion), r0 = x - b_dec and D_i the decoder rows,
@@ -12,10 +12,11 @@ The prefix idea is Nabeshima's (2024, "Method"); the closed form is ours (chapte
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
+
+from msae.active import even_pairs
+from msae.sparse import quadratic_form, sum_rows
 
 
 def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W_dec: Tensor, inclusion: Tensor) -> Tensor:
@@ -45,37 +46,30 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
 
 
 class _AllPrefixLoss(torch.autograd.Function):
-    """The closed form with its gradient written out; shapes: B batch, K active latents, D d_model."""
+    """`msae.sparse` for autograd: the forward pass already holds all that the gradients need."""
 
     @staticmethod
     def forward(ctx, x_BD, b_dec, values_BK, indices_BK, W_dec, inclusion):  # type: ignore[no-untyped-def]
-        r0_BD = x_BD - b_dec
-        rows_BKD = W_dec[indices_BK]
-        s_BK = inclusion[indices_BK]
-        both_BKK = torch.minimum(s_BK[:, :, None], s_BK[:, None, :])
-        onto_rows_BK = torch.einsum("bkd,bd->bk", rows_BKD, r0_BD)
-        gram_BKK = rows_BKD @ rows_BKD.transpose(1, 2)
-        overlap_BK = torch.einsum("bij,bj->bi", gram_BKK * both_BKK, values_BK)
-        ctx.save_for_backward(r0_BD, values_BK, indices_BK, rows_BKD, s_BK, both_BKK, onto_rows_BK, overlap_BK)
-        ctx.n_latents = len(W_dec)
-        return (r0_BD.square().sum(1) - 2 * (s_BK * values_BK * onto_rows_BK).sum(1) + (values_BK * overlap_BK).sum(1)).mean()
+        pairs = even_pairs(indices_BK)
+        form = quadratic_form(x_BD - b_dec, W_dec, pairs, values_BK.flatten(), inclusion)
+        ctx.save_for_backward(form.onto_T, form.u_TD, values_BK, pairs.latent_P, pairs.slot_P, pairs.layout.own_B)
+        ctx.shape = W_dec.shape
+        return form.error_T.sum() / len(x_BD)
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        r0_BD, values_BK, indices_BK, rows_BKD, s_BK, both_BKK, onto_rows_BK, overlap_BK = ctx.saved_tensors
+        onto_T, u_TD, values_BK, latent_P, slot_P, own_B = ctx.saved_tensors
         scale = 2 * grad / len(values_BK)
         need_x, need_b, need_values, _, need_W, _ = ctx.needs_input_grad
         d_x = d_b = d_values = d_W = None
         if need_values:
-            d_values = scale * (overlap_BK - s_BK * onto_rows_BK)
+            d_values = scale * onto_T[slot_P].view_as(values_BK)
         if need_W:
-            reconstruction_BKD = (both_BKK * values_BK[:, None, :]) @ rows_BKD
-            d_rows_BKD = scale * values_BK[..., None] * (reconstruction_BKD - s_BK[..., None] * r0_BD[:, None, :])
-            d_W = rows_BKD.new_zeros(ctx.n_latents, rows_BKD.shape[2])
-            d_W.index_add_(0, indices_BK.flatten(), d_rows_BKD.flatten(0, 1))
+            by_latent = latent_P.argsort(stable=True)
+            d_W = sum_rows(u_TD.new_empty(ctx.shape), u_TD, slot_P[by_latent], latent_P[by_latent], scale * values_BK.flatten()[by_latent])
         if need_x or need_b:
-            residual_BD = r0_BD - torch.einsum("bk,bkd->bd", s_BK * values_BK, rows_BKD)
-            d_x, d_b = scale * residual_BD, -scale * residual_BD.sum(0)
+            d_x = -scale * u_TD[own_B]
+            d_b = -d_x.sum(0)
         return d_x, d_b, d_values, None, d_W, None
 
 
@@ -118,27 +112,3 @@ def _check_shapes(x: Tensor, b_dec: Tensor, W_dec: Tensor, inclusion: Tensor) ->
         raise ValueError(f"x, b_dec and W_dec must share d_model, got {x.shape[-1]}, {b_dec.shape[-1]} and {W_dec.shape[-1]}")
     if inclusion.shape[-1] != W_dec.shape[-2]:
         raise ValueError(f"expected one inclusion probability for each of {W_dec.shape[-2]} latents, got {inclusion.shape[-1]}")
-
-
-def l1(acts: Tensor) -> Tensor:
-    """a: the classic penalty; it also shrinks activations."""
-    return acts
-
-
-def log(acts: Tensor, scale: float = 0.1) -> Tensor:
-    """log(1 + a / scale), the article's penalty: it presses on weak activations and hardly on strong ones."""
-    return torch.log1p(acts / scale)
-
-
-def sqrt(acts: Tensor, floor: float = 1e-3) -> Tensor:
-    """√(a + floor) - √floor; the floor keeps the gradient finite at 0."""
-    return (acts + floor).sqrt() - floor**0.5
-
-
-def tanh(acts: Tensor, scale: float = 1.0) -> Tensor:
-    """tanh(a / scale): bounded, so that strong activations are not shrunk at all (Jermyn et al. 2024)."""
-    return (acts / scale).tanh()
-
-
-PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {"l1": l1, "log": log, "sqrt": sqrt, "tanh": tanh}
-"""Sparsity penalties of one activation a ≥ 0 (in units of unit-norm decoder rows); all are 0 at 0 and rise."""

@@ -80,23 +80,25 @@ class JumpReLU:
 
     def __call__(self, pre: Tensor, threshold: Tensor | None = None, training: bool = False) -> Tensor:
         assert threshold is not None
-        acts: Tensor = _Jump.apply(pre, threshold.relu(), self.bandwidth)
+        acts: Tensor = _Jump.apply(pre, threshold.relu(), self)
         return acts
+
+    def threshold_slope(self, pre: Tensor, threshold: Tensor) -> Tensor:
+        """∂ acts / ∂ threshold as Eq. 11 of the paper estimates it: -threshold / bandwidth within half a bandwidth of the threshold."""
+        return -threshold / self.bandwidth * ((pre - threshold).abs() < self.bandwidth / 2)
 
 
 class _Jump(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, pre, threshold, bandwidth):  # type: ignore[no-untyped-def]
+    def forward(ctx, pre, threshold, jump):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(pre, threshold)
-        ctx.bandwidth = bandwidth
+        ctx.jump = jump
         return pre * (pre > threshold)
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         pre, threshold = ctx.saved_tensors
-        near = (pre - threshold).abs() < ctx.bandwidth / 2
-        # Eq. 11 of the paper: d acts / d threshold ≈ -threshold / bandwidth inside the kernel.
-        by_threshold = (grad * near * (-threshold / ctx.bandwidth)).sum(-2, keepdim=pre.ndim == threshold.ndim)
+        by_threshold = (grad * ctx.jump.threshold_slope(pre, threshold)).sum(-2, keepdim=pre.ndim == threshold.ndim)
         return grad * (pre > threshold), by_threshold.reshape(threshold.shape), None
 
 

@@ -6,6 +6,7 @@ costs one batched product instead of S runs.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -17,16 +18,19 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from msae.buffers import Buffers
 from msae.checkpoints import load_checkpoint, save_checkpoint
+from msae.dense import dense_step
 from msae.exchange import find_moves
-from msae.losses import PENALTIES, all_prefix_loss, dense_all_prefix_loss, plain_loss
 from msae.nonlinearities import Nonlinearity, ReLU
+from msae.penalties import PENALTIES
 from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_of
 from msae.sae import SAE
 from msae.schedules import trapezoid
+from msae.sparse import Observed, slots_worth, sparse_step
 
-SPARSE_PAYS = 1 / 8
-"""The sparse form of the loss is used while no input has a larger share of the latents active; above, one Gram matrix costs less."""
+SPARSE_PAYS = 1.0
+"""Times `slots_worth`: 0 trains with the dense form alone."""
 
 
 class Stream(Protocol):
@@ -97,6 +101,9 @@ class TrainConfig:
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient."""
 
+    encoder_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the encoder's product, nearly all of the arithmetic of a step; parameters, sums and everything else stay in float32."""
+
     def __post_init__(self) -> None:
         for name in ("n_latents", "n_steps", "batch_size"):
             if getattr(self, name) < 1:
@@ -115,6 +122,8 @@ class TrainConfig:
             raise ValueError(f"penalty must be one of {sorted(PENALTIES)}, got {self.penalty!r}")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
+        if self.encoder_dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"encoder_dtype must be 'float32' or 'bfloat16', got {self.encoder_dtype!r}")
         if not self.penalty_weight > 0:
             raise ValueError(f"penalty_weight must be positive, got {self.penalty_weight}")
         if self.exchange_every < 0:
@@ -160,19 +169,26 @@ class L0Controller:
     goes on bit for bit. (A controller is the idea of Nabeshima 2024, after Glen Taggart; the reference's moves 0.03 % a step, unsaved.)
     """
 
-    def __init__(self, n_seeds: int, start: float = 0.03, smoothing: float = 0.9, integral: float = 0.03, proportional: float = 0.3):
-        self.smoothing, self.integral, self.proportional = smoothing, integral, proportional
-        start_log = torch.full((n_seeds,), start).log()
-        self.state = {"log_weight": start_log, "average": torch.zeros(n_seeds), "mass": torch.zeros(())}
+    def __init__(
+        self, n_seeds: int, start: float = 0.03, device: torch.device | str = "cpu", smoothing: float = 0.9, integral: float = 0.03
+    ):
+        self.smoothing, self.integral, self.proportional = smoothing, integral, 10 * integral
+        zeros = torch.zeros(n_seeds, device=device)
+        self.state = {"log_weight": zeros + math.log(start), "average": zeros.clone(), "mass": zeros.clone(), "error": zeros.clone()}
+
+    def weight(self) -> Tensor:
+        """(S,) the weight for the next step."""
+        return (self.state["log_weight"] + self.proportional * self.state["error"]).exp()
 
     def update(self, l0_S: Tensor, target_S: Tensor | float) -> Tensor:
         """Take in the L0 of a batch; returns the weight (S,) for the next step."""
-        self.state["average"].mul_(self.smoothing).add_((1 - self.smoothing) * l0_S)
-        self.state["mass"].mul_(self.smoothing).add_(1 - self.smoothing)
-        measured = self.state["average"] / self.state["mass"]
-        error = ((measured + 1e-3) / (target_S + 1e-3)).log().clamp(-1, 1)
-        self.state["log_weight"].add_(self.integral * error)
-        return (self.state["log_weight"] + self.proportional * error).exp()
+        state = self.state
+        state["average"].lerp_(l0_S.to(state["average"]), 1 - self.smoothing)
+        state["mass"].lerp_(torch.ones_like(state["mass"]), 1 - self.smoothing)
+        measured = state["average"] / state["mass"]
+        state["error"] = ((measured + 1e-3) / (target_S + 1e-3)).log().clamp(-1, 1)
+        state["log_weight"] += self.integral * state["error"]
+        return self.weight()
 
 
 class _Run:
@@ -184,117 +200,123 @@ class _Run:
         made = [SAE(d_model, n, config.nonlinearity, generator=torch.Generator().manual_seed(seed)) for seed in config.seeds]
         stack = {name: torch.stack([dict(sae.named_parameters())[name].detach() for sae in made]) for name, _ in made[0].named_parameters()}
         stack["W_dec"] *= 0.1  # the article's start: small decoder, so that early reconstructions do not overshoot
-        self.params = {
-            name: tensor.to(device).requires_grad_(name != "threshold" or config.nonlinearity.threshold_shape == "each")
-            for name, tensor in stack.items()
-        }
-        self.optimizer = torch.optim.Adam([p for p in self.params.values() if p.requires_grad], lr=config.lr, betas=config.betas)
-        self.controller = L0Controller(n_seeds, config.penalty_weight)
-        self.weight_S = torch.zeros(n_seeds)
+        stack["W_encT"] = stack.pop("W_enc").mT.contiguous()  # a row per latent: what is gathered and summed lies together
+        self.params = {name: tensor.to(device) for name, tensor in stack.items()}
+        self.grads = {name: torch.zeros_like(p) for name, p in self.params.items() if name != "threshold" or self._learns_threshold}
+        for name, grad in self.grads.items():
+            self.params[name].requires_grad_().grad = grad
+        learnt = [self.params[name] for name in self.grads]
+        self.optimizer = torch.optim.Adam(learnt, lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
+        self.buffers = Buffers()
+        self.controller = L0Controller(n_seeds, config.penalty_weight, device)
+        self.weight_S = torch.full((n_seeds,), config.penalty_weight, device=device)
         self.power_SN = torch.zeros(n_seeds, n, device=device)
         self.threshold_mass = 0.0
         self.first_l0_S: Tensor | None = None
         self.rank_SN = torch.arange(n, device=device).expand(n_seeds, n).clone()
         self.generator = torch.Generator().manual_seed(config.seeds[0])
         law = FullPrefix() if config.loss == "plain" else config.prefixes
-        self.law_inclusion_N = law.inclusion(n).float().to(device)
+        self.law_inclusion_N = law.inclusion(n).to(self.params["W_dec"].dtype)
         self.step_number = 0
         self.history: dict[str, list[Any]] = {"step": [], "loss": [], "l0": [], "penalty_weight": []}
 
+    @property
+    def _learns_threshold(self) -> bool:
+        return self.config.nonlinearity.threshold_shape == "each"
+
+    @torch.no_grad()
     def step(self, x_SBD: Tensor) -> None:
         """One optimizer step on x (S, B, D), or (1, B, D) shared by all seeds."""
         config, t = self.config, self.step_number
-        W_dec = self.params["W_dec"]
-        norm_SN = W_dec.norm(dim=-1)
-        rows_SND = W_dec / norm_SN.unsqueeze(-1)
-        pre = (x_SBD @ self.params["W_enc"] + self.params["b_enc"].unsqueeze(-2)) * norm_SN.unsqueeze(-2)
-        threshold = self.params.get("threshold")
-        acts_SBN = config.nonlinearity(pre, None if threshold is None else threshold.unsqueeze(-2), training=True)
-
-        inclusion_SN = self._inclusion()
-        error_S = self._reconstruction(x_SBD, acts_SBN, rows_SND, inclusion_SN)
-        loss_S = error_S
-        l0_S = (acts_SBN.detach() > 0).sum(-1).float().mean(-1)
-        if not config.nonlinearity.fixes_l0:
-            penalty_S = (PENALTIES[config.penalty](acts_SBN).mean(-2) * inclusion_SN).sum(-1)
-            self.weight_S = self._penalty_weight(l0_S.cpu())
-            loss_S = error_S + self.weight_S.to(x_SBD.device) * penalty_S
-        if not torch.isfinite(loss_S).all():
-            raise FloatingPointError(f"the loss is {loss_S.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
-
-        self.optimizer.zero_grad()
-        loss_S.sum().backward()
+        self.weight_S = self._penalty_weight()
+        seen = self._gradients(x_SBD)
+        logged = t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps
+        if (logged or x_SBD.device.type == "cpu") and not torch.isfinite(seen.error).all():  # elsewhere a look costs a stall
+            raise FloatingPointError(f"the loss is {seen.error.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
         self._clip()
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
         self.optimizer.step()
-        self._observe(acts_SBN.detach())
+        self._observe(seen)
         if config.exchange_every and t % config.exchange_every == 0 and config.warmup <= t / config.n_steps < 1 - config.decay:
             self._exchange(x_SBD)
         self.step_number += 1
-        if t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps:
-            for name, value in (("step", t), ("loss", error_S.detach().cpu()), ("l0", l0_S.cpu()), ("penalty_weight", self.weight_S)):
-                self.history[name].append(value)
+        if logged:
+            for name, value in (("step", t), ("loss", seen.error), ("l0", seen.l0), ("penalty_weight", self.weight_S)):
+                self.history[name].append(value if isinstance(value, int) else value.to("cpu", copy=True))
 
-    def _inclusion(self) -> Tensor:
-        """(S, N): how often each latent lies in a prefix, by its present rank."""
-        by_rank = self.law_inclusion_N
+    def _gradients(self, x_SBD: Tensor) -> Observed:
+        """Fill `grads`, by whichever form of the same loss costs least here."""
+        config = self.config
+        by_rank_N = self._inclusion_by_rank()
+        penalty = None if config.nonlinearity.fixes_l0 else PENALTIES[config.penalty]
+        max_mean = SPARSE_PAYS * slots_worth(config.n_latents)
+        if len(self.rank_SN) == 1 and max_mean > 4:
+            seen = sparse_step(
+                x_SBD[0],
+                {name: p[0] for name, p in self.params.items()},
+                {name: g[0] for name, g in self.grads.items()},
+                by_rank_N.to(x_SBD.device)[self.rank_SN[0]],
+                penalty,
+                self.weight_S[0],
+                config.nonlinearity,
+                max_mean=max_mean,
+                dtype=getattr(torch, config.encoder_dtype) if config.encoder_dtype != "float32" else None,
+                buffers=self.buffers,
+            )
+            if seen is not None:
+                return Observed(*(value[None] for value in seen))
+        return dense_step(x_SBD, self.params, self.grads, by_rank_N, self.rank_SN, penalty, self.weight_S, config.nonlinearity)
+
+    def _inclusion_by_rank(self) -> Tensor:
+        """(N,) on the host: how often the latent of each rank lies in a prefix, at this step."""
+        by_rank_N = self.law_inclusion_N
         if self.config.loss == "sampled":
             lengths = self.config.prefixes.sample(self.config.n_latents, self.generator)
-            by_rank = inclusion_of(lengths, self.config.n_latents).to(by_rank)
-        by_rank = torch.lerp(by_rank, torch.ones_like(by_rank), self._faded(self.config.fade_prefixes))
-        return by_rank[self.rank_SN]
+            by_rank_N = inclusion_of(lengths, self.config.n_latents).to(by_rank_N)
+        faded = self._faded(self.config.fade_prefixes)
+        return by_rank_N + faded * (1 - by_rank_N) if faded else by_rank_N
 
     def _faded(self, share: float) -> float:
-        """How much of a fading over the last `share` of the run is done: 0 before it, 1 after the last step."""
+        """How much of a fading over the last `share` of the run is done: 0 before it, almost 1 at the last step."""
         left = self.config.n_steps - self.step_number
         return max(0.0, 1 - left / (share * self.config.n_steps)) if share > 0 else 0.0
 
-    def _reconstruction(self, x_SBD: Tensor, acts_SBN: Tensor, rows_SND: Tensor, inclusion_SN: Tensor) -> Tensor:
-        """(S,) the expected error, by whichever form of the same loss costs least here."""
-        b_dec = self.params["b_dec"]
-        if self.config.loss == "plain":
-            return plain_loss(x_SBD, b_dec, acts_SBN, rows_SND)
-        n_active = int((acts_SBN.detach() > 0).sum(-1).max())
-        if len(rows_SND) > 1 or n_active > SPARSE_PAYS * self.config.n_latents:
-            return dense_all_prefix_loss(x_SBD, b_dec, acts_SBN, rows_SND, inclusion_SN)
-        values, indices = acts_SBN[0].topk(max(1, n_active), dim=-1, sorted=False)
-        return all_prefix_loss(x_SBD[0], b_dec[0], values, indices, rows_SND[0], inclusion_SN[0])[None]
-
-    def _penalty_weight(self, l0_S: Tensor) -> Tensor:
-        """(S,) λ for this step: fixed after a linear rise, or moved so that L0 goes from the first batch's to the target, geometrically."""
+    def _penalty_weight(self) -> Tensor:
+        """(S,) λ for this step: after a linear rise fixed, or what the controller last said; less while the penalty fades."""
         config = self.config
-        left = max(0.0, 1 - self.step_number / (config.sparsify * config.n_steps + 1e-9))
-        faded = self._faded(config.fade_penalty)
+        kept = (1 - self._faded(config.fade_penalty)) ** 2
         if config.target_l0 is None:
-            return torch.full_like(l0_S, config.penalty_weight * (1 - left) * (1 - faded) ** 2)
-        if faded > 0:
-            return self.controller.state["log_weight"].exp() * (1 - faded) ** 2
-        if self.first_l0_S is None:
-            self.first_l0_S = l0_S.clamp(min=config.target_l0)
-        return self.controller.update(l0_S, config.target_l0 * (self.first_l0_S / config.target_l0) ** left)
+            return torch.full_like(self.weight_S, config.penalty_weight * (1 - self._sparsify_left()) * kept)
+        return self.controller.weight() * kept
+
+    def _sparsify_left(self) -> float:
+        return max(0.0, 1 - self.step_number / (self.config.sparsify * self.config.n_steps + 1e-9))
 
     def _clip(self) -> None:
         """Scale each SAE's gradient to at most `clip_norm`; one SAE of the batch never shrinks another's."""
-        grads = [p.grad for p in self.params.values() if p.grad is not None]
-        norm_S = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).sqrt()
-        factor_S = (self.config.clip_norm / (norm_S + 1e-6)).clamp(max=1)
-        for g in grads:
+        norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in self.grads.values()])
+        factor_S = (self.config.clip_norm / (norms.square().sum(0).sqrt() + 1e-6)).clamp(max=1)
+        for g in self.grads.values():
             g.mul_(factor_S.view(-1, *[1] * (g.ndim - 1)))
 
-    @torch.no_grad()
-    def _observe(self, acts_SBN: Tensor) -> None:
-        """Update the ranks, by the running mean of squared activations, and BatchTopK's threshold."""
-        self.power_SN.mul_(0.95).add_(
-            0.05 * acts_SBN.square().mean(-2)
-        )  # its start at 0 scales all latents alike: the order is right from step 1
-        if self._faded(self.config.fade_prefixes) == 0:  # while the prefixes fade, the ranks they fade from stay
+    def _observe(self, seen: Observed) -> None:
+        """Update the penalty's weight, the ranks, by the running mean of squared activations, and BatchTopK's threshold."""
+        config = self.config
+        if config.target_l0 is not None and not config.nonlinearity.fixes_l0 and self._faded(config.fade_penalty) == 0:
+            if self.first_l0_S is None:
+                self.first_l0_S = seen.l0.clamp(min=config.target_l0)
+            # From the first batch's L0 to the target, geometrically.
+            self.controller.update(seen.l0, config.target_l0 * (self.first_l0_S / config.target_l0) ** self._sparsify_left())
+        self.power_SN.lerp_(seen.power_N, 0.05)  # its start at 0 scales all latents alike: the order is right from step 1
+        if self._faded(config.fade_prefixes) == 0:  # while the prefixes fade, the ranks they fade from stay
             order = self.power_SN.argsort(dim=-1, descending=True, stable=True)
             self.rank_SN.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
-        if self.config.nonlinearity.threshold_shape == "one":
-            smallest_S = torch.where(acts_SBN > 0, acts_SBN, torch.inf).flatten(1).amin(1)
+        if config.nonlinearity.threshold_shape == "one":
             self.threshold_mass = 0.99 * self.threshold_mass + 0.01
-            self.params["threshold"].lerp_(smallest_S[:, None].expand_as(self.power_SN), 0.01 / self.threshold_mass)
+            threshold = self.params["threshold"]
+            smallest = torch.where(seen.smallest.isfinite(), seen.smallest, threshold[:, 0])
+            threshold.lerp_(smallest[:, None].expand_as(threshold), 0.01 / self.threshold_mass)
 
     @torch.no_grad()
     def _exchange(self, x_SBD: Tensor) -> None:
@@ -302,24 +324,22 @@ class _Run:
         p = self.params
         norm_SN = p["W_dec"].norm(dim=-1)
         threshold = p["threshold"].unsqueeze(-2) if "threshold" in p else None
-        pre = (x_SBD @ p["W_enc"] + p["b_enc"].unsqueeze(-2)) * norm_SN.unsqueeze(-2)
-        acts_SBN = self.config.nonlinearity(pre, threshold, training=True)
+        level_SBN = (x_SBD @ p["W_encT"].mT + p["b_enc"].unsqueeze(-2)) * norm_SN.unsqueeze(-2)
+        acts_SBN = self.config.nonlinearity(level_SBN, threshold, training=True)
         residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
         moves = find_moves(x_SBD, residual_SBD, self.power_SN)
         at = moves.sae, moves.latent
         norm_M = norm_SN[moves.sae].mean(1)
         p["W_dec"][at] = moves.direction * norm_M[:, None]
-        p["W_enc"].mT[at] = moves.direction / norm_M[:, None]
+        p["W_encT"][at] = moves.direction / norm_M[:, None]
         p["b_enc"][at] = moves.bias / norm_M
-        if self.config.nonlinearity.threshold_shape == "each":
+        if self._learns_threshold:
             p["threshold"][at] = 0
         self.power_SN[at] = moves.power
-        for name, tensor in p.items():
-            if name != "b_dec":
-                for moment in ("exp_avg", "exp_avg_sq"):
-                    if tensor in self.optimizer.state:
-                        state = self.optimizer.state[tensor][moment]
-                        (state.mT if name == "W_enc" else state)[at] = 0
+        for name in self.grads.keys() - {"b_dec"}:
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if p[name] in self.optimizer.state:
+                    self.optimizer.state[p[name]][moment][at] = 0
 
     def state(self) -> dict[str, Any]:
         return {
@@ -328,7 +348,6 @@ class _Run:
             "params": self.params,
             "optimizer": self.optimizer.state_dict(),
             "controller": self.controller.state,
-            "weight": self.weight_S,
             "power": self.power_SN,
             "threshold_mass": self.threshold_mass,
             "first_l0": self.first_l0_S,
@@ -342,8 +361,9 @@ class _Run:
             for name, tensor in state["params"].items():
                 self.params[name].copy_(tensor)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.controller.state = state["controller"]
-        self.weight_S, self.first_l0_S = state["weight"], state["first_l0"]
+        device = self.power_SN.device
+        self.controller.state = {name: value.to(device) for name, value in state["controller"].items()}
+        self.first_l0_S = None if state["first_l0"] is None else state["first_l0"].to(device)
         self.power_SN.copy_(state["power"])
         self.rank_SN.copy_(state["rank"])
         self.threshold_mass = state["threshold_mass"]
@@ -356,12 +376,12 @@ class _Run:
         saes = []
         for s, seed in enumerate(self.config.seeds):
             order = self.rank_SN[s].argsort()
-            p = {name: tensor[s].cpu() for name, tensor in self.params.items()}
+            p = {name: tensor[s].detach().cpu() for name, tensor in self.params.items()}
             norm = p["W_dec"].norm(dim=1)
             trained = self.config.record() | {"seed": seed}
             sae = SAE(len(p["b_dec"]), len(norm), self.config.nonlinearity, hook_name=stream.hook_name, scale=stream.scale, config=trained)
             order = order.cpu()
-            sae.W_enc.copy_((p["W_enc"] * norm)[:, order])
+            sae.W_enc.copy_((p["W_encT"] * norm[:, None])[order].T)
             sae.b_enc.copy_((p["b_enc"] * norm)[order] / stream.scale)
             sae.W_dec.copy_((p["W_dec"] / norm[:, None])[order])
             sae.b_dec.copy_(p["b_dec"] / stream.scale)

@@ -59,7 +59,7 @@ def test_a_latent_without_use_learns_the_feature_that_has_none(nonlinearity):
     x, features = x[few], features[few]
     with torch.no_grad():
         run.params["W_dec"].copy_(2 * WORLD)
-        run.params["W_enc"].copy_(WORLD.T / 2)
+        run.params["W_encT"].copy_(WORLD / 2)
         run.params["b_enc"].zero_()
         run.params["b_enc"][0, missing] = -10
         run.power_SN.copy_(features.mean(0))
@@ -83,10 +83,10 @@ def test_a_moved_latent_starts_without_moments():
         before = run.params["W_dec"].detach().clone()
         exchange_of_run(x)
         moved = (run.params["W_dec"].detach() != before).any(-1)[0]
-        for name in ("W_enc", "b_enc", "W_dec"):
+        for name in ("W_encT", "b_enc", "W_dec"):
             for moment in ("exp_avg", "exp_avg_sq"):
                 value = run.optimizer.state[run.params[name]][moment][0]
-                per_latent = value.abs().sum(0) if name == "W_enc" else value.reshape(20, -1).abs().sum(1)
+                per_latent = value.reshape(20, -1).abs().sum(1)
                 assert (per_latent[moved] == 0).all()
                 assert (per_latent[~moved] > 0).all()
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import msae
-from msae.losses import PENALTIES, all_prefix_loss, dense_all_prefix_loss, plain_loss, prefix_loss
+from msae.losses import all_prefix_loss, dense_all_prefix_loss, plain_loss, prefix_loss
+from msae.penalties import PENALTIES
 from msae.prefixes import inclusion_of, inclusion_probability
 
 
@@ -87,6 +88,7 @@ def test_penalties_are_zero_at_zero_rise_and_have_finite_gradients(name):
     assert torch.isfinite(gradient).all()
     numeric = (PENALTIES[name](acts.detach() + 1e-6) - PENALTIES[name]((acts.detach() - 1e-6).clamp(min=0)))[1:] / 2e-6
     assert_close(gradient[1:], numeric, rtol=1e-4, atol=1e-6)
+    assert_close(PENALTIES[name].slope(acts.detach()), gradient)
 
 
 def test_shapes_that_do_not_fit_are_named():

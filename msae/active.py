@@ -1,0 +1,185 @@
+"""Which latents are active, picked out while the encoder's product is still in the cache, and how their rows are laid out for the loss.
+
+Shapes: B inputs, N latents, D d_model, P active pairs (an input and one of its latents), T slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from msae.buffers import Buffers
+from msae.nonlinearities import BatchTopK, JumpReLU, Nonlinearity, ReLU, TopK
+
+BLOCK = 1 << 20
+"""Activations made at a time on a CPU, all inputs with some latents: 4 MB in float32 stay in its cache until the active ones are found."""
+
+ROWS = 1 << 23
+"""The same where an input needs all its activations at once (TopK): some inputs with all latents."""
+
+GROUP = 64
+"""Inputs of like width that share one batched product on a CPU."""
+
+
+class Layout(NamedTuple):
+    """Where each input's slots lie: one for the input itself, then its active latents, then padding up to the widest of its group."""
+
+    order_B: Tensor
+    """The inputs in the order of their slots, from the fewest active latents to the most."""
+
+    own_B: Tensor
+    """(B,) each input's first slot, the one that stands for the input itself."""
+
+    first_B: Tensor
+    """(B,) each input's first pair."""
+
+    groups: list[tuple[int, int, int]]
+    """(first input of the order, number of inputs, slots of each) of every group."""
+
+    n_slots: int
+    n_pairs: int
+
+    def pairs(self, input_P: Tensor, latent_P: Tensor) -> Pairs:
+        """Give each pair its slot; the pairs are sorted by input."""
+        within_P = torch.arange(len(input_P), device=input_P.device) - self.first_B[input_P]
+        return Pairs(input_P, latent_P, self.own_B[input_P] + 1 + within_P, self)
+
+
+class Pairs(NamedTuple):
+    """The active pairs of a batch, sorted by input."""
+
+    input_P: Tensor
+    latent_P: Tensor
+    slot_P: Tensor
+    layout: Layout
+
+
+def lay_out(count_B: Tensor) -> Layout:
+    """Sort inputs by their number of active latents and group neighbours, so that little is padded. The host reads once."""
+    batch = len(count_B)
+    size = GROUP if count_B.device.type == "cpu" else max(GROUP, -(-batch // 8))
+    tail = max(0, batch - size)  # the widest inputs differ most, so their groups are small
+    starts = [*range(0, tail, size), *range(tail, batch, max(1, size // 8))]
+    ends = [*starts[1:], batch]
+    sorted_B, order_B = count_B.sort(stable=True)
+    *widest, n_pairs = torch.cat([sorted_B[torch.tensor(ends) - 1], count_B.sum()[None]]).tolist()
+    groups = [(start, end - start, 1 + width) for start, end, width in zip(starts, ends, widest, strict=True)]
+    slots_B = torch.tensor([width for _, n, width in groups for _ in range(n)], device=count_B.device)
+    own_B = torch.empty_like(order_B).scatter_(0, order_B, slots_B.cumsum(0) - slots_B)
+    return Layout(order_B, own_B, count_B.cumsum(0) - count_B, groups, sum(n * width for _, n, width in groups), n_pairs)
+
+
+def lay_out_evenly(batch: int, k: int, device: torch.device) -> Layout:
+    """The same where every input has k pairs; the host reads nothing."""
+    inputs = torch.arange(batch, device=device)
+    size = GROUP if device.type == "cpu" else batch
+    groups = [(start, min(size, batch - start), 1 + k) for start in range(0, batch, size)]
+    return Layout(inputs, inputs * (1 + k), inputs * k, groups, batch * (1 + k), batch * k)
+
+
+def even_pairs(latent_BK: Tensor) -> Pairs:
+    """The pairs of k given latents for each input."""
+    batch, k = latent_BK.shape
+    layout = lay_out_evenly(batch, k, latent_BK.device)
+    return layout.pairs(layout.order_B.repeat_interleave(k, output_size=batch * k), latent_BK.flatten())
+
+
+def find_active(
+    x_BD: Tensor,
+    W_encT: Tensor,
+    b_enc: Tensor,
+    norm_N: Tensor,
+    threshold_N: Tensor | None,
+    nonlinearity: Nonlinearity,
+    *,
+    max_mean: float,
+    dtype: torch.dtype | None = None,
+    buffers: Buffers | None = None,
+) -> tuple[Pairs, Tensor] | None:
+    """The pairs that the nonlinearity keeps and their activations (P,), or None where there are more than `max_mean` slots per input.
+
+    Args:
+        x_BD: (B, D); W_encT: (N, D) the encoder with a row per latent; b_enc: (N,).
+        norm_N: norms of the decoder rows: an activation is (x @ W_enc + b_enc) · norm where the nonlinearity keeps it.
+        threshold_N: for JumpReLU and BatchTopK.
+        dtype: of the encoder's product, that of x by default; everything else stays in the dtype of x.
+
+    JumpReLU's pairs include those a little below the threshold, on which its gradient rests; TopK's are k per input, positive or not.
+    """
+    batch, n_latents = len(x_BD), len(W_encT)
+    buffers = buffers or Buffers()
+    cast = dtype or x_BD.dtype
+    x_cast, on_cpu = x_BD.to(cast), x_BD.device.type == "cpu"
+
+    def acts_of(inputs: slice, latents: slice) -> Tensor:
+        left, right = x_cast[inputs], W_encT[latents].to(cast)
+        pre = torch.mm(left, right.T, out=buffers.get("pre", (len(left), len(right)), right)).to(x_BD.dtype)
+        return pre.add_(b_enc[latents]).mul_(norm_N[latents])
+
+    if isinstance(nonlinearity, TopK):
+        rows = max(GROUP, ROWS // n_latents) if on_cpu else batch
+        parts = (acts_of(slice(start, start + rows), slice(None)) for start in range(0, batch, rows))
+        kept = [acts.topk(nonlinearity.k, dim=1, sorted=False) for acts in parts]
+        acts_BK, latent_BK = (torch.cat(part) for part in zip(*kept, strict=True))
+        return even_pairs(latent_BK), acts_BK.flatten()
+
+    width = max(256, BLOCK // batch) if on_cpu else n_latents
+    blocks = [slice(low, min(low + width, n_latents)) for low in range(0, n_latents, width)]
+    if isinstance(nonlinearity, BatchTopK):
+        assert threshold_N is not None
+        found = _largest_of_batch(lambda block: acts_of(slice(None), block), blocks, nonlinearity.k * batch, threshold_N[0])
+        layout = lay_out(torch.bincount(found[0], minlength=batch))
+    else:
+        lowest = torch.zeros_like(norm_N)
+        if isinstance(nonlinearity, JumpReLU):
+            assert threshold_N is not None
+            lowest = torch.where(threshold_N > 0, threshold_N - nonlinearity.bandwidth / 2, 0)
+        picked, counts_B, layout, n_pairs = [], torch.zeros(batch, dtype=torch.long, device=x_BD.device), None, 0
+        for block in blocks:
+            acts = acts_of(slice(None), block)
+            mask = acts > lowest[block]
+            counts_B += mask.sum(1)
+            if len(blocks) == 1:
+                layout = lay_out(counts_B)  # its read by the host also tells how many pairs there are
+            n_new = layout.n_pairs if layout else int(counts_B.sum()) - n_pairs
+            n_pairs += n_new
+            if n_pairs > max_mean * batch:
+                return None
+            inputs, latents = torch.nonzero_static(mask, size=n_new).T
+            picked.append((inputs, latents + block.start, acts[inputs, latents]))
+        layout = layout or lay_out(counts_B)
+        if layout.n_slots > max_mean * batch:
+            return None
+        found = _by_input([torch.cat(part) for part in zip(*picked, strict=True)])
+    input_P, latent_P, acts_P = found
+    return layout.pairs(input_P, latent_P), acts_P
+
+
+def _by_input(pairs: list[Tensor]) -> list[Tensor]:
+    """Blocks of latents come one after the other; the layout wants all pairs of an input together."""
+    order = pairs[0].argsort(stable=True)
+    return [part[order] for part in pairs]
+
+
+def _largest_of_batch(acts_of: Callable[[slice], Tensor], blocks: list[slice], n_kept: int, usual_cut: Tensor) -> list[Tensor]:
+    """The n_kept largest activations of the batch, if positive, as (input_P, latent_P, acts_P), sorted by input.
+
+    A full selection over the batch is slow, so all above half of the usual cut are collected first; should they be too few, all
+    that are positive.
+    """
+    lowest = usual_cut / 2
+    while True:
+        picked = []
+        for block in blocks:
+            acts = acts_of(block)
+            inputs, latents = (acts > lowest).nonzero(as_tuple=True)
+            picked.append((inputs, latents + block.start, acts[inputs, latents]))
+        pairs = [torch.cat(part) for part in zip(*picked, strict=True)]
+        if len(pairs[0]) >= n_kept or lowest == 0:
+            break
+        lowest = torch.zeros_like(usual_cut)
+    kept = pairs[2].topk(min(n_kept, len(pairs[2])), sorted=False).indices
+    return _by_input([part[kept] for part in pairs])

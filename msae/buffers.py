@@ -1,0 +1,24 @@
+"""Memory that is asked for once. A CPU step that allocates tens of megabytes anew spends a third of its time in page faults."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+
+class Buffers:
+    """Named scratch tensors that grow and never shrink: the same name gives the same memory at the next step."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, Tensor] = {}
+
+    def get(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """An uninitialised tensor of this shape with the dtype and device of `like`; what the name held before is overwritten."""
+        size = prod(shape)
+        flat = self._flat.get(name)
+        if flat is None or len(flat) < size or flat.dtype != like.dtype or flat.device != like.device:
+            grown = size if flat is None else max(size, len(flat) + len(flat) // 4)
+            flat = self._flat[name] = torch.empty(grown, dtype=like.dtype, device=like.device)
+        return flat[:size].view(shape)
