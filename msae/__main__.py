@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,25 @@ def parser() -> argparse.ArgumentParser:
     about = _command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
     about.add_argument("sae", help="folder of the SAE")
     about.add_argument("--json", action="store_true", help="print JSON")
+
+    bench = _command(commands, "bench", bench_steps, "time a training step on this machine, beside five dense products and other libraries")
+    bench.add_argument("--setting", choices=["toy", "mid", "large", "all"], help="all where none is given; large takes 8 GB of memory")
+    for name, kind, what in (("d-model", int, "width"), ("n-latents", int, "latents"), ("batch", int, "inputs"), ("l0", float, "mean L0")):
+        bench.add_argument(f"--{name}", type=kind, help=f"{what} of a setting of your own; needs the other three too")
+    bench.add_argument("--loss", nargs="+", choices=["plain", "sampled", "all_prefixes"], default=["plain", "sampled", "all_prefixes"])
+    bench.add_argument("--nonlinearity", nargs="+", choices=["relu", "topk"], default=["relu", "topk"], help="relu has the log penalty")
+    bench.add_argument("--rounds", type=int, default=7, help="turns of every step; ratios are medians over rounds")
+    bench.add_argument("--threads", type=int, help="of each process; PyTorch's choice where none is given")
+    bench.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    bench.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the products; parameters stay float32")
+    bench.add_argument("--counts", action="store_true", help="also count operations and host reads of one step")
+    bench.add_argument("--peer", action="append", metavar="NAME=PYTHON", default=[], help="sae-lens or dictionary-learning; see below")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write all numbers, raw block times included")
+    bench.add_argument("--figure", type=Path, metavar="FILE.html", help="write a figure that opens in a browser")
+    bench.epilog = (
+        "A peer takes its turns in an environment of its own, about 2 GB: python -m venv sae-lens && sae-lens/bin/pip install sae-lens; "
+        "then --peer sae-lens=sae-lens/bin/python. The same goes for dictionary-learning."
+    )
     return top
 
 
@@ -247,6 +267,44 @@ def about_sae(options: argparse.Namespace) -> None:
         width = max(map(len, facts))
         for name, value in facts.items():
             print(f"{name:<{width}}  {json.dumps(value) if isinstance(value, (dict, list)) else value}")
+
+
+def bench_steps(options: argparse.Namespace) -> None:
+    from msae.bench import SETTINGS, Setting, bench, figure, table
+
+    own = {name: getattr(options, name) for name in ("d_model", "n_latents", "batch", "l0")}
+    missing = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is None]
+    if 0 < len(missing) < len(own):
+        raise ValueError(f"a setting of your own needs --d-model, --n-latents, --batch and --l0: {', '.join(missing)} is missing")
+    if not missing and options.setting:
+        raise ValueError(f"give --setting {options.setting} or sizes of your own, not both")
+    for path in filter(None, (options.json, options.figure)):
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent} for {path.name}: make it first")
+    if options.figure and find_spec("plotly") is None:
+        raise ImportError("--figure needs plotly: pip install 'msae[explore]'")
+    peers = dict(peer.partition("=")[::2] for peer in options.peer)
+    chosen = {"own": Setting(**own)} if not missing else SETTINGS
+    if options.setting not in (None, "all"):
+        chosen = {options.setting: SETTINGS[options.setting]}
+    result = bench(
+        chosen,
+        rounds=options.rounds,
+        losses=options.loss,
+        nonlinearities=options.nonlinearity,
+        peers=peers,
+        threads=options.threads,
+        device=options.device,
+        dtype=options.dtype,
+        counts=options.counts,
+        log=lambda line: print(line, file=sys.stderr),
+    )
+    result["command"] = options.command_line
+    print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.figure:
+        figure(result).write_html(options.figure, include_plotlyjs=True)
 
 
 def _measure(sae: SAE, model: str, stories: str) -> dict[str, Any]:

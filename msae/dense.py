@@ -20,7 +20,7 @@ from msae.nonlinearities import JumpReLU, Nonlinearity
 from msae.penalties import Penalty
 from msae.sparse import Observed
 
-BLOCK = 128
+BLOCK = 256
 """Latents of a block where s changes within: its Gram matrix costs BLOCK / D of a product more."""
 
 CHUNK = 1 << 23
@@ -100,7 +100,11 @@ def _dense_step(
         acts = nonlinearity(level, threshold_S1N, training=True)
         active = acts > 0
         values = acts / norm_S1N
-        d_values, d_W_dec, weighted = _backward(r0, values, params["W_dec"], s_SN[:, None], parts)
+        inputs = (r0, values, params["W_dec"], s_SN[:, None])
+        if n_seeds == 1:  # products of matrices are faster than batched products of one matrix
+            d_values, d_W_dec, weighted = (part[None] for part in _backward(*(tensor[0] for tensor in inputs), parts))
+        else:
+            d_values, d_W_dec, weighted = _backward(*inputs, parts)
         error_S += r0.square().sum((1, 2)) + (values * d_values).sum((1, 2)) - (r0 * weighted).sum((1, 2))
         d_values *= 2
         grads["W_dec"] += 2 * d_W_dec
@@ -125,26 +129,26 @@ def _dense_step(
 
 
 def _backward(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, parts: list[tuple[int, int, bool]]) -> tuple[Tensor, Tensor, Tensor]:
-    """⟨D_i, u_i⟩ of all values, Σ v_i u_i, and Σ s_i v_i D_i of every input; s is (S, 1, N)."""
+    """⟨D_i, u_i⟩ of all values, Σ v_i u_i, and Σ s_i v_i D_i of every input; s is (…, 1, N)."""
     d_values, d_W_dec = torch.empty_like(values), torch.empty_like(W_dec)
     after = []  # reconstruction up to the end of each block
     for low, high, _ in parts:
-        part = values[..., low:high] @ W_dec[:, low:high]
+        part = values[..., low:high] @ W_dec[..., low:high, :]
         after.append(after[-1] + part if after else part)
     q = torch.zeros_like(r0)
     for k in reversed(range(len(parts))):
         low, high, same = parts[k]
-        v, rows, s_k = values[..., low:high], W_dec[:, low:high], s[..., low:high]
+        v, rows, s_k = values[..., low:high], W_dec[..., low:high, :], s[..., low:high]
         before = after[k - 1] if k else torch.zeros_like(r0)
         if same:
             u = torch.addcmul(q, s_k[..., :1], after[k] - r0)
             d_values[..., low:high] = u @ rows.mT
-            d_W_dec[:, low:high] = v.mT @ u
+            d_W_dec[..., low:high, :] = v.mT @ u
             q = torch.addcmul(q, s_k[..., :1], after[k] - before)
         else:
             least = torch.minimum(s_k, s_k.mT)
             outside = before - r0
             d_values[..., low:high] = (outside @ rows.mT) * s_k + q @ rows.mT + v @ ((rows @ rows.mT) * least)
-            d_W_dec[:, low:high] = (v * s_k).mT @ outside + v.mT @ q + ((v.mT @ v) * least) @ rows
+            d_W_dec[..., low:high, :] = (v * s_k).mT @ outside + v.mT @ q + ((v.mT @ v) * least) @ rows
             q = q + (v * s_k) @ rows
     return d_values, d_W_dec, q

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-__all__ = ["COLORS", "bars", "dots", "heatmap", "heatmaps", "histogram", "lines", "role", "tree"]
+__all__ = ["COLORS", "bars", "dots", "heatmap", "heatmaps", "histogram", "lines", "ratios", "role", "tree"]
 
 COLORS: dict[str, str] = {
     "parent": "#1f6feb",
@@ -703,4 +703,61 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
     longest = max(len(names[i]) for i in order if depth[i] == deepest)
     fig.update_xaxes(visible=False, range=[-0.12, deepest + min(0.9, 0.12 + 0.028 * longest * (deepest + 1))])
     fig.update_yaxes(visible=False, range=[len(leaves) - 0.4, -0.6])
+    return fig
+
+
+def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis: str, one: str) -> go.Figure:
+    """Repeated measurements of ratios, one label a row under the heading of its group, the medians marked; a line stands at 1.
+
+    Args:
+        groups: heading → label → (n_measurements,) positive numbers. What stands behind a label's last comma is its role: "topk, plain"
+            has the colour of "plain".
+        axis: what is divided by what. one: what a ratio of 1 equals.
+
+    Raises:
+        ValueError: no alt or title, nothing to show, values not finite or not positive.
+    """
+    if not groups or not all(groups.values()):
+        raise ValueError("ratios needs at least one group with at least one row")
+    rows = [(heading, label, values) for heading, its in groups.items() for label, values in [("", None), *its.items()]]
+    fig = _figure(title, alt, height=25 * len(rows) + 20)
+    lowest, highest = 0.9, 1.1
+    for k, (heading, label, values) in enumerate(rows):
+        if values is None:
+            continue
+        a = _array(values, f"ratios of {label!r}", 1)
+        if a.min() <= 0:
+            raise ValueError(f"ratios must be positive, {label!r} has {a.min():g}")
+        lowest, highest = min(lowest, a.min()), max(highest, a.max())
+        role_name = role(label.rsplit(", ", 1)[-1])
+        colour, symbol, _ = _style(role_name if role_name in COLORS else "truth", 0)
+        for x, name, marker, said in (
+            (a, label, {"color": _translucent(colour, 0.6), "symbol": symbol, "size": 7}, "one round"),
+            (
+                np.array([np.median(a)]),
+                f"median of {label}",
+                {"symbol": "line-ns", "size": 18, "color": colour, "line": {"width": 3, "color": colour}},
+                f"median of {len(a)}",
+            ),
+        ):
+            fig.add_trace(
+                go.Scatter(
+                    x=_rounded(x),
+                    y=[k] * len(x),
+                    mode="markers",
+                    name=f"{heading}, {name}",
+                    marker=marker,
+                    hovertemplate=f"{heading}: {label}<br>{axis} <b>%{{x:.3g}}</b>, {said}<extra></extra>",
+                )
+            )
+    fig.add_shape(type="line", x0=1, x1=1, xref="x", y0=0, y1=1, yref="paper", line={"color": COLORS["truth"], "dash": "dot", "width": 1.5})
+    fig.add_annotation(x=0, xref="x", xanchor="left", xshift=4, y=1, yref="paper", yanchor="top", text=one, showarrow=False)
+    fig.update_layout(showlegend=False)
+    margin = (highest / lowest) ** 0.04
+    span = [math.log10(lowest / margin), math.log10(highest * margin)]
+    fig.update_xaxes(**_axis(axis, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest)))
+    names = [label or f"<b>{heading}</b>" for heading, label, _ in rows]
+    fig.update_yaxes(
+        **_axis("", tickvals=list(range(len(rows))), ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False)
+    )
     return fig

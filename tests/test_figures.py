@@ -30,6 +30,9 @@ def everything(**words: str) -> dict:
         ),
         "bars": lambda: figures.bars({"plain": 1.0, "all prefixes": 0.5}, axis="loss", low_high={"plain": (0.9, 1.2)}, **words),
         "histogram": lambda: figures.histogram(10 ** RNG.normal(-2, 0.5, 300), axis="density", of="latents", log_x=True, **words),
+        "ratios": lambda: figures.ratios(
+            {"toy": {"topk, plain": [2, 3], "five": [1]}, "mid": {"relu": [0.3]}}, axis="x", one="five", **words
+        ),
         "tree": lambda: figures.tree(TREE, **words),
     }
 
@@ -245,3 +248,21 @@ def test_ticks_of_a_logarithmic_axis_are_whole_numbers():
     assert list(fig.layout.yaxis.ticktext) == ["20", "50", "100", "200"]
     wide = figures.lines({"a": ([1, 2], [0.00002, 5000])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
     assert list(wide.layout.yaxis.ticktext) == ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1,000"]
+
+
+def test_ratios_stand_under_their_headings_on_a_logarithmic_axis_with_a_line_at_one():
+    fig = everything()["ratios"]()
+    assert list(fig.layout.yaxis.ticktext) == ["<b>toy</b>", "topk, plain", "five", "<b>mid</b>", "relu"]
+    assert [(trace.name, list(trace.y)) for trace in fig.data][::2] == [
+        ("toy, topk, plain", [1, 1]),
+        ("toy, five", [2]),
+        ("mid, relu", [4]),
+    ]
+    assert fig.data[1].marker.color == figures.COLORS["vanilla"]
+    assert fig.layout.shapes[0].x0 == fig.layout.shapes[0].x1 == 1
+    low, high = fig.layout.xaxis.range
+    assert 10**low < 0.3 < 3 < 10**high
+    with pytest.raises(ValueError, match="must be positive, 'plain' has 0"):
+        figures.ratios({"toy": {"plain": [0, 1]}}, title="t", alt="a", axis="x", one="five")
+    with pytest.raises(ValueError, match="at least one group"):
+        figures.ratios({"toy": {}}, title="t", alt="a", axis="x", one="five")
