@@ -43,7 +43,8 @@ def find_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
 
     Without a latent of activation z and unit decoder row D, the squared error grows by 2 z ⟨e, D⟩ + z², e being the residual. At a minimum
     e is at right angles to D where z > 0, so a latent's worth is the mean of z²: the number that already ranks the latents. Each input
-    proposes a new latent: along its residual, with a bias that makes it answer there with the residual's length.
+    proposes a new latent: along its residual, with a bias that makes it answer there with the residual's length, and silent on the mean
+    input: else where a reconstruction overshoots, the proposal would answer to everything.
 
     Args:
         x_SBD: inputs. residual_SBD: inputs minus their full reconstructions. power_SN: running mean of each latent's squared activation.
@@ -54,7 +55,7 @@ def find_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
     size_SB = residual_SBD.norm(dim=-1)
     unit_SBD = residual_SBD / size_SB.clamp(min=1e-12).unsqueeze(-1)
     read_SBB = x_SBD @ unit_SBD.mT  # input i along the direction that input j proposes
-    bias_SB = size_SB - read_SBB.diagonal(dim1=1, dim2=2)
+    bias_SB = torch.minimum(size_SB - read_SBB.diagonal(dim1=1, dim2=2), -read_SBB.mean(1))
     acts_SBB = (read_SBB + bias_SB.unsqueeze(1)).relu()
     gain_SB = (2 * acts_SBB * (residual_SBD @ unit_SBD.mT) - acts_SBB.square()).mean(1)
     best_S, proposal_S = gain_SB.max(1)

@@ -29,7 +29,7 @@ def test_the_move_found_is_the_one_that_brute_force_finds():
         errors = []
         for j in range(12):  # a new latent as each input proposes it, put in and measured
             direction = residual[s, j] / residual[s, j].norm()
-            bias = residual[s, j].norm() - x[s, j] @ direction
+            bias = min(residual[s, j].norm() - x[s, j] @ direction, -x[s].mean(0) @ direction)
             z = (x[s] @ direction + bias).relu()
             errors.append(((residual[s] - z[:, None] * direction).square().sum(1).mean(), direction, bias, z.square().mean()))
         _, direction, bias, power_of_new = min(errors, key=lambda e: e[0])
@@ -38,12 +38,20 @@ def test_the_move_found_is_the_one_that_brute_force_finds():
         assert_close(moves.power[m], power_of_new)
 
 
+def test_an_sae_that_overshoots_gets_no_latent_that_answers_to_everything():
+    x = torch.randn(1, 50, 4, generator=torch.Generator().manual_seed(0)) + 3
+    moves = find_moves(x, -2 * x, torch.zeros(1, 3))
+    answers = (x[0] @ moves.direction.T + moves.bias).relu()
+    assert (answers > 0).float().mean() < 0.9
+    assert (x[0].mean(0) @ moves.direction.T + moves.bias).item() <= 1e-5
+
+
 def test_a_move_has_to_gain_more_than_its_margin():
     x = torch.eye(4)[None]
     residual = torch.zeros(1, 4, 4)
-    residual[0, 2, 2] = 1.0  # one of four inputs is not reconstructed: a new latent gains 1/4
-    assert find_moves(x, residual, torch.full((1, 3), 0.25 / exchange.MARGIN - 1e-4)).sae.numel() == 1
-    assert find_moves(x, residual, torch.full((1, 3), 0.25 / exchange.MARGIN + 1e-4)).sae.numel() == 0
+    residual[0, 2, 2] = 1.0  # of four inputs one is not reconstructed; silent on the mean, a new latent answers to it with 0.75
+    assert find_moves(x, residual, torch.full((1, 3), (2 * 0.75 - 0.75**2) / 4 / exchange.MARGIN - 1e-4)).sae.numel() == 1
+    assert find_moves(x, residual, torch.full((1, 3), (2 * 0.75 - 0.75**2) / 4 / exchange.MARGIN + 1e-4)).sae.numel() == 0
     assert find_moves(x, torch.zeros(1, 4, 4), torch.zeros(1, 3)).sae.numel() == 0, "nothing to gain where nothing is wrong"
 
 
