@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from msae.buffers import Buffers
-from msae.nonlinearities import BatchTopK, JumpReLU, Nonlinearity, ReLU, TopK
+from msae.nonlinearities import BatchTopK, JumpReLU, Nonlinearity, TopK
 
 BLOCK = 1 << 20
 """Activations made at a time on a CPU, all inputs with some latents: 4 MB in float32 stay in its cache until the active ones are found."""
@@ -137,23 +137,22 @@ def find_active(
         if isinstance(nonlinearity, JumpReLU):
             assert threshold_N is not None
             lowest = torch.where(threshold_N > 0, threshold_N - nonlinearity.bandwidth / 2, 0)
-        picked, counts_B, layout, n_pairs = [], torch.zeros(batch, dtype=torch.long, device=x_BD.device), None, 0
+        picked, n_pairs, whole = [], 0, None
         for block in blocks:
             acts = acts_of(slice(None), block)
             mask = acts > lowest[block]
-            counts_B += mask.sum(1)
-            if len(blocks) == 1:
-                layout = lay_out(counts_B)  # its read by the host also tells how many pairs there are
-            n_new = layout.n_pairs if layout else int(counts_B.sum()) - n_pairs
+            if not on_cpu:  # one block, and one read by the host for the layout and the number of pairs
+                whole = lay_out(mask.sum(1))
+            n_new = whole.n_pairs if whole else int(mask.count_nonzero())
             n_pairs += n_new
             if n_pairs > max_mean * batch:
                 return None
             inputs, latents = torch.nonzero_static(mask, size=n_new).T
             picked.append((inputs, latents + block.start, acts[inputs, latents]))
-        layout = layout or lay_out(counts_B)
+        found = _by_input([torch.cat(part) for part in zip(*picked, strict=True)])
+        layout = whole or lay_out(torch.bincount(found[0], minlength=batch))
         if layout.n_slots > max_mean * batch:
             return None
-        found = _by_input([torch.cat(part) for part in zip(*picked, strict=True)])
     input_P, latent_P, acts_P = found
     return layout.pairs(input_P, latent_P), acts_P
 

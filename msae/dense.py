@@ -1,7 +1,7 @@
 """The same loss and gradients where many latents are active or all are few: dense products over blocks of latents in rank order.
 
-Sorted by rank, s never rises, so min(s_i, s_j) is the s of the later latent. With P_i the reconstruction of the latents up to i, r0 = x - b_dec,
-and Q_i = Σ_{j after i} s_j v_j D_j, the u of `msae.sparse` is a running sum (chapter "All prefixes at once"):
+Sorted by rank, s never rises, so min(s_i, s_j) is the s of the later latent. With r0 = x - b_dec, P_i the reconstruction of the latents up
+to i, and Q_i = Σ_{j after i} s_j v_j D_j, the u of `msae.sparse` is a running sum (chapter "All prefixes at once"):
 
     u_i = s_i (P_i - r0) + Q_i.
 
@@ -100,11 +100,11 @@ def _dense_step(
         acts = nonlinearity(level, threshold_S1N, training=True)
         active = acts > 0
         values = acts / norm_S1N
-        inputs = (r0, values, params["W_dec"], s_SN[:, None])
         if n_seeds == 1:  # products of matrices are faster than batched products of one matrix
-            d_values, d_W_dec, weighted = (part[None] for part in _backward(*(tensor[0] for tensor in inputs), parts))
+            halves = [half[None] for half in _half_derivatives(r0[0], values[0], params["W_dec"][0], s_SN, parts)]
         else:
-            d_values, d_W_dec, weighted = _backward(*inputs, parts)
+            halves = _half_derivatives(r0, values, params["W_dec"], s_SN[:, None], parts)
+        d_values, d_W_dec, weighted = halves
         error_S += r0.square().sum((1, 2)) + (values * d_values).sum((1, 2)) - (r0 * weighted).sum((1, 2))
         d_values *= 2
         grads["W_dec"] += 2 * d_W_dec
@@ -128,10 +128,10 @@ def _dense_step(
     return Observed(error_S / batch, count_S / batch, power_SN / batch, smallest_S)
 
 
-def _backward(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, parts: list[tuple[int, int, bool]]) -> tuple[Tensor, Tensor, Tensor]:
+def _half_derivatives(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, parts: list[tuple[int, int, bool]]) -> list[Tensor]:
     """⟨D_i, u_i⟩ of all values, Σ v_i u_i, and Σ s_i v_i D_i of every input; s is (…, 1, N)."""
     d_values, d_W_dec = torch.empty_like(values), torch.empty_like(W_dec)
-    after = []  # reconstruction up to the end of each block
+    after: list[Tensor] = []  # reconstruction up to the end of each block
     for low, high, _ in parts:
         part = values[..., low:high] @ W_dec[..., low:high, :]
         after.append(after[-1] + part if after else part)
@@ -151,4 +151,4 @@ def _backward(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, parts: list[
             d_values[..., low:high] = (outside @ rows.mT) * s_k + q @ rows.mT + v @ ((rows @ rows.mT) * least)
             d_W_dec[..., low:high, :] = (v * s_k).mT @ outside + v.mT @ q + ((v.mT @ v) * least) @ rows
             q = q + (v * s_k) @ rows
-    return d_values, d_W_dec, q
+    return [d_values, d_W_dec, q]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from msae.active import even_pairs
-from msae.sparse import quadratic_form, sum_rows
+from msae.sparse import quadratic_form
 
 
 def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W_dec: Tensor, inclusion: Tensor) -> Tensor:
@@ -46,31 +46,19 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
 
 
 class _AllPrefixLoss(torch.autograd.Function):
-    """`msae.sparse` for autograd: the forward pass already holds all that the gradients need."""
+    """`msae.sparse` for autograd: one pass gives the loss and all of its gradients, so the backward pass only scales them."""
 
     @staticmethod
     def forward(ctx, x_BD, b_dec, values_BK, indices_BK, W_dec, inclusion):  # type: ignore[no-untyped-def]
-        pairs = even_pairs(indices_BK)
-        form = quadratic_form(x_BD - b_dec, W_dec, pairs, values_BK.flatten(), inclusion)
-        ctx.save_for_backward(form.onto_T, form.u_TD, values_BK, pairs.latent_P, pairs.slot_P, pairs.layout.own_B)
-        ctx.shape = W_dec.shape
-        return form.error_T.sum() / len(x_BD)
+        form = quadratic_form(x_BD - b_dec, W_dec, even_pairs(indices_BK), values_BK.flatten(), inclusion)
+        ctx.save_for_backward(form.d_values_P.view_as(values_BK), form.d_W_dec, form.d_b_dec_BD)
+        return form.error / len(x_BD)
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        onto_T, u_TD, values_BK, latent_P, slot_P, own_B = ctx.saved_tensors
-        scale = 2 * grad / len(values_BK)
-        need_x, need_b, need_values, _, need_W, _ = ctx.needs_input_grad
-        d_x = d_b = d_values = d_W = None
-        if need_values:
-            d_values = scale * onto_T[slot_P].view_as(values_BK)
-        if need_W:
-            by_latent = latent_P.argsort(stable=True)
-            d_W = sum_rows(u_TD.new_empty(ctx.shape), u_TD, slot_P[by_latent], latent_P[by_latent], scale * values_BK.flatten()[by_latent])
-        if need_x or need_b:
-            d_x = -scale * u_TD[own_B]
-            d_b = -d_x.sum(0)
-        return d_x, d_b, d_values, None, d_W, None
+        d_values, d_W_dec, d_b_dec_BD = ctx.saved_tensors
+        scale = 2 * grad / len(d_values)
+        return -scale * d_b_dec_BD, scale * d_b_dec_BD.sum(0), scale * d_values, None, scale * d_W_dec, None
 
 
 def dense_all_prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor, inclusion: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 import msae
 from msae import dense
-from msae.dense import blocks, dense_step
+from msae.dense import dense_step
 from msae.losses import prefix_loss
 from msae.penalties import PENALTIES
 from msae.sparse import sparse_step
@@ -32,7 +32,7 @@ def case(seed, batch, n, d, kind, level):
 
 
 def reference(x, params, rank, lengths, share, penalty, weight, kind):
-    """The definition: the mean of plain losses over prefixes, rows of unit norm, and autograd. `share` of every prefix's loss is its weight."""
+    """The definition: plain losses of prefixes, weighted by `share`, with rows of unit norm, and autograd."""
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
     norm = leaves["W_dec"].norm(dim=1)
     acts = kind((x @ leaves["W_encT"].T + leaves["b_enc"]) * norm, leaves.get("threshold"), training=True)
