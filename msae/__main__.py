@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=7, help="turns of every step; ratios are medians over rounds")
     bench.add_argument("--threads", type=int, help="of each process; PyTorch's choice where none is given")
     bench.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    bench.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the products; parameters stay float32")
+    bench.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="of the products")
     bench.add_argument("--counts", action="store_true", help="also count operations and host reads of one step")
     bench.add_argument("--peer", action="append", metavar="NAME=PYTHON", default=[], help="sae-lens or dictionary-learning; see below")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write all numbers, raw block times included")

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -96,6 +97,7 @@ def ours(task: dict[str, Any]) -> Step:
         nonlinearity=ReLU() if relu else TopK(task["k"]),
         penalty="log",
         encoder_dtype=task["dtype"],
+        start_l0=None,
     )
     run = _Run(config, task["d_model"], torch.device(task["device"]))
     batches = inputs(task)
@@ -117,12 +119,13 @@ def _bias_for(l0: float, batches: list[Any], W_enc: Any) -> Any:
     """(n_latents,) encoder bias at which `l0` latents are active per input on average: a spread of thresholds, moved to a quantile."""
     import torch
 
-    n = W_enc.shape[1]
-    jitter = (THRESHOLD_SPREAD * torch.randn(n, generator=torch.Generator().manual_seed(1))).to(W_enc)
-    n_rows = max(1, 4_000_000 // (n * len(batches)))  # enough for the quantile, too few to be the peak of memory
-    sample = torch.cat([x[:n_rows] for x in batches]) @ W_enc + jitter
-    n_active = max(1, round(l0 * len(sample)))
-    return jitter - sample.flatten().kthvalue(sample.numel() - n_active).values
+    jitter = (THRESHOLD_SPREAD * torch.randn(W_enc.shape[1], generator=torch.Generator().manual_seed(1))).to(W_enc)
+    parts = [part for x in batches for part in x[:512].split(64)]  # never the peak of memory
+    n_high = min(int(4 * l0) + 1, len(jitter))
+    low = (parts[0] @ W_enc + jitter).topk(n_high, dim=1).values.amin()  # no need to sort what is far below the quantile
+    high = torch.cat([pre[pre >= low] for pre in (part @ W_enc + jitter for part in parts)])
+    n_active = round(l0 * sum(map(len, parts)))
+    return jitter - high.kthvalue(max(1, len(high) - n_active)).values
 
 
 def sae_lens(task: dict[str, Any]) -> Step:
@@ -146,8 +149,8 @@ def sae_lens(task: dict[str, Any]) -> Step:
         total_training_samples=10**12,
         train_batch_size_samples=task["batch"],
         lr=1e-12,
+        lr_end=1e-13,
         device=task["device"],
-        autocast=task["dtype"] == "bfloat16",
         dead_feature_window=10**9,
     )
     trainer = SAETrainer(config, sae, data_provider=turn)
@@ -171,7 +174,7 @@ def dictionary_learning(task: dict[str, Any]) -> Step:
         trainer = BatchTopKTrainer(**common)
     else:  # it cuts n_latents · fraction down to a whole number
         sizes = [wide - narrow for narrow, wide in zip([0, *task["widths"]], task["widths"])]
-        trainer = MatryoshkaBatchTopKTrainer(**common, group_fractions=[(size + 1e-6) / task["n_latents"] for size in sizes])
+        trainer = MatryoshkaBatchTopKTrainer(**common, group_fractions=[(size + 1e-10) / task["n_latents"] for size in sizes])
     batches = inputs(task)
     turn, number = itertools.cycle(batches), itertools.count(1)
 
@@ -305,7 +308,9 @@ def main() -> None:
         for answer in answers(json.loads(line) for line in sys.stdin):
             print(json.dumps(answer), file=own, flush=True)
     except Exception as error:
-        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=own, flush=True)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {error} ({os.path.basename(place.filename)}, line {place.lineno})"
+        print(json.dumps({"error": said}), file=own, flush=True)
         raise
 
 

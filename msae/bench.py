@@ -23,21 +23,23 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from msae._bench_worker import N_BATCHES
+
 FLOOR, ENCODER = "five products", "encoder product"
 LOSSES = ("plain", "sampled", "all_prefixes")
 NONLINEARITIES = ("relu", "topk")
 PEERS = {"sae-lens": "sae_lens", "dictionary-learning": "dictionary_learning"}
 """Packages that can take part, each with the module it is imported as."""
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float16")
 WORKER = Path(__file__).with_name("_bench_worker.py")
 
 PEAK_FLOPS = {
-    "H200": {"float32": 67e12, "bfloat16": 989e12},
-    "H100 80GB HBM3": {"float32": 67e12, "bfloat16": 989e12},
-    "A100": {"float32": 19.5e12, "bfloat16": 312e12},
-    "L4": {"float32": 30.3e12, "bfloat16": 121e12},
-    "T4": {"float32": 8.1e12},
+    "H200": {"float32": 67e12, "bfloat16": 989e12, "float16": 989e12},
+    "H100 80GB HBM3": {"float32": 67e12, "bfloat16": 989e12, "float16": 989e12},
+    "A100": {"float32": 19.5e12, "bfloat16": 312e12, "float16": 312e12},
+    "L4": {"float32": 30.3e12, "bfloat16": 121e12, "float16": 121e12},
+    "T4": {"float32": 8.1e12, "float16": 65e12},
 }
 """Operations per second by a word of the card's name, dense, without TF32: NVIDIA's data sheets."""
 
@@ -100,7 +102,7 @@ def bench(
         losses, nonlinearities: which of msae's steps take part; the ReLU has the log penalty.
         peers: package name → the Python of an environment that has it.
         threads: of each process; PyTorch's choice by default.
-        device: "cpu" or "cuda". dtype: "float32", or "bfloat16" for the products (parameters and sums stay float32).
+        device: "cpu" or "cuda". dtype: of the products, one of `DTYPES`; parameters and sums stay float32.
         block_seconds: how long a turn lasts, at least one step.
         counts: also count operations and host reads of one step.
         log: takes a line whenever something begins.
@@ -279,11 +281,11 @@ class _Worker:
         return self.answer()
 
     def warm_up(self, block_seconds: float) -> int:
-        """Steps in a block of that length, after the first steps, which allocate."""
-        steps = 3
-        for _ in range(2):
+        """Steps in a block of that length, after a step on every batch: the first ones allocate."""
+        steps = 1
+        for at_least in (N_BATCHES, 1):
             done = self.ask({"steps": steps})
-            steps = max(1, math.ceil(block_seconds * steps / max(done["wall"], 1e-9)))
+            steps = max(at_least, math.ceil(block_seconds * steps / max(done["wall"], 1e-9)))
         return steps
 
 
@@ -342,6 +344,8 @@ def _check(
         raise ValueError(f"block_seconds must lie between 0 and 60, got {block_seconds}; 0.25 is usual")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be {' or '.join(DTYPES)}, got {dtype!r}")
+    if dtype != "float32" and peers:
+        raise ValueError(f"peers take their turns in float32, got dtype={dtype!r}: leave one of the two out")
     if device not in ("cpu", "cuda"):
         raise ValueError(f"device must be cpu or cuda, got {device!r}")
     if device == "cuda":
@@ -383,23 +387,23 @@ COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """All settings as plain text."""
+def table(result: Mapping[str, Any], columns: Sequence[str] = tuple(COLUMNS)) -> str:
+    """All settings as plain text; of the columns asked for, those that hold something."""
     its = result["machine"]
     where = its.get("gpu") or f"{its['processor']}, {its['threads']} of {its['cpus']} CPUs"
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     parts = [f"{where}, {result['dtype']}, {result['rounds']} rounds; {versions}", ""]
     for name, setting in result["settings"].items():
         rows = setting["steps"]
-        lines = [["step", *rows], *([heading, *map(cell, rows.values())] for heading, cell in COLUMNS.items())]
-        columns = [column for column in lines if any(column[1:])]
-        widths = [max(map(len, column)) for column in columns]
+        lines = [["step", *rows], *([heading, *map(COLUMNS[heading], rows.values())] for heading in columns)]
+        filled = [column for column in lines if any(column[1:])]
+        widths = [max(map(len, column)) for column in filled]
         encoder = rows[ENCODER]
         speed = f"the encoder's product runs at {encoder['flops'] / 1e12:.3g} TFLOP/s"
         speed += f", {100 * encoder['of_peak']:.0f} % of the card's peak" if encoder["of_peak"] else ""
         shape = f"d_model {setting['d_model']}, {setting['n_latents']:,} latents, batch {setting['batch']:,}, L0 {setting['l0']:g}"
         parts.append(f"{name}: {shape}; {speed}")
-        for cells in zip(*columns, strict=True):
+        for cells in zip(*filled, strict=True):
             label, *numbers = (cell.rjust(width) for cell, width in zip(cells, widths))
             parts.append("  ".join([label.strip().ljust(widths[0]), *numbers]).rstrip())
         parts.append("")

@@ -84,6 +84,10 @@ class TrainConfig:
     decay: float = 0.2
     """Share of the run, at its end, over which the learning rate falls."""
 
+    start_l0: float | None = 100.0
+    """Active latents per input in the first batch: the encoder's bias starts where that many fire, so that training need not pass through a
+    long dense phase. None, or fewer than 2 · start_l0 latents, starts the bias at 0, where half of all latents fire."""
+
     sparsify: float = 0.3
     """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
 
@@ -101,8 +105,9 @@ class TrainConfig:
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient."""
 
-    encoder_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the encoder's product, nearly all of the arithmetic of a step; parameters, sums and everything else stay in float32."""
+    encoder_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the encoder's product, most of the arithmetic of a step; parameters, sums and everything else stay in float32. GPUs before
+    Ampere, such as Colab's T4, have fast float16 and no fast bfloat16."""
 
     def __post_init__(self) -> None:
         for name in ("n_latents", "n_steps", "batch_size"):
@@ -122,12 +127,14 @@ class TrainConfig:
             raise ValueError(f"penalty must be one of {sorted(PENALTIES)}, got {self.penalty!r}")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
-        if self.encoder_dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"encoder_dtype must be 'float32' or 'bfloat16', got {self.encoder_dtype!r}")
+        if self.encoder_dtype not in ("float32", "bfloat16", "float16"):
+            raise ValueError(f"encoder_dtype must be 'float32', 'bfloat16' or 'float16', got {self.encoder_dtype!r}")
         if not self.penalty_weight > 0:
             raise ValueError(f"penalty_weight must be positive, got {self.penalty_weight}")
         if self.exchange_every < 0:
             raise ValueError(f"exchange_every is a number of steps, or 0 for no exchange, got {self.exchange_every}")
+        if self.start_l0 is not None and not self.start_l0 > 0:
+            raise ValueError(f"start_l0 must be positive or None, got {self.start_l0}; 100 is usual")
         for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share of the run, 0 to 1, got {getattr(self, name)}")
@@ -228,6 +235,8 @@ class _Run:
     def step(self, x_SBD: Tensor) -> None:
         """One optimizer step on x (S, B, D), or (1, B, D) shared by all seeds."""
         config, t = self.config, self.step_number
+        if t == 0:
+            self._start_sparse(x_SBD[:, :256])
         self.weight_S = self._penalty_weight()
         seen = self._gradients(x_SBD)
         logged = t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps
@@ -244,6 +253,15 @@ class _Run:
         if logged:
             for name, value in (("step", t), ("loss", seen.error), ("l0", seen.l0), ("penalty_weight", self.weight_S)):
                 self.history[name].append(value if isinstance(value, int) else value.to("cpu", copy=True))
+
+    def _start_sparse(self, x_SBD: Tensor) -> None:
+        """Lower every encoder bias to where `start_l0` latents fire on these inputs."""
+        n, start_l0 = self.config.n_latents, self.config.start_l0
+        if start_l0 is None or n < 2 * start_l0 or self.config.nonlinearity.fixes_l0:
+            return
+        for s, W_encT in enumerate(self.params["W_encT"]):
+            pre = (x_SBD[min(s, len(x_SBD) - 1)] @ W_encT.T).flatten()
+            self.params["b_enc"][s] = -pre.kthvalue(len(pre) - int(start_l0 / n * len(pre))).values
 
     def _gradients(self, x_SBD: Tensor) -> Observed:
         """Fill `grads`, by whichever form of the same loss costs least here."""
@@ -429,6 +447,9 @@ def train(
                     f"SAEs on one stream share {shared}: {name!r} has {getattr(config, shared)}, the first {getattr(first, shared)}"
                 )
     device = torch.device(device)
+    for name, config in several.items():
+        if config.encoder_dtype == "bfloat16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+            raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(device)} lacks: use encoder_dtype='float16'")
     runs = {name: _Run(config, stream.d_model, device) for name, config in several.items()}
     seconds = 0.0
     if checkpoint is not None and Path(checkpoint).exists():

@@ -188,6 +188,7 @@ def test_the_command_writes_what_it_is_asked_for_and_nothing_else(result, tmp_pa
         ("--json nowhere/r.json", "there is no folder nowhere"),
         ("--peer somebody=python", "peers must be among sae-lens, dictionary-learning, got 'somebody'"),
         ("--peer sae-lens", "no Python that can be started"),
+        ("--peer sae-lens=python --dtype bfloat16", "peers take their turns in float32, got dtype='bfloat16'"),
         ("--peer sae-lens=.", "no Python that can be started"),
         (f"--peer sae-lens={sys.executable}", "has no sae-lens: make an environment of its own"),
         pytest.param(

@@ -95,9 +95,46 @@ def test_the_sparse_and_the_dense_form_train_the_same(monkeypatch):
     config = dataclasses.replace(SMALL, n_latents=40, n_steps=30)
     monkeypatch.setattr("msae.training.SPARSE_PAYS", 0)
     dense = msae.train(config, STREAM, **QUIET).sae
-    monkeypatch.setattr("msae.training.SPARSE_PAYS", 1)
+    monkeypatch.setattr("msae.training.SPARSE_PAYS", 1e9)
     sparse = msae.train(config, STREAM, **QUIET).sae
     assert_same(sparse, dense, rtol=1e-3, atol=1e-4)
+
+
+def test_training_starts_with_the_asked_number_of_active_latents():
+    wide = dataclasses.replace(SMALL, n_latents=400, n_steps=1, target_l0=5)
+    for start_l0, expected in ((40.0, 40), (None, 200), (300.0, 200)):
+        result = msae.train(dataclasses.replace(wide, start_l0=start_l0), STREAM, **QUIET)
+        assert result.history["l0"].item() == pytest.approx(expected, rel=0.35 if start_l0 == 40 else 0.5)
+
+
+def test_one_input_with_all_latents_active_goes_to_the_dense_form_whole():
+    """Nothing is dropped where an input has more active latents than the sparse form has room for."""
+    config = dataclasses.replace(SMALL, n_latents=400, target_l0=5, batch_size=64, start_l0=5)
+    grads = []
+    for pays in (1.0, 0.0):
+        run = _Run(config, 20, torch.device("cpu"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("msae.training.SPARSE_PAYS", pays)
+            x = next(STREAM.batches(64, 0))
+            run.step(x[None])
+            run.params["b_dec"].detach()[:] = 0
+            x[7] = 1000 * run.params["W_encT"].detach()[0].sum(0)
+            with torch.no_grad():
+                run._gradients(x[None])
+        grads.append({name: grad.clone() for name, grad in run.grads.items()})
+    for name, grad in grads[0].items():
+        assert_close(grad, grads[1][name], rtol=1e-3, atol=1e-3 * grad.abs().max().item())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_half_precision_encoder_trains_like_a_full_one(dtype):
+    config = dataclasses.replace(SMALL, n_latents=200, target_l0=5, n_steps=150, penalty="log", start_l0=30)
+    x = next(STREAM.batches(2000, 7))
+    full, half = (
+        msae.metrics.fvu(x, msae.train(dataclasses.replace(config, encoder_dtype=kind), STREAM, **QUIET).sae(x).detach())
+        for kind in ("float32", dtype)
+    )
+    assert half == pytest.approx(full, rel=0.1)
 
 
 def test_several_saes_share_the_batches():
@@ -170,6 +207,8 @@ def test_the_learning_rate_is_never_negative_nor_zero_within_the_run():
         ({"penalty": "l2"}, "penalty must be one of"),
         ({"lr": 0.0}, "lr must lie"),
         ({"penalty_weight": 0.0}, "penalty_weight must be positive"),
+        ({"encoder_dtype": "float8"}, "encoder_dtype must be"),
+        ({"start_l0": 0.0}, "start_l0 must be positive or None"),
         ({"warmup": 2.0}, "warmup is a share of the run"),
         ({"nonlinearity": msae.TopK(3)}, "fixes L0 at its k: give target_l0=3"),
         ({"prefixes": msae.FixedPrefixes([5, 10])}, "last width must be the number of latents, 20"),
