@@ -21,14 +21,16 @@ _HOMES = {
     "toy": ["FeatureTree", "TreeStream"],
     "stories": ["load_stories", "sample_stories"],
     "language_model": ["load_language_model"],
-    "activations": ["Activations"],
+    "activations": ["Activations", "LiveActivations", "harvest"],
 }
-_MODULES = ["metrics", "figures", "explore", *_HOMES]
+_MODULES = ["metrics", "figures", "explore", "patterns", "tinymodel", *_HOMES]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME_OF, *_MODULES]
 
 if TYPE_CHECKING:
     from msae.activations import Activations as Activations
+    from msae.activations import LiveActivations as LiveActivations
+    from msae.activations import harvest as harvest
     from msae.language_model import load_language_model as load_language_model
     from msae.losses import all_prefix_loss as all_prefix_loss
     from msae.losses import prefix_loss as prefix_loss

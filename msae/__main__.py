@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--loss", nargs="+", choices=["plain", "sampled", "all_prefixes"], default=["plain", "sampled", "all_prefixes"])
     bench.add_argument("--nonlinearity", nargs="+", choices=["relu", "topk"], default=["relu", "topk"], help="relu has the log penalty")
     bench.add_argument("--rounds", type=int, default=7, help="turns of every step; ratios are medians over rounds")
-    bench.add_argument("--threads", type=int, help="of each process; PyTorch's choice where none is given")
+    bench.add_argument("--threads", type=int, help="of each process; where none is given 1 for the toy, else PyTorch's choice")
     bench.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     bench.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="of the products")
     bench.add_argument("--counts", action="store_true", help="also count operations and host reads of one step")

@@ -55,6 +55,9 @@ class Setting:
     l0: float
     """Mean number of active latents per input; TopK takes the nearest whole number, at least 1."""
 
+    threads: int | None = None
+    """Of each process, where the call names none; None leaves it to PyTorch."""
+
     def __post_init__(self) -> None:
         for name in ("d_model", "n_latents", "batch"):
             value = getattr(self, name)
@@ -74,7 +77,7 @@ class Setting:
 
 
 SETTINGS = {
-    "toy": Setting(d_model=20, n_latents=20, batch=200, l0=1.12),
+    "toy": Setting(d_model=20, n_latents=20, batch=200, l0=1.12, threads=1),  # a second thread would only wait
     "mid": Setting(d_model=256, n_latents=4096, batch=2048, l0=30),
     "large": Setting(d_model=768, n_latents=24576, batch=1024, l0=30),
 }
@@ -101,7 +104,7 @@ def bench(
         rounds: how often all steps have a turn; ratios are medians over rounds.
         losses, nonlinearities: which of msae's steps take part; the ReLU has the log penalty.
         peers: package name → the Python of an environment that has it.
-        threads: of each process; PyTorch's choice by default.
+        threads: of each process; by default the setting's, or PyTorch's choice.
         device: "cpu" or "cuda". dtype: of the products, one of `DTYPES`; parameters and sums stay float32.
         block_seconds: how long a turn lasts, at least one step.
         counts: also count operations and host reads of one step.
@@ -127,14 +130,15 @@ def bench(
     }
     for name, setting in settings.items():
         tasks = _tasks(losses, nonlinearities, peers)
-        common = {"device": device, "dtype": dtype, "threads": threads, "counts": counts, **asdict(setting)}
-        common |= {"k": setting.k, "widths": setting.widths}
+        common = asdict(setting) | {"device": device, "dtype": dtype, "counts": counts, "k": setting.k, "widths": setting.widths}
+        common["threads"] = threads or setting.threads
         with ExitStack() as stack:
             log(f"{name}: starting {len(tasks)} processes")
             workers = {label: stack.enter_context(_worker(label, common | task, peers.get(task["kind"]))) for label, task in tasks.items()}
             for label, worker in workers.items():
                 about = worker.answer()
-                result["machine"] |= {key: about.pop(key) for key in ("gpu", "threads") if key in about}
+                used = about.pop("threads")
+                result["machine"] |= {"gpu": about.pop("gpu")} if "gpu" in about else {}
                 owner = tasks[label]["kind"]
                 result["versions"] |= about if owner == "floor" else {key: value for key, value in about.items() if key == owner}
             steps = {label: worker.warm_up(block_seconds) for label, worker in workers.items()}
@@ -150,7 +154,7 @@ def bench(
         rows = summary(tasks, blocks, ends)
         rows[ENCODER]["flops"] = 2 * setting.batch * setting.d_model * setting.n_latents / (rows[ENCODER]["ms"] / 1e3)
         rows[ENCODER]["of_peak"] = _of_peak(rows[ENCODER]["flops"], result["machine"].get("gpu", ""), dtype)
-        result["settings"][name] = {**asdict(setting), "order": orders, "steps": rows}
+        result["settings"][name] = {**asdict(setting), "threads": used, "order": orders, "steps": rows}
     return result
 
 
@@ -390,7 +394,7 @@ COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 def table(result: Mapping[str, Any], columns: Sequence[str] = tuple(COLUMNS)) -> str:
     """All settings as plain text; of the columns asked for, those that hold something."""
     its = result["machine"]
-    where = its.get("gpu") or f"{its['processor']}, {its['threads']} of {its['cpus']} CPUs"
+    where = its.get("gpu") or f"{its['processor']}, {its['cpus']} CPUs"
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     parts = [f"{where}, {result['dtype']}, {result['rounds']} rounds; {versions}", ""]
     for name, setting in result["settings"].items():
@@ -402,7 +406,7 @@ def table(result: Mapping[str, Any], columns: Sequence[str] = tuple(COLUMNS)) ->
         speed = f"the encoder's product runs at {encoder['flops'] / 1e12:.3g} TFLOP/s"
         speed += f", {100 * encoder['of_peak']:.0f} % of the card's peak" if encoder["of_peak"] else ""
         shape = f"d_model {setting['d_model']}, {setting['n_latents']:,} latents, batch {setting['batch']:,}, L0 {setting['l0']:g}"
-        parts.append(f"{name}: {shape}; {speed}")
+        parts.append(f"{name}: {shape}; threads: {setting['threads']}; {speed}")
         for cells in zip(*filled, strict=True):
             label, *numbers = (cell.rjust(width) for cell, width in zip(cells, widths))
             parts.append("  ".join([label.strip().ljust(widths[0]), *numbers]).rstrip())

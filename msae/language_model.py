@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from msae import hub
 from msae.transformer import Transformer, TransformerConfig
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
     """A language model with TransformerLens' hooks, in float32, ready for `to_tokens`, `run_with_cache` and `generate`.
 
     Args:
-        name: "bundled" (no network is needed), a folder that `save_language_model` wrote, or any name TransformerLens knows
-            (for example "roneneldan/TinyStories-1M", from the Hugging Face hub).
+        name: "bundled" (no network is needed), "tinymodel" (the article's, from the Hugging Face hub: `msae.tinymodel`), a folder that
+            `save_language_model` wrote, or any name TransformerLens knows (from the hub, for example "roneneldan/TinyStories-33M").
         device: where the model runs.
 
     Returns:
@@ -43,26 +45,49 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
 
     Raises:
         FileNotFoundError: the folder, or a file in it, is missing.
-        ValueError: a file is not the one that the folder's manifest names.
+        ValueError: a file is not the one that the folder's manifest, or the hub, names.
         ConnectionError: the hub does not answer, or does not know the name.
     """
+    if name == "tinymodel":
+        from msae.tinymodel import load_tinymodel
+
+        return load_tinymodel(device)
     folder = _folder(name)
     if folder is None:
         return _from_hub(str(name), device)
     model, tokenizer = load_transformer(folder)
 
+    return boot_native(model.config.to_transformer_lens(), model.state_dict(), _with_begin(tokenizer, folder), device, folder.name)
+
+
+def boot_native(config: dict[str, Any], state: dict[str, Tensor], tokenizer: Any, device: str, name: str) -> TransformerBridge:
+    """TransformerLens' native model with given weights.
+
+    Args:
+        config: keyword arguments of `transformer_lens.TransformerBridgeConfig`.
+        state: every weight of the native model, by its name there; it may hold a bias of the unembedding.
+        name: what the model is called.
+
+    Raises:
+        ValueError: a name is missing or unknown, or a shape does not fit.
+    """
     import transformer_lens.model_bridge.sources.native  # noqa: F401  (attaches boot_native)
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
-    boot_native: Any = TransformerBridge.boot_native  # type: ignore[attr-defined]  # the import above attaches it
-    config = TransformerBridgeConfig(**model.config.to_transformer_lens(), init_weights=False)
+    boot: Any = TransformerBridge.boot_native  # type: ignore[attr-defined]  # the import above attaches it
+    sizes = TransformerBridgeConfig(**config, init_weights=False)
     with torch.random.fork_rng(devices=[]):
-        lm: TransformerBridge = boot_native(config, tokenizer=_with_begin(tokenizer, folder), device=device, model_name=folder.name)
-    ours = model.state_dict()
+        lm: TransformerBridge = boot(sizes, tokenizer=tokenizer, device=device, model_name=name)
     theirs = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}
+    given = {theirs[key].data_ptr() for key in state if key in theirs}  # the bridge has several names for some weights
+    given.add(theirs["head.bias"].data_ptr())  # its addition, zero: the native model has none
+    wrong = [key for key, value in state.items() if key not in theirs or theirs[key].shape != value.shape]
+    wrong += [key for key, value in theirs.items() if value.data_ptr() not in given]
+    if wrong:
+        raise ValueError(f"these are not the weights of a model of these sizes: {wrong[0]!r} is unknown, missing or of another shape")
     with torch.no_grad():
-        for key, value in ours.items():
+        for key, value in state.items():
             theirs[key].copy_(value)
     return lm.eval()
 
@@ -194,16 +219,12 @@ def _folder(name: str | os.PathLike) -> Path | None:
 
 
 def _from_hub(name: str, device: str) -> TransformerBridge:
-    from transformer_lens.model_bridge import TransformerBridge
+    def client() -> TransformerBridge:
+        from transformer_lens.model_bridge import TransformerBridge
 
-    try:
         return TransformerBridge.boot_transformers(name, device=device)
-    except (OSError, RuntimeError) as error:  # the hub's client turns "offline" and "unknown" into subclasses of these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConnectionError(
-            f"{name!r} could not be fetched from the Hugging Face hub ({reason}): check the name and the network, "
-            "or use load_language_model('bundled'), which needs none"
-        ) from error
+
+    return hub.ask(client, repr(name), "check the name and the network, or use load_language_model('bundled'), which needs none")
 
 
 def _with_begin(tokenizer: Tokenizer, folder: Path) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 from collections.abc import Sequence
 from itertools import islice
@@ -16,43 +14,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from msae.language_model import ASSETS, check_manifest, plain_transformer, write_manifest
+from msae.textfiles import KINDS, read_rows, write_lines
+from msae.tinystories import SOURCES, load_tinystories
 from msae.transformer import Transformer, rotate
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformer_lens.model_bridge import TransformerBridge
 
-END_OF_TEXT = "<|endoftext|>"
 STORIES_FILE = "stories.jsonl.zst"
 
 
-def load_stories(source: str | os.PathLike = "bundled", n: int | None = None) -> list[str]:
+def load_stories(source: str | os.PathLike = "bundled", n: int | None = None, *, split: str = "train") -> list[str]:
     """Texts, one string per story.
+
+    The two data sets of the hub are cleaned as the article's author did (`clean_story`). With n, the first n stories are streamed, and
+    kept: the next call for as many or fewer needs no network. Without n, the whole split is downloaded once (about 1 GB and 2 GB), each
+    file checked by its hash.
 
     Args:
         source: "bundled" for the stories that ship with the library (sampled from its language model); "tinystories" for the
-            data set of Eldan and Li 2023 (`roneneldan/TinyStories`, fetched as a stream); or a file: `.jsonl` or `.jsonl.zst`
-            (one object with "text", or one string, per line), `.parquet` (a column "text"), `.txt` (stories apart by
-            `<|endoftext|>`, or else by blank lines).
+            data set of Eldan and Li 2023 (`roneneldan/TinyStories`, 2.1 million stories by GPT-3.5 and GPT-4); "tinystories-v2" for the
+            one that the article's model was trained on (`noanabeshima/TinyStoriesV2`, 2.7 million by GPT-4 alone); or a file: `.jsonl`
+            or `.jsonl.zst` (one object with "text", or one string, per line), `.parquet` (a column "text"), `.txt` (stories apart by
+            `<|endoftext|>`, or else by blank lines). A file's stories are taken as they are.
         n: the first n stories only; all of them if left out.
+        split: "train" or "validation", of a data set of the hub.
 
     Raises:
         FileNotFoundError: no such file, or the bundled one is missing.
-        ValueError: n is not positive, the file's kind is unknown, it has no stories, or the bundled file was altered.
+        ValueError: n is not positive, the split is unknown, the file's kind is unknown, it has no stories, or a file was altered.
         ConnectionError: the data set could not be fetched.
     """
     if n is not None and n < 1:
         raise ValueError(f"n must be at least 1, got {n}; leave it out for all stories")
-    if source == "tinystories":
-        return _from_hub(n)
+    if source in SOURCES:
+        return load_tinystories(str(source), n, split)
+    if split != "train":
+        raise ValueError(f"only the hub's data sets have splits, got split={split!r}: give {' or '.join(SOURCES)}, or leave it out")
     if source == "bundled":
         check_manifest(ASSETS / "stories", (STORIES_FILE,))
         source = ASSETS / "stories" / STORIES_FILE
     path = Path(source)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}: give 'bundled', 'tinystories', or a .txt, .jsonl, .jsonl.zst or .parquet file")
-    texts = [text.strip() for text in _read_file(path)]
-    stories = [text for text in texts if text][:n]
+        raise FileNotFoundError(f"there is no file {path}: give 'bundled', {', '.join(map(repr, SOURCES))}, or a file that ends in {KINDS}")
+    stories = list(islice(filter(None, map(str.strip, read_rows(path))), n))
     if not stories:
         raise ValueError(f"{path} holds no stories")
     return stories
@@ -60,12 +66,7 @@ def load_stories(source: str | os.PathLike = "bundled", n: int | None = None) ->
 
 def save_stories(stories: Sequence[str], path: str | os.PathLike) -> None:
     """Write stories as `.jsonl` or, compressed, `.jsonl.zst`: one object `{"text": …}` per line."""
-    content = "".join(json.dumps({"text": story}, ensure_ascii=False) + "\n" for story in stories).encode()
-    if Path(path).suffix == ".zst":
-        import zstandard
-
-        content = zstandard.ZstdCompressor(level=19).compress(content)
-    Path(path).write_bytes(content)
+    write_lines(Path(path), ({"text": story} for story in stories))
 
 
 def pack_stories(folder: str | os.PathLike, stories: Sequence[str], *, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -257,57 +258,3 @@ def _passage_hashes(text: str, length: int) -> np.ndarray:
         unpowers = np.cumprod(np.full(len(codes), inverse, np.uint64))
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers)])
         return (sums[length:] - sums[:-length]) * unpowers[: len(codes) - length + 1]
-
-
-def _read_file(path: Path) -> list[str]:
-    name = path.name.lower()
-    if name.endswith(".parquet"):
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.read_table(path)
-        if "text" not in table.column_names:
-            raise ValueError(f"{path} has no column 'text', only {', '.join(table.column_names)}")
-        return table.column("text").to_pylist()
-    if name.endswith((".jsonl", ".jsonl.zst")):
-        raw = path.read_bytes()
-        if name.endswith(".zst"):
-            import zstandard
-
-            try:
-                raw = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw)).read()
-            except zstandard.ZstdError as error:
-                raise ValueError(f"{path} is not a Zstandard file: {error}") from error
-        return [_text_of(line, path, number) for number, line in enumerate(raw.decode().split("\n"), start=1) if line.strip()]
-    if name.endswith(".txt"):
-        content = path.read_text(encoding="utf-8")
-        if END_OF_TEXT in content:
-            return content.split(END_OF_TEXT)
-        return "\n".join(line.rstrip() for line in content.splitlines()).split("\n\n")
-    raise ValueError(f"cannot tell what {path} holds: expected a name that ends in .txt, .jsonl, .jsonl.zst or .parquet")
-
-
-def _text_of(line: str, path: Path, number: int) -> str:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"line {number} of {path} is not JSON: {error}") from error
-    text = entry.get("text") if isinstance(entry, dict) else entry
-    if not isinstance(text, str):
-        raise ValueError(f'line {number} of {path} is no story: expected {{"text": "…"}} or a string, got {line[:60]}')
-    return text
-
-
-def _from_hub(n: int | None) -> list[str]:
-    try:
-        from datasets import load_dataset
-
-        rows = load_dataset("roneneldan/TinyStories", split="train", streaming=True)
-        return [row["text"].strip() for row in islice(rows, n)]
-    except ImportError as error:
-        raise ImportError("the TinyStories data set needs `pip install msae[lm]`; load_stories('bundled') needs nothing more") from error
-    except Exception as error:  # the hub's client and its HTTP library raise many kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConnectionError(
-            f"the TinyStories data set could not be fetched from the Hugging Face hub ({reason}): "
-            "use load_stories('bundled') or load_stories('your_file.jsonl'), which need no network"
-        ) from error

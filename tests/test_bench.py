@@ -106,7 +106,7 @@ def test_every_number_follows_from_the_blocks(result):
             assert row[f"x_{name}_high"] == pytest.approx(np.quantile(wall, 0.75))
             cpu = per_step(row, "user", "kernel") / per_step(other, "user", "kernel")
             assert row[f"cpu_x_{name}"] == pytest.approx(np.median(cpu))
-    assert result["machine"]["threads"] == 1
+    assert result["settings"]["tiny"]["threads"] == 1
     assert result["versions"]["torch"] == torch.__version__
 
 

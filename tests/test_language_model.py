@@ -122,17 +122,6 @@ def test_weights_too_large_for_float16_are_refused(tmp_path):
         save_language_model(tmp_path, model, load_transformer(tmp_path)[1], report={}, command="")
 
 
-def test_a_name_without_a_network_says_what_works_without(monkeypatch):
-    from transformer_lens.model_bridge import TransformerBridge
-
-    def offline(*_, **__):
-        raise OSError("We couldn't connect to the hub\nmore lines")
-
-    monkeypatch.setattr(TransformerBridge, "boot_transformers", offline)
-    with pytest.raises(ConnectionError, match=r"couldn't connect to the hub\).*load_language_model\('bundled'\)"):
-        msae.load_language_model("gpt2")
-
-
 def slow_bits_per_character(model, stories, tokenizer, n_ctx):
     """One story, one token at a time: windows of n_ctx tokens after [BEGIN]; each next one keeps half of the one before."""
     bits, characters = 0.0, 0

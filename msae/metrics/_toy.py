@@ -1,4 +1,4 @@
-"""Measures: how sparse, how faithful, and how full of holes."""
+"""Measures that need to know the true features: matching latents to them, and counting holes exactly."""
 
 from __future__ import annotations
 
@@ -9,22 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
-def l0(acts: Tensor) -> float:
-    """Mean number of active latents per input; acts (…, n_latents)."""
-    return (acts > 0).sum(-1).double().mean().item()
-
-
-def fvu(x: Tensor, x_hat: Tensor) -> float:
-    """Fraction of variance unexplained: Σ‖x - x̂‖² / Σ‖x - mean(x)‖², for x (n, d_model); 0 is perfect, 1 no better than the mean."""
-    if x.shape != x_hat.shape or x.ndim != 2 or len(x) < 2:
-        raise ValueError(f"expected x and x_hat (n, d_model) with n ≥ 2 and equal shapes, got {tuple(x.shape)} and {tuple(x_hat.shape)}")
-    return ((x - x_hat).square().sum() / (x - x.mean(0)).square().sum()).item()
-
-
-def cosines(rows: Tensor, columns: Tensor) -> Tensor:
-    """(…, n, m) cosine of each of the vectors rows (…, n, d) with each of columns (…, m, d); 0 for a zero vector."""
-    return torch.nn.functional.normalize(rows, dim=-1) @ torch.nn.functional.normalize(columns, dim=-1).mT
+from msae.metrics._reconstruction import cosines
 
 
 def match(acts: Tensor, features: Tensor) -> Tensor:

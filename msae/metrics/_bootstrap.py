@@ -1,0 +1,92 @@
+"""Intervals by resampling stories: every measure here is a function of sums over stories, so a resample is one row of a matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+N_RESAMPLES = 1000
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A measured number, and where it would lie if other stories had been drawn."""
+
+    value: float
+    """Measured on all the stories."""
+
+    low: float
+    """Lower end of the 95 % bootstrap interval; NaN where there are fewer than two stories."""
+
+    high: float
+    """Upper end."""
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    sums: np.ndarray,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """A percentile interval for a function of sums over stories (Efron 1979), stories drawn with replacement.
+
+    The same number of stories and seed give the same resamples, so intervals of two SAEs on the same stories are paired; put the sums of
+    both side by side, and the statistic can be their difference.
+
+    Args:
+        statistic: from (…, n_quantities) sums to (…,) numbers: a ratio of two sums, for example. NaN where a resample has none.
+        sums: (n_stories, n_quantities).
+
+    Raises:
+        ValueError: sums of another shape.
+    """
+    sums = np.asarray(sums, dtype=np.float64)
+    if sums.ndim != 2 or not len(sums):
+        raise ValueError(f"expected sums (n_stories, n_quantities) of at least one story, got shape {sums.shape}")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(statistic(sums.sum(0)))
+        if len(sums) < 2:
+            return Interval(value, np.nan, np.nan)
+        drawn = np.concatenate([statistic(weights @ sums) for weights in resamples(len(sums), n_resamples, seed)])
+    return Interval(value, *quantiles(drawn, level))
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """The first of two sums over the second: the statistic of every mean and share."""
+    return sums[..., 0] / sums[..., 1]
+
+
+def resamples(n_stories: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
+    """How often each story is drawn: parts of a (n_resamples, n_stories) matrix, of 64 MB at most."""
+    rng = np.random.default_rng(seed)
+    step = max(1, 2**23 // n_stories)
+    for first in range(0, n_resamples, step):
+        n = min(step, n_resamples - first)
+        drawn = rng.integers(n_stories, size=(n, n_stories)) + n_stories * np.arange(n)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=n * n_stories).reshape(n, n_stories).astype(np.float64)
+
+
+def quantiles(drawn: np.ndarray, level: float = LEVEL, axis: int = 0) -> tuple[Any, Any]:
+    """The ends of the middle `level` of the values along an axis; NaN, what a resample cannot tell, is left out."""
+    missing = np.isnan(drawn)
+    tail = round((1 - level) / 2, 9)
+    tails = [tail, 1 - tail]  # by an order statistic: between a number and infinity there is nothing to interpolate
+    if missing.all(axis).any():
+        drawn = np.where(missing.all(axis, keepdims=True), 0, drawn)  # nanquantile warns of these
+        low, high = (np.where(missing.all(axis), np.nan, end) for end in np.nanquantile(drawn, tails, axis=axis, method="inverted_cdf"))
+    else:
+        low, high = np.nanquantile(drawn, tails, axis=axis, method="inverted_cdf")
+    return (float(low), float(high)) if np.ndim(low) == 0 else (low, high)
+
+
+def sum_by_story(story: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+    """(n_stories, n_columns): each column (n,) summed over the places of each story; story (n,) are numbers 0 … n_stories - 1."""
+    n_stories = int(story.max(initial=0)) + 1
+    return np.stack([np.bincount(story, weights=column, minlength=n_stories) for column in columns], axis=1)
