@@ -42,6 +42,7 @@ _ALIASES = {
     "all_prefixes": "matryoshka",
     "ground truth": "truth",
     "target": "truth",
+    "derived": "truth",
     "holes": "hole",
 }
 _OTHERS = ["#1f6feb", "#b07d10", "#0a9e68", "#a646d6", "#c45508", "#c8226f", "#6a6a6e"]
@@ -76,8 +77,8 @@ _MAX_POINTS = 1_000
 
 def role(name: str) -> str:
     """The role a name plays: itself if it is one, else what it is another word for (``"plain"`` is ``"vanilla"``), else the name
-    unchanged."""
-    key = name.strip().lower()
+    unchanged. What follows a comma is a remark: ``"plain, faded"`` is ``"vanilla"`` too."""
+    key = name.split(",")[0].strip().lower()
     return key if key in COLORS else _ALIASES.get(key, name)
 
 

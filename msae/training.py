@@ -21,6 +21,7 @@ from torch import Tensor
 from msae.buffers import Buffers
 from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.dense import dense_step
+from msae.exchange import find_moves
 from msae.nonlinearities import Nonlinearity, ReLU
 from msae.penalties import PENALTIES
 from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_of
@@ -94,7 +95,12 @@ class TrainConfig:
     """Share of the run, at its end, over which the inclusion of every latent rises to 1, so that the run ends on the full prefix alone."""
 
     fade_penalty: float = 0.0
-    """Share of the run, at its end, over which the penalty's weight falls to 0; while it does, L0 is measured and no longer held."""
+    """Share of the run, at its end, over which the penalty's weight falls to 0, as the square of what is left: it has to be gone
+    before the prefixes are, or it opens holes again. While it falls, L0 is measured and no longer held."""
+
+    exchange_every: int = 0
+    """Steps between exchanges (`msae.exchange`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
+    none; they begin after `warmup` and end where `decay` begins."""
 
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient."""
@@ -125,6 +131,8 @@ class TrainConfig:
             raise ValueError(f"encoder_dtype must be 'float32', 'bfloat16' or 'float16', got {self.encoder_dtype!r}")
         if not self.penalty_weight > 0:
             raise ValueError(f"penalty_weight must be positive, got {self.penalty_weight}")
+        if self.exchange_every < 0:
+            raise ValueError(f"exchange_every is a number of steps, or 0 for no exchange, got {self.exchange_every}")
         if self.start_l0 is not None and not self.start_l0 > 0:
             raise ValueError(f"start_l0 must be positive or None, got {self.start_l0}; 100 is usual")
         for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
@@ -239,6 +247,8 @@ class _Run:
             group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
         self.optimizer.step()
         self._observe(seen)
+        if config.exchange_every and t % config.exchange_every == 0 and config.warmup <= t / config.n_steps < 1 - config.decay:
+            self._exchange(x_SBD)
         self.step_number += 1
         if logged:
             for name, value in (("step", t), ("loss", seen.error), ("l0", seen.l0), ("penalty_weight", self.weight_S)):
@@ -293,7 +303,7 @@ class _Run:
     def _penalty_weight(self) -> Tensor:
         """(S,) λ for this step: after a linear rise fixed, or what the controller last said; less while the penalty fades."""
         config = self.config
-        kept = 1 - self._faded(config.fade_penalty)
+        kept = (1 - self._faded(config.fade_penalty)) ** 2
         if config.target_l0 is None:
             return torch.full_like(self.weight_S, config.penalty_weight * (1 - self._sparsify_left()) * kept)
         return self.controller.weight() * kept
@@ -325,6 +335,29 @@ class _Run:
             threshold = self.params["threshold"]
             smallest = torch.where(seen.smallest.isfinite(), seen.smallest, threshold[:, 0])
             threshold.lerp_(smallest[:, None].expand_as(threshold), 0.01 / self.threshold_mass)
+
+    @torch.no_grad()
+    def _exchange(self, x_SBD: Tensor) -> None:
+        """Start at most one latent of each SAE anew, optimizer moments and all (`msae.exchange`); it keeps its rank until the next step."""
+        p = self.params
+        norm_SN = p["W_dec"].norm(dim=-1)
+        threshold = p["threshold"].unsqueeze(-2) if "threshold" in p else None
+        level_SBN = (x_SBD @ p["W_encT"].mT + p["b_enc"].unsqueeze(-2)) * norm_SN.unsqueeze(-2)
+        acts_SBN = self.config.nonlinearity(level_SBN, threshold, training=True)
+        residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
+        moves = find_moves(x_SBD, residual_SBD, self.power_SN)
+        at = moves.sae, moves.latent
+        norm_M = norm_SN[moves.sae].mean(1)
+        p["W_dec"][at] = moves.direction * norm_M[:, None]
+        p["W_encT"][at] = moves.direction / norm_M[:, None]
+        p["b_enc"][at] = moves.bias / norm_M
+        if self._learns_threshold:
+            p["threshold"][at] = 0
+        self.power_SN[at] = moves.power
+        for name in self.grads.keys() - {"b_dec"}:
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if p[name] in self.optimizer.state:
+                    self.optimizer.state[p[name]][moment][at] = 0
 
     def state(self) -> dict[str, Any]:
         return {

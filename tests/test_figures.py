@@ -88,6 +88,8 @@ def test_a_role_has_one_colour_in_every_figure_and_under_every_name():
         assert figures.bars({name: 1}, title="t", alt="a", axis="x").data[0].marker.color[0] == figures.COLORS["vanilla"]
     assert figures.role("all prefixes") == "matryoshka"
     assert figures.role("ground truth") == "truth"
+    assert figures.role("plain, faded") == "vanilla"
+    assert figures.role("relu, plain") == "relu, plain"
     assert set(figures.COLORS) == {"parent", "child", "hole", "vanilla", "sampled", "matryoshka", "truth"}
 
 

@@ -22,11 +22,12 @@ EVERY_KIND = [
     dataclasses.replace(SMALL, nonlinearity=msae.TopK(2), target_l0=2),
     dataclasses.replace(SMALL, nonlinearity=msae.BatchTopK(2), target_l0=2),
     dataclasses.replace(SMALL, nonlinearity=msae.JumpReLU()),
+    dataclasses.replace(SMALL, exchange_every=5),
 ]
 
 
 def name_of(config: msae.TrainConfig) -> str:
-    return f"{config.loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}"
+    return f"{config.loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}" + "-exchange" * (config.exchange_every > 0)
 
 
 def assert_same(a: msae.SAE, b: msae.SAE, **tolerance: float) -> None:
