@@ -131,24 +131,30 @@ def _dense_step(
 def _half_derivatives(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, parts: list[tuple[int, int, bool]]) -> list[Tensor]:
     """⟨D_i, u_i⟩ of all values, Σ v_i u_i, and Σ s_i v_i D_i of every input; s is (…, 1, N)."""
     d_values, d_W_dec = torch.empty_like(values), torch.empty_like(W_dec)
-    after: list[Tensor] = []  # reconstruction up to the end of each block
-    for low, high, _ in parts:
-        part = values[..., low:high] @ W_dec[..., low:high, :]
-        after.append(after[-1] + part if after else part)
-    q = torch.zeros_like(r0)
+    after: list[Tensor] = []  # reconstruction up to the end of each block; nobody asks for the last one unless s is the same within
+    for low, high, same in parts:
+        if high < values.shape[-1] or same:
+            part = values[..., low:high] @ W_dec[..., low:high, :]
+            after.append(after[-1] + part if after else part)
+    q: Tensor | None = None  # Σ s_j v_j D_j over the blocks behind
     for k in reversed(range(len(parts))):
         low, high, same = parts[k]
         v, rows, s_k = values[..., low:high], W_dec[..., low:high, :], s[..., low:high]
-        before = after[k - 1] if k else torch.zeros_like(r0)
         if same:
-            u = torch.addcmul(q, s_k[..., :1], after[k] - r0)
+            s_k, part = s_k[..., :1], after[k] - after[k - 1] if k else after[k]
+            u = _plus(s_k * (after[k] - r0), q)
             d_values[..., low:high] = u @ rows.mT
             d_W_dec[..., low:high, :] = v.mT @ u
-            q = torch.addcmul(q, s_k[..., :1], after[k] - before)
+            q = _plus(s_k * part, q)
         else:
-            least = torch.minimum(s_k, s_k.mT)
-            outside = before - r0
-            d_values[..., low:high] = (outside @ rows.mT) * s_k + q @ rows.mT + v @ ((rows @ rows.mT) * least)
-            d_W_dec[..., low:high, :] = (v * s_k).mT @ outside + v.mT @ q + ((v.mT @ v) * least) @ rows
-            q = q + (v * s_k) @ rows
+            least, weighted = torch.minimum(s_k, s_k.mT), v * s_k
+            outside = after[k - 1] - r0 if k else -r0
+            d_values[..., low:high] = _plus((outside @ rows.mT) * s_k + v @ ((rows @ rows.mT) * least), None if q is None else q @ rows.mT)
+            d_W_dec[..., low:high, :] = _plus(weighted.mT @ outside + ((v.mT @ v) * least) @ rows, None if q is None else v.mT @ q)
+            q = _plus(weighted @ rows, q)
+    assert q is not None
     return [d_values, d_W_dec, q]
+
+
+def _plus(a: Tensor, b: Tensor | None) -> Tensor:
+    return a if b is None else a.add_(b)
