@@ -37,7 +37,10 @@ import importlib.util
 import sys
 
 if "google.colab" in sys.modules and importlib.util.find_spec("msae") is None:
-    raise RuntimeError("This copy of the book has no public address. Upload its folder, then run: %pip install './FOLDER[{extras}]'")"""
+    raise RuntimeError(
+        "This copy of the book has no public address. Upload its folder, then run: "
+        "%pip install './FOLDER[{extras}]'"
+    )"""
 
 GET_WITH_ADDRESS = "Get the book first: `git clone {url} && cd {name}`."
 GET_WITHOUT_ADDRESS = "Run the commands in the folder that holds this file."
@@ -55,10 +58,14 @@ class Address(NamedTuple):
 
 
 def address(config: Path = ROOT / "_config.yml") -> Address:
-    repository = yaml.safe_load(config.read_text(encoding="utf8")).get("repository") or {}
+    repository = (
+        yaml.safe_load(config.read_text(encoding="utf8")).get("repository") or {}
+    )
     url = (repository.get("url") or "").strip().rstrip("/").removesuffix(".git")
     if url and not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", url):
-        raise SystemExit(f"_config.yml: repository.url is {url!r}; expected https://github.com/OWNER/REPO, or nothing")
+        raise SystemExit(
+            f"_config.yml: repository.url is {url!r}; expected https://github.com/OWNER/REPO, or nothing"
+        )
     return Address(url, repository.get("branch") or "main")
 
 
@@ -82,7 +89,14 @@ def stamp_notebook(text: str, where: Address) -> str:
     notebook = json.loads(text)
     cells = notebook["cells"]
     if not any(is_setup(cell) for cell in cells):
-        empty = {"cell_type": "code", "execution_count": None, "id": "setup", "metadata": {}, "outputs": [], "source": "google.colab"}
+        empty = {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": "setup",
+            "metadata": {},
+            "outputs": [],
+            "source": "google.colab",
+        }
         cells.insert(1, empty)
     for cell in filter(is_setup, cells):
         cell["metadata"]["tags"] = SETUP_TAGS
@@ -94,7 +108,9 @@ def stamp_readme(text: str, where: Address) -> str:
     before, after = GET_MARKS
     pattern = re.compile(f"{re.escape(before)}.*?{re.escape(after)}", re.DOTALL)
     if not pattern.search(text):
-        raise SystemExit(f"README.md lost its marks {before} … {after}; put them back around the line that says how to get the book")
+        raise SystemExit(
+            f"README.md lost its marks {before} … {after}; put them back around the line that says how to get the book"
+        )
     return pattern.sub(lambda _: f"{before}\n{get_line(where)}\n{after}", text)
 
 
@@ -111,16 +127,31 @@ def stamped(root: Path, where: Address) -> dict[Path, tuple[str, str]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where something differs")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing; exit with 1 where something differs",
+    )
     options = parser.parse_args(arguments)
     where = address()
-    differing = [(path, new) for path, (old, new) in stamped(ROOT, where).items() if old != new]
+    differing = [
+        (path, new)
+        for path, (old, new) in stamped(ROOT, where).items()
+        if old != new
+    ]
     for path, new in differing:
         if not options.check:
             path.write_text(new, encoding="utf8")
-        print(("differs: " if options.check else "stamped: ") + str(path.relative_to(ROOT)))
-    print(f"address: {where.url or 'none yet'}; {len(differing)} file(s) {'differ' if options.check else 'changed'}")
+        print(
+            ("differs: " if options.check else "stamped: ")
+            + str(path.relative_to(ROOT))
+        )
+    print(
+        f"address: {where.url or 'none yet'}; {len(differing)} file(s) {'differ' if options.check else 'changed'}"
+    )
     return 1 if options.check and differing else 0
 
 
