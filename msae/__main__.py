@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     lm_commands = lm.add_subparsers(required=True, metavar="command")
 
     train_lm = _command(lm_commands, "train", language_model_train, "train on stories; started again it goes on from its checkpoint")
-    train_lm.add_argument("--stories", required=True, help="'tinystories', or a file: .jsonl, .jsonl.zst, .parquet, .txt")
+    train_lm.add_argument("--stories", required=True, help="'tinystories', 'tinystories-v2', or a file: .jsonl, .jsonl.zst, .parquet, .txt")
     train_lm.add_argument("--valid", help="stories to measure on; without it every 20th story is held out for that")
     train_lm.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and, at the end, the packed model")
     _add_fields(train_lm, "msae.transformer", "TransformerConfig", {"d_vocab": 4096})
@@ -385,8 +385,12 @@ def _command(commands: Any, name: str, run: Any, what: str) -> argparse.Argument
 
 
 def _add_source(command: argparse.ArgumentParser, default: str | None = "bundled") -> None:
-    command.add_argument("--model", default=default, help="'bundled', a packed folder, or a TransformerLens name")
-    command.add_argument("--stories", default=default, help="'bundled', 'tinystories', or a file; every 20th story is held out")
+    command.add_argument(
+        "--model", default=default, help="'bundled', 'tinymodel' (the article's), a packed folder, or a TransformerLens name"
+    )
+    command.add_argument(
+        "--stories", default=default, help="'bundled', 'tinystories', 'tinystories-v2', or a file; every 20th story is held out"
+    )
 
 
 _CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}

@@ -6,7 +6,6 @@ costs one batched product instead of S runs.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -20,9 +19,10 @@ from torch import Tensor
 
 from msae.buffers import Buffers
 from msae.checkpoints import load_checkpoint, save_checkpoint
+from msae.controller import L0Controller
 from msae.dense import dense_step
 from msae.exchange import find_moves
-from msae.nonlinearities import Nonlinearity, ReLU
+from msae.nonlinearities import JumpReLU, Nonlinearity, ReLU
 from msae.penalties import PENALTIES
 from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_of
 from msae.sae import SAE
@@ -169,35 +169,6 @@ class TrainResult(NamedTuple):
         return self.saes[0]
 
 
-class L0Controller:
-    """Moves the penalty's weight so that the measured L0 follows a target; a proportional-integral controller of log weight.
-
-    The measured L0 is a running average, corrected for its start from the first step on. All state is in `state`, so a resumed run
-    goes on bit for bit. (A controller is the idea of Nabeshima 2024, after Glen Taggart; the reference's moves 0.03 % a step, unsaved.)
-    """
-
-    def __init__(
-        self, n_seeds: int, start: float = 0.03, device: torch.device | str = "cpu", smoothing: float = 0.9, integral: float = 0.03
-    ):
-        self.smoothing, self.integral, self.proportional = smoothing, integral, 10 * integral
-        zeros = torch.zeros(n_seeds, device=device)
-        self.state = {"log_weight": zeros + math.log(start), "average": zeros.clone(), "mass": zeros.clone(), "error": zeros.clone()}
-
-    def weight(self) -> Tensor:
-        """(S,) the weight for the next step."""
-        return (self.state["log_weight"] + self.proportional * self.state["error"]).exp()
-
-    def update(self, l0_S: Tensor, target_S: Tensor | float) -> Tensor:
-        """Take in the L0 of a batch; returns the weight (S,) for the next step."""
-        state = self.state
-        state["average"].lerp_(l0_S.to(state["average"]), 1 - self.smoothing)
-        state["mass"].lerp_(torch.ones_like(state["mass"]), 1 - self.smoothing)
-        measured = state["average"] / state["mass"]
-        state["error"] = ((measured + 1e-3) / (target_S + 1e-3)).log().clamp(-1, 1)
-        state["log_weight"] += self.integral * state["error"]
-        return self.weight()
-
-
 class _Run:
     """All state of one recipe in training: everything in it is indexed by latent, and no latent ever changes its place."""
 
@@ -207,6 +178,8 @@ class _Run:
         made = [SAE(d_model, n, config.nonlinearity, generator=torch.Generator().manual_seed(seed)) for seed in config.seeds]
         stack = {name: torch.stack([dict(sae.named_parameters())[name].detach() for sae in made]) for name, _ in made[0].named_parameters()}
         stack["W_dec"] *= 0.1  # the article's start: small decoder, so that early reconstructions do not overshoot
+        if isinstance(config.nonlinearity, JumpReLU):
+            stack["threshold"] += config.nonlinearity.bandwidth / 4  # at 0 its estimated gradient is 0 and it would stay there
         stack["W_encT"] = stack.pop("W_enc").mT.contiguous()  # a row per latent: what is gathered and summed lies together
         self.params = {name: tensor.to(device) for name, tensor in stack.items()}
         self.grads = {name: torch.zeros_like(p) for name, p in self.params.items() if name != "threshold" or self._learns_threshold}
@@ -351,8 +324,8 @@ class _Run:
         p["W_dec"][at] = moves.direction * norm_M[:, None]
         p["W_encT"][at] = moves.direction / norm_M[:, None]
         p["b_enc"][at] = moves.bias / norm_M
-        if self._learns_threshold:
-            p["threshold"][at] = 0
+        if isinstance(self.config.nonlinearity, JumpReLU):
+            p["threshold"][at] = self.config.nonlinearity.bandwidth / 4
         self.power_SN[at] = moves.power
         for name in self.grads.keys() - {"b_dec"}:
             for moment in ("exp_avg", "exp_avg_sq"):

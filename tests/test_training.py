@@ -7,9 +7,10 @@ import torch
 from torch.testing import assert_close
 
 import msae
+from msae.controller import L0Controller
 from msae.schedules import trapezoid
 from msae.toy import orthogonal_directions
-from msae.training import L0Controller, _Run
+from msae.training import _Run
 
 torch.set_num_threads(1)  # these products are small: a second thread would only wait
 TREE = msae.FeatureTree.article()
@@ -135,6 +136,18 @@ def test_a_half_precision_encoder_trains_like_a_full_one(dtype):
         for kind in ("float32", dtype)
     )
     assert half == pytest.approx(full, rel=0.1)
+
+
+def test_the_thresholds_of_a_jumprelu_sae_are_learnt():
+    config = dataclasses.replace(SMALL, nonlinearity=msae.JumpReLU(), penalty="tanh", n_steps=600)
+    sae = msae.train(config, STREAM, **QUIET).sae
+    assert sae.threshold is not None
+    assert (sae.threshold - sae.threshold[0]).abs().max() > 0.01, "each latent has a threshold of its own"
+    x = next(STREAM.batches(4000, 9))
+    acts = sae.encode(x).detach()
+    assert msae.metrics.l0(acts) == pytest.approx(TREE.l0, rel=0.15)
+    assert msae.metrics.fvu(x, sae.decode(acts).detach()) < 0.5
+    assert ((acts == 0) | (acts > sae.threshold)).all()
 
 
 def test_several_saes_share_the_batches():
