@@ -105,7 +105,7 @@ class Observed(NamedTuple):
     """Mean squared activation of each latent: what ranks them."""
 
     smallest: Tensor
-    """The smallest activation that is not 0, infinity where there is none."""
+    """The smallest activation that is not 0, infinity where there is none; only for a nonlinearity with one threshold (BatchTopK)."""
 
 
 def sum_inputs(x_BD: Tensor, pairs: Pairs, weight_P: Tensor, out: Tensor) -> Tensor:
@@ -178,5 +178,6 @@ def sparse_step(
 
     error = (form.error - 0.5 * (acts_P * slope_P).sum()) / batch  # without the penalty's share
     power_N = torch.zeros_like(norm_N).index_add_(0, pairs.latent_P, acts_P.square()) / batch
-    smallest = torch.where(active_P, acts_P, torch.inf).amin() if len(acts_P) else torch.full_like(error, torch.inf)
+    asked = nonlinearity.threshold_shape == "one" and len(acts_P) > 0
+    smallest = torch.where(active_P, acts_P, torch.inf).amin() if asked else torch.full_like(error, torch.inf)
     return Observed(error, active_P.sum() / batch, power_N, smallest)

@@ -136,6 +136,22 @@ def test_holes_on_the_page_are_the_set_that_numpy_finds(page):
     assert page.locator(".t.hole").count() == 0
 
 
+def test_hovering_shows_another_latent_while_one_is_pinned(page):
+    page.locator(".chip", has_text="B/2").first.click()
+    page.wait_for_selector(".sentence")
+    shown = positions(page, ".t")
+    expected = {latent: {p for p in shown if of(latent).ravel()[p]} for latent in ("B/2", "B/3")}
+    holes = positions(page, ".t.hole")
+    page.locator(".chip", has_text="B/3").first.hover()
+    page.wait_for_function(f"!{ROOT}.querySelector('.hole')")
+    assert positions(page, ".t.over") == expected["B/3"]
+    assert page.locator(".sentence").text_content().startswith("B/2 is silent on")
+    page.locator("h3").hover()
+    page.wait_for_selector(".t.hole")
+    assert positions(page, ".t.over") == expected["B/2"]
+    assert positions(page, ".t.hole") == holes
+
+
 def test_the_pinned_sentence_has_the_numbers_of_holes(page):
     page.locator(".chip", has_text="B/2").first.click()
     sentence = page.locator(".sentence").text_content()

@@ -63,18 +63,19 @@ export function overlay(app, panel, within, places) {
     const at = event.target.closest("[data-latent]");
     return at && within.contains(at) ? +at.dataset.latent : undefined;
   };
+  // What is hovered or focused goes over the texts, and gives way to the pinned one again.
   within.addEventListener("pointerover", (event) => {
-    if (latentOf(event) !== undefined && pinned() < 0) lay(latentOf(event));
+    if (latentOf(event) !== undefined) lay(latentOf(event));
   });
   within.addEventListener("pointerout", (event) => {
     const at = event.target.closest("[data-latent]");
-    if (at && pinned() < 0 && !at.contains(event.relatedTarget)) lay(-1);
+    if (at && !at.contains(event.relatedTarget)) lay(pinned());
   });
   within.addEventListener("focusin", (event) => {
-    if (latentOf(event) !== undefined && pinned() < 0) lay(latentOf(event));
+    if (latentOf(event) !== undefined) lay(latentOf(event));
   });
   within.addEventListener("focusout", (event) => {
-    if (latentOf(event) !== undefined && pinned() < 0) lay(-1);
+    if (latentOf(event) !== undefined) lay(pinned());
   });
   within.addEventListener("click", (event) => {
     const latent = latentOf(event);

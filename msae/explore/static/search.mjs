@@ -95,6 +95,7 @@ export function searchView(app) {
     const best = [...rows].sort((a, b) => value(b) - value(a)).slice(0, SHOWN);
     const intervals = await f1Intervals(bundle, found.mask, best);
     const panel = textsPanel(app, `Texts with the pattern, ${sae}`);
+    const [some, all] = [bundle.latentsOf(sae).length, bundle.saes.get(sae).n_latents];
     const name = element("p", { className: "quiet" });
     const body = element("tbody", {}, ...best.map((row, k) => line(row, intervals[k], (latent) => colour(latent))));
     const names = Object.entries(COLUMNS).map(([text, tip]) => element("th", { scope: "col", title: tip }, text));
@@ -102,7 +103,7 @@ export function searchView(app) {
     const scroll = { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Latents of ${sae} that fit` };
     const luck = `By luck alone, the same marks moved along the texts, the best latent of ${sae} reaches F1 ${amount(found.floor.get(sae) ?? 0)}.`;
     box.append(
-      element("h4", {}, `${sae}: ${plural(bundle.latentsOf(sae).length, "latent")}`),
+      element("h4", {}, `${sae}: ${some < all ? `${count(some)} of ${plural(all, "latent")} are on this page` : plural(all, "latent")}`),
       element("p", { className: "fragmentation" }, inPieces(bundle, spread)),
       element("div", scroll, element("table", {}, head, body)),
       element("p", { className: "quiet" }, luck), name, panel.element,

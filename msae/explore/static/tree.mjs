@@ -8,7 +8,8 @@ export function treeView(app) {
   const page = element("div", { className: "page" });
   const title = element("h3", { tabIndex: -1 });
   const hint = element("p", { className: "quiet" },
-    "Hover a node to lay it over the texts of the root; click or press Space to pin it, Enter to open it. Dashed: a hole.");
+    "Hover a node to lay it over the texts of the root; click or press Space to pin it, Enter to open it. " +
+    "Coloured: the root fires. Underlined: the node fires. Dashed: a hole, the root fires without the node.");
   const tree = element("div", { className: "tree", role: "tree", "aria-label": "Tree of latents" });
   const panel = textsPanel(app, "Texts of the root");
   const over = overlay(app, panel, tree, showPlaces);
