@@ -16,7 +16,9 @@ MODULES = ["dom", "bundle", "rank", "matcher", "texts", "list", "chips", "latent
 """static/*.mjs, each after those it imports from. patterns.mjs stands apart: a worker needs its text."""
 
 HOST = """\
-<style>html[data-theme] .bd-content div.cell_output .text_html:has(> .msae-explorer) {{ background: transparent; color: inherit; padding: 0; }}</style>
+<style>
+html[data-theme] .bd-content div.cell_output .text_html:has(> .msae-explorer) {{ background: none; color: inherit; padding: 0; }}
+</style>
 <div class="msae-explorer" data-msae="{id}">
 {fallback}
 <script type="application/json">{manifest}</script>
