@@ -336,8 +336,12 @@ def test_a_folder_opens_from_a_disk_and_over_http_and_its_address_says_what_is_s
     assert "pinned" not in page.url
     page.goto(address + "#latent=A/1&view=search&query=%5BB/59%5D")
     page.wait_for_selector(".column table")
-    first = page.locator(".column").nth(1).locator("tbody tr").first
+    rows = page.locator(".column").nth(1).locator("tbody tr")
+    first = rows.first
     assert first.locator("button").first.text_content() == "B/59"
+    rows.nth(1).locator("td").first.click()  # anywhere in a row colours the texts
+    name = rows.nth(1).locator("button").first.text_content()
+    page.wait_for_function(f"{ROOT}.querySelectorAll('.column')[1].textContent.includes('Coloured: {name}.')")
     assert re.match(r"1\.00 1\.00–1\.00", first.locator("td").first.text_content())
 
 

@@ -130,7 +130,8 @@ export function searchView(app) {
     const values = [amount(row.precision), amount(row.recall), `${100 * row.threshold} %`, amount(row.cosine)];
     const f1 = element("td", {}, amount(row.f1), element("small", {}, ` ${amount(low)}–${amount(high)}`));
     const first = element("th", { scope: "row" }, open, " ", element("span", { className: "name", title: name }, name));
-    return element("tr", { "data-rank": row.latent }, first, f1, ...values.map((text) => element("td", {}, text)), element("td", {}, see));
+    const choose = (event) => event.target.closest("button") || see.click(); // the button may lie beyond the edge, the row does not
+    return element("tr", { "data-rank": row.latent, onclick: choose }, first, f1, ...values.map((text) => element("td", {}, text)), element("td", {}, see));
   }
 
   // Some texts of the sample that have a match, spread over all of them.
