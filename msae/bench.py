@@ -448,6 +448,6 @@ def figure(result: Mapping[str, Any], *, title: str | None = None, alt: str | No
         ratios,
         title=title or claim(result),
         alt=alt or f"Time of a step over that of five dense products. {said}.",
-        axis="time of a step / time of the five products",
+        axis="step / five products",
         one="five products",
     )

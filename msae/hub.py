@@ -53,6 +53,8 @@ def ask(client: Callable[[], T], what: str, instead: str) -> T:
                 raise ConnectionError(f"{what} could not be fetched from the Hugging Face hub ({reason}): {instead}") from error
         check_hashes(since=start)
     except ImportError as error:
+        if "msae[" in str(error):  # says already what to install
+            raise
         raise ImportError(f"{what} needs `pip install msae[lm]`: {instead}") from error
     return result
 

@@ -222,6 +222,8 @@ def _from_hub(name: str, device: str) -> TransformerBridge:
     def client() -> TransformerBridge:
         from transformer_lens.model_bridge import TransformerBridge
 
+        # Else transformers starts a thread that asks the hub to convert weights which are not safetensors, and outlives this call.
+        os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
         return TransformerBridge.boot_transformers(name, device=device)
 
     return hub.ask(client, repr(name), "check the name and the network, or use load_language_model('bundled'), which needs none")

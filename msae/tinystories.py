@@ -58,7 +58,10 @@ def clean_story(text: str) -> str:
     Source: the data card of `noanabeshima/TinyStoriesV2` and `clean_text` in the package `tinymodel`. (The function on the card computes
     step 3 and then returns the text without it; the package, which made the model's tokens, applies it.)
     """
-    from unidecode import unidecode
+    try:
+        from unidecode import unidecode
+    except ImportError as error:
+        raise ImportError("cleaning TinyStories as the article does needs Unidecode: `pip install 'msae[tinystories]'`") from error
 
     if any(letter in text for letter in BROKEN):
         return ""
