@@ -13,8 +13,8 @@ class Buffers:
 
     def __init__(self) -> None:
         self._flat: dict[str, Tensor] = {}
-        # glibc hands memory back to the system as soon as more than its trim threshold is free, and fetches it again page by page at the next
-        # step. Freeing one large mapped block, never touched, raises that threshold to twice the block's size (mallopt(3)).
+        # glibc hands memory back to the system as soon as more than its trim threshold is free, and fetches it again page by page at the
+        # next step. Freeing one large mapped block, never touched, raises that threshold to twice the block's size (mallopt(3)).
         block = torch.empty(31 << 20, dtype=torch.uint8)
         del block
 
