@@ -5,6 +5,7 @@ Shapes: B inputs, N latents, D d_model, P active pairs (an input and one of its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -130,31 +131,43 @@ def find_active(
     blocks = [slice(low, min(low + width, n_latents)) for low in range(0, n_latents, width)]
     if isinstance(nonlinearity, BatchTopK):
         assert threshold_N is not None
-        found = _largest_of_batch(lambda block: acts_of(slice(None), block), blocks, nonlinearity.k * batch, threshold_N[0])
-        layout = lay_out(torch.bincount(found[0], minlength=batch))
+        found, layout = _largest_of_batch(lambda block: acts_of(slice(None), block), blocks, nonlinearity.k * batch, threshold_N), None
     else:
-        lowest = torch.zeros_like(norm_N)
+        lowest_N = torch.zeros_like(norm_N)
         if isinstance(nonlinearity, JumpReLU):
             assert threshold_N is not None
-            lowest = torch.where(threshold_N > 0, threshold_N - nonlinearity.bandwidth / 2, 0)
-        picked, n_pairs, whole = [], 0, None
-        for block in blocks:
-            acts = acts_of(slice(None), block)
-            mask = acts > lowest[block]
-            if not on_cpu:  # one block, and one read by the host for the layout and the number of pairs
-                whole = lay_out(mask.sum(1))
-            n_new = whole.n_pairs if whole else int(mask.count_nonzero())
-            n_pairs += n_new
-            if n_pairs > max_mean * batch:
-                return None
-            inputs, latents = torch.nonzero_static(mask, size=n_new).T
-            picked.append((inputs, latents + block.start, acts[inputs, latents]))
-        found = _by_input([torch.cat(part) for part in zip(*picked, strict=True)])
-        layout = whole or lay_out(torch.bincount(found[0], minlength=batch))
-        if layout.n_slots > max_mean * batch:
+            lowest_N = torch.where(threshold_N > 0, threshold_N - nonlinearity.bandwidth / 2, 0)
+        above = _above(lambda block: acts_of(slice(None), block), blocks, lowest_N, max_mean * batch)
+        if above is None:
             return None
+        found, layout = above
     input_P, latent_P, acts_P = found
+    layout = layout or lay_out(torch.bincount(input_P, minlength=batch))
+    if layout.n_slots > max_mean * batch and not nonlinearity.fixes_l0:
+        return None
     return layout.pairs(input_P, latent_P), acts_P
+
+
+def _above(
+    acts_of: Callable[[slice], Tensor], blocks: list[slice], lowest_N: Tensor, most: float
+) -> tuple[list[Tensor], Layout | None] | None:
+    """(input_P, latent_P, acts_P), sorted by input, of all activations above a bound for each latent; None where they are more than `most`.
+
+    On a GPU, where all latents are one block, the layout comes with them: the host's one read tells it and the number of pairs.
+    """
+    picked, n_pairs, layout = [], 0, None
+    for block in blocks:
+        acts = acts_of(block)
+        mask = acts > lowest_N[block]
+        if acts.device.type != "cpu":
+            layout = lay_out(mask.sum(1))
+        n_new = layout.n_pairs if layout else int(mask.count_nonzero())
+        n_pairs += n_new
+        if n_pairs > most:
+            return None
+        inputs, latents = torch.nonzero_static(mask, size=n_new).T
+        picked.append((inputs, latents + block.start, acts[inputs, latents]))
+    return _by_input([torch.cat(part) for part in zip(*picked, strict=True)]), layout
 
 
 def _by_input(pairs: list[Tensor]) -> list[Tensor]:
@@ -163,22 +176,17 @@ def _by_input(pairs: list[Tensor]) -> list[Tensor]:
     return [part[order] for part in pairs]
 
 
-def _largest_of_batch(acts_of: Callable[[slice], Tensor], blocks: list[slice], n_kept: int, usual_cut: Tensor) -> list[Tensor]:
+def _largest_of_batch(acts_of: Callable[[slice], Tensor], blocks: list[slice], n_kept: int, usual_cut_N: Tensor) -> list[Tensor]:
     """The n_kept largest activations of the batch, if positive, as (input_P, latent_P, acts_P), sorted by input.
 
     A full selection over the batch is slow, so all above half of the usual cut are collected first; should they be too few, all
     that are positive.
     """
-    lowest = usual_cut / 2
-    while True:
-        picked = []
-        for block in blocks:
-            acts = acts_of(block)
-            inputs, latents = (acts > lowest).nonzero(as_tuple=True)
-            picked.append((inputs, latents + block.start, acts[inputs, latents]))
-        pairs = [torch.cat(part) for part in zip(*picked, strict=True)]
-        if len(pairs[0]) >= n_kept or lowest == 0:
+    for lowest_N in (usual_cut_N / 2, torch.zeros_like(usual_cut_N)):
+        above = _above(acts_of, blocks, lowest_N, math.inf)
+        assert above is not None
+        pairs, _ = above
+        if len(pairs[0]) >= n_kept:
             break
-        lowest = torch.zeros_like(usual_cut)
     kept = pairs[2].topk(min(n_kept, len(pairs[2])), sorted=False).indices
     return _by_input([part[kept] for part in pairs])

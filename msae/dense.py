@@ -68,6 +68,13 @@ def dense_step(
     return seen._replace(power_N=_take(seen.power_N, rank_SN))
 
 
+def encode(x_SBD: Tensor, params: dict[str, Tensor], norm_S1N: Tensor, nonlinearity: Nonlinearity) -> tuple[Tensor, Tensor]:
+    """(S, B, N) pre-activations and activations, both in units of unit-norm decoder rows, as in training."""
+    pre = torch.baddbmm(params["b_enc"][:, None], x_SBD.expand(len(norm_S1N), -1, -1), params["W_encT"].mT)
+    level = pre * norm_S1N
+    return level, nonlinearity(level, params["threshold"][:, None] if "threshold" in params else None, training=True)
+
+
 def _take(tensor: Tensor, index_SN: Tensor) -> Tensor:
     """Latents of (S, N) or (S, N, D) in the order of the index."""
     return tensor.gather(1, index_SN if tensor.ndim == 2 else index_SN[..., None].expand(-1, -1, tensor.shape[2]))
@@ -87,7 +94,6 @@ def _dense_step(
     n_seeds, n_latents, _ = params["W_dec"].shape
     batch = x_SBD.shape[1]
     norm_S1N = torch.linalg.vector_norm(params["W_dec"], dim=2)[:, None]
-    threshold_S1N = params["threshold"][:, None] if "threshold" in params else None
     for grad in grads.values():
         grad.zero_()
     error_S, count_S, power_SN = x_SBD.new_zeros(n_seeds), x_SBD.new_zeros(n_seeds), torch.zeros_like(s_SN)
@@ -95,9 +101,7 @@ def _dense_step(
     whole = nonlinearity.fixes_l0 or n_seeds > 1  # BatchTopK must see the batch
     for x in x_SBD.split(batch if whole else max(1, CHUNK // n_latents), dim=1):
         r0 = x - params["b_dec"][:, None]
-        pre = torch.baddbmm(params["b_enc"][:, None], x.expand(n_seeds, -1, -1), params["W_encT"].mT)
-        level = pre * norm_S1N
-        acts = nonlinearity(level, threshold_S1N, training=True)
+        level, acts = encode(x, params, norm_S1N, nonlinearity)
         active = acts > 0
         values = acts / norm_S1N
         if n_seeds == 1:  # products of matrices are faster than batched products of one matrix
@@ -117,8 +121,7 @@ def _dense_step(
         grads["b_enc"] += d_pre.sum(1)
         grads["b_dec"] += 2 * (weighted - r0).sum(1)
         if isinstance(nonlinearity, JumpReLU):
-            assert threshold_S1N is not None
-            positive = threshold_S1N.relu()
+            positive = params["threshold"][:, None].relu()
             grads["threshold"] += (nonlinearity.threshold_slope(level, positive) * d_values / norm_S1N).sum(1) * (positive[:, 0] > 0)
         count_S += active.sum((1, 2))
         power_SN += acts.square().sum(1)

@@ -20,7 +20,7 @@ from torch import Tensor
 from msae.buffers import Buffers
 from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.controller import L0Controller
-from msae.dense import dense_step
+from msae.dense import dense_step, encode
 from msae.exchange import find_moves
 from msae.nonlinearities import JumpReLU, Nonlinearity, ReLU
 from msae.penalties import PENALTIES
@@ -182,7 +182,9 @@ class _Run:
             stack["threshold"] += config.nonlinearity.bandwidth / 4  # at 0 its estimated gradient is 0 and it would stay there
         stack["W_encT"] = stack.pop("W_enc").mT.contiguous()  # a row per latent: what is gathered and summed lies together
         self.params = {name: tensor.to(device) for name, tensor in stack.items()}
-        self.grads = {name: torch.zeros_like(p) for name, p in self.params.items() if name != "threshold" or self._learns_threshold}
+        self.grads = {
+            name: torch.zeros_like(p) for name, p in self.params.items() if name != "threshold" or isinstance(config.nonlinearity, JumpReLU)
+        }
         for name, grad in self.grads.items():
             self.params[name].requires_grad_().grad = grad
         learnt = [self.params[name] for name in self.grads]
@@ -199,10 +201,6 @@ class _Run:
         self.law_inclusion_N = law.inclusion(n).to(self.params["W_dec"].dtype)
         self.step_number = 0
         self.history: dict[str, list[Any]] = {"step": [], "loss": [], "l0": [], "penalty_weight": []}
-
-    @property
-    def _learns_threshold(self) -> bool:
-        return self.config.nonlinearity.threshold_shape == "each"
 
     @torch.no_grad()
     def step(self, x_SBD: Tensor) -> None:
@@ -313,10 +311,8 @@ class _Run:
     def _exchange(self, x_SBD: Tensor) -> None:
         """Start at most one latent of each SAE anew, optimizer moments and all (`msae.exchange`); it keeps its rank until the next step."""
         p = self.params
-        norm_SN = p["W_dec"].norm(dim=-1)
-        threshold = p["threshold"].unsqueeze(-2) if "threshold" in p else None
-        level_SBN = (x_SBD @ p["W_encT"].mT + p["b_enc"].unsqueeze(-2)) * norm_SN.unsqueeze(-2)
-        acts_SBN = self.config.nonlinearity(level_SBN, threshold, training=True)
+        norm_SN = torch.linalg.vector_norm(p["W_dec"], dim=2)
+        _, acts_SBN = encode(x_SBD, p, norm_SN[:, None], self.config.nonlinearity)
         residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
         moves = find_moves(x_SBD, residual_SBD, self.power_SN)
         at = moves.sae, moves.latent

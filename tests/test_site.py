@@ -20,7 +20,7 @@ PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in 
 CHAPTERS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
 MOST_PER_PAGE = 1_500_000
 MOST_IN_ALL = 40_000_000
-OURS = re.compile(r"\.\./shared|shared/(design|style|research)|/work/|/opt/|/root/|/home/\w")
+OURS = re.compile(r"\.\./shared|shared/(design|style|research)|/(work|opt|root)/|/home/\w")
 
 
 @cache
