@@ -51,6 +51,22 @@ def missing(reason: str, fails: bool) -> None:
     (pytest.fail if fails else pytest.skip)(reason)
 
 
+def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers: int) -> Any:
+    """A language model with random weights whose tokenizer was trained on these stories, saved in the folder and loaded from it."""
+    import torch
+
+    import msae
+    from msae.language_model import save_language_model
+    from msae.pretraining import train_tokenizer
+    from msae.transformer import Transformer, TransformerConfig
+
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(stories, 280)
+    config = TransformerConfig(tokenizer.get_vocab_size(), d_model=d_model, n_layers=n_layers, n_heads=2, n_ctx=16)
+    save_language_model(folder, Transformer(config), tokenizer, report={}, command="")
+    return msae.load_language_model(folder)
+
+
 @pytest.fixture(scope="session")
 def site() -> Path:
     """Folder of the built book."""

@@ -10,14 +10,13 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 
 import msae
 from msae import activations as home
 from msae.activation_cache import CachedArray
 from msae.activations import run_to_hook
-from msae.language_model import plain_transformer, save_language_model
-from msae.pretraining import train_tokenizer
-from msae.transformer import Transformer, TransformerConfig
+from msae.language_model import plain_transformer
 
 STORIES = [
     "Lily has a cat.",
@@ -31,12 +30,7 @@ HOOK = "blocks.2.hook_resid_pre"
 
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("lm")
-    tokenizer = train_tokenizer(STORIES, 280)
-    config = TransformerConfig(tokenizer.get_vocab_size(), d_model=16, n_layers=3, n_heads=2, n_ctx=16)
-    save_language_model(folder, Transformer(config), tokenizer, report={}, command="")
-    return msae.load_language_model(folder)
+    return tiny_language_model(tmp_path_factory.mktemp("lm"), STORIES, d_model=16, n_layers=3)
 
 
 def harvest(lm, stories=STORIES, hook=HOOK, **how):

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import scipy
 import torch
+from conftest import tiny_language_model
 
 import msae
 from msae import metrics
 from msae.explore import LatentActivations
 from msae.harvesting import read_texts
-from msae.language_model import plain_transformer, save_language_model
+from msae.language_model import plain_transformer
 from msae.metrics import _correlation
 from msae.metrics._bootstrap import ratio, resamples
-from msae.pretraining import train_tokenizer
-from msae.transformer import Transformer, TransformerConfig
 
 
 def test_fvu_and_l0_against_numpy():
@@ -549,12 +548,7 @@ HOOK = "blocks.1.hook_resid_pre"
 
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("lm")
-    tokenizer = train_tokenizer(STORIES, 280)
-    config = TransformerConfig(tokenizer.get_vocab_size(), d_model=8, n_layers=2, n_heads=2, n_ctx=16)
-    save_language_model(folder, Transformer(config), tokenizer, report={}, command="")
-    return msae.load_language_model(folder)
+    return tiny_language_model(tmp_path_factory.mktemp("lm"), STORIES, d_model=8, n_layers=2)
 
 
 @torch.no_grad()
