@@ -8,15 +8,20 @@ import torch
 from torch import Tensor
 
 
+def keep_freed_memory() -> None:
+    """Let the allocator keep what a step frees; call it once, before training.
+
+    glibc hands memory back to the system as soon as more than its trim threshold is free, and fetches it again page by page at the next
+    step. Freeing one large mapped block, never touched, raises that threshold to twice the block's size (mallopt(3)).
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
+
+
 class Buffers:
     """Named scratch tensors that grow and never shrink: the same name gives the same memory at the next step."""
 
     def __init__(self) -> None:
         self._flat: dict[str, Tensor] = {}
-        # glibc hands memory back to the system as soon as more than its trim threshold is free, and fetches it again page by page at the
-        # next step. Freeing one large mapped block, never touched, raises that threshold to twice the block's size (mallopt(3)).
-        block = torch.empty(31 << 20, dtype=torch.uint8)
-        del block
 
     def get(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """An uninitialised tensor of this shape with the dtype and device of `like`; what the name held before is overwritten."""

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from msae.buffers import Buffers
+from msae.buffers import Buffers, keep_freed_memory
 from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.controller import L0Controller
 from msae.dense import dense_step, encode
@@ -189,6 +189,7 @@ class _Run:
             self.params[name].requires_grad_().grad = grad
         learnt = [self.params[name] for name in self.grads]
         self.optimizer = torch.optim.Adam(learnt, lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
+        keep_freed_memory()
         self.buffers = Buffers()
         self.controller = L0Controller(n_seeds, config.penalty_weight, device)
         self.weight_S = torch.full((n_seeds,), config.penalty_weight, device=device)
