@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from msae.sae import SAE
     from msae.training import TrainConfig
 
-HELD_OUT = 20
-"""Every 20th story is for measuring only."""
-
 
 class Stopped(Exception):
     """Interrupted by hand, after a checkpoint was written."""
@@ -99,6 +96,16 @@ def parser() -> argparse.ArgumentParser:
     _add_source(evaluate, default=None)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
+    family = commands.add_parser("family", help="train and measure the SAEs of part 2: references, large plain and Matryoshka SAEs")
+    family_commands = family.add_subparsers(required=True, metavar="command")
+
+    train_all = _command(family_commands, "train", family_train, "train what is missing; started again it goes on")
+    _add_family(train_all)
+    train_all.add_argument("--length", type=float, default=1.0, metavar="SHARE", help="of the steps and tokens: 0.001 tries everything out")
+    train_all.add_argument("--device", default="cpu")
+    train_all.add_argument("--checkpoint-every", type=int, default=250, metavar="STEPS")
+    train_all.epilog = "Several processes may work on one folder: each takes the next hook and seed that no other is at."
+
     about = _command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
     about.add_argument("sae", help="folder of the SAE")
     about.add_argument("--json", action="store_true", help="print JSON")
@@ -127,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
 def language_model_train(options: argparse.Namespace) -> None:
     from msae.language_model import save_language_model
     from msae.pretraining import PretrainConfig, pretrain
-    from msae.stories import load_stories
+    from msae.stories import load_stories, split_stories
     from msae.transformer import TransformerConfig
 
     shape, config = _config_from(options, TransformerConfig), _config_from(options, PretrainConfig)
@@ -135,7 +142,7 @@ def language_model_train(options: argparse.Namespace) -> None:
     if options.valid:
         valid = load_stories(options.valid)
     else:
-        stories, valid = _split(stories)
+        stories, valid = split_stories(stories)
     try:
         model, tokenizer, report = pretrain(stories, valid, options.out, shape, config, log=lambda line: print(line, file=sys.stderr))
     except KeyboardInterrupt:
@@ -269,6 +276,19 @@ def about_sae(options: argparse.Namespace) -> None:
             print(f"{name:<{width}}  {json.dumps(value) if isinstance(value, (dict, list)) else value}")
 
 
+def family_train(options: argparse.Namespace) -> None:
+    from msae.family import load_family, train_family
+
+    family = load_family(options.family)
+    try:
+        how = {name: getattr(options, name) for name in ("only", "length", "device", "checkpoint_every")}
+        done = train_family(family, options.out, **how)
+    except KeyboardInterrupt:
+        raise Stopped(options.out) from None
+    n = len(family.members(options.only, options.length))
+    print(f"{len(done)} of {n} SAEs are trained, in {options.out}")
+
+
 def bench_steps(options: argparse.Namespace) -> None:
     from msae.bench import SETTINGS, Setting, bench, figure, table
 
@@ -312,6 +332,7 @@ def _measure(sae: SAE, model: str, stories: str) -> dict[str, Any]:
     import torch
 
     from msae.metrics import fvu, l0
+    from msae.stories import HELD_OUT
 
     data = sae.config.get("data", {})
     if sae.hook_name is None:
@@ -328,19 +349,10 @@ def _measure(sae: SAE, model: str, stories: str) -> dict[str, Any]:
 def _activations(model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool) -> Any:
     from msae.activations import Activations
     from msae.language_model import load_language_model
-    from msae.stories import load_stories
+    from msae.stories import load_stories, split_stories
 
-    texts = _split(load_stories(stories))[int(held_out)]
+    texts = split_stories(load_stories(stories))[int(held_out)]
     return Activations(load_language_model(model), texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
-
-
-def _split(stories: list[str]) -> tuple[list[str], list[str]]:
-    """Stories to train on, and every 20th to measure on."""
-    if len(stories) < 2:
-        raise ValueError(f"expected at least two stories, one of them to measure on, got {len(stories)}")
-    held_out = stories[HELD_OUT - 1 :: HELD_OUT] or stories[-1:]
-    kept = [story for i, story in enumerate(stories) if i % HELD_OUT != HELD_OUT - 1]
-    return (kept if len(stories) >= HELD_OUT else stories[:-1]), held_out
 
 
 def _sae_config(options: argparse.Namespace) -> TrainConfig:
@@ -391,6 +403,12 @@ def _add_source(command: argparse.ArgumentParser, default: str | None = "bundled
     command.add_argument(
         "--stories", default=default, help="'bundled', 'tinystories', 'tinystories-v2', or a file; every 20th story is held out"
     )
+
+
+def _add_family(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--family", default="bundled", help="'bundled', 'article' (full scale), or a JSON file of your own")
+    command.add_argument("--out", required=True, type=Path, help="folder of the SAEs")
+    command.add_argument("--only", default="*", metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
 
 
 _CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 STORIES_FILE = "stories.jsonl.zst"
 
+HELD_OUT = 20
+"""Every 20th story is for measuring only."""
+
 
 def load_stories(source: str | os.PathLike = "bundled", n: int | None = None, *, split: str = "train") -> list[str]:
     """Texts, one string per story.
@@ -62,6 +65,15 @@ def load_stories(source: str | os.PathLike = "bundled", n: int | None = None, *,
     if not stories:
         raise ValueError(f"{path} holds no stories")
     return stories
+
+
+def split_stories(stories: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Stories to train on, and every 20th (`HELD_OUT`) to measure on; of fewer than 20 the last."""
+    if len(stories) < 2:
+        raise ValueError(f"expected at least two stories, one of them to measure on, got {len(stories)}")
+    if len(stories) < HELD_OUT:
+        return list(stories[:-1]), list(stories[-1:])
+    return [story for i, story in enumerate(stories) if i % HELD_OUT != HELD_OUT - 1], list(stories[HELD_OUT - 1 :: HELD_OUT])
 
 
 def save_stories(stories: Sequence[str], path: str | os.PathLike) -> None:

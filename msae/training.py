@@ -439,7 +439,7 @@ def train(
         if progress:
             from tqdm.auto import tqdm
 
-            bar = stack.enter_context(tqdm(total=first.n_steps, initial=start_step, unit="step", desc=", ".join(runs), mininterval=0.5))
+            bar = stack.enter_context(tqdm(total=first.n_steps, initial=start_step, unit="step", desc=_title(list(runs)), mininterval=0.5))
         try:
             for step in range(start_step, first.n_steps):
                 x = next(batches).to(device)
@@ -449,7 +449,7 @@ def train(
                     run.step(x_SBD)
                 if bar is not None:
                     bar.update()
-                    if step % 50 == 0:
+                    if step % 50 == 0 and len(runs) <= 3:
                         bar.set_postfix({name: f"L0 {run.history['l0'][-1].mean():.1f}" for name, run in runs.items()})
                 if (step + 1) % checkpoint_every == 0 and step + 1 < first.n_steps:
                     save(step + 1)
@@ -462,6 +462,10 @@ def train(
         logged = {key: torch.tensor(value) if key == "step" else torch.stack(value) for key, value in run.history.items()}
         results[name] = TrainResult(run.finish(stream), logged, spent)
     return results if isinstance(configs, Mapping) else results["sae"]
+
+
+def _title(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} SAEs, {names[0]} … {names[-1]}"
 
 
 def _resume(runs: dict[str, _Run], state: dict[str, Any], path: str | os.PathLike, data_seed: int) -> float:

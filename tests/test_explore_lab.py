@@ -94,8 +94,14 @@ def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visi
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
 
     def run(k: int, wanted: str = "") -> None:
-        cells.nth(k).locator(".cm-content").click()
-        page.keyboard.press("Control+Enter")
+        prompt = cells.nth(k).locator(".jp-InputPrompt")
+        before = prompt.text_content()
+        for _ in range(20):  # while JupyterLab is still arranging the notebook it drops keys, or runs the cell it thinks is active
+            cells.nth(k).locator(".cm-content").click()
+            page.keyboard.press("Control+Enter")
+            page.wait_for_timeout(500)
+            if prompt.text_content() != before:
+                break
         if wanted:
             cells.nth(k).locator(".jp-OutputArea-output", has_text=wanted).wait_for()
 
