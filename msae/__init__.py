@@ -22,6 +22,9 @@ _HOMES = {
     "stories": ["load_stories", "sample_stories"],
     "language_model": ["load_language_model"],
     "activations": ["Activations", "LiveActivations", "harvest"],
+    "family": ["load_family", "train_family"],
+    "shipped": ["load_saes"],
+    "results": ["load_results", "measure_family"],
 }
 _MODULES = ["metrics", "figures", "explore", "patterns", "tinymodel", *_HOMES]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from msae.activations import Activations as Activations
     from msae.activations import LiveActivations as LiveActivations
     from msae.activations import harvest as harvest
+    from msae.family import load_family as load_family
+    from msae.family import train_family as train_family
     from msae.language_model import load_language_model as load_language_model
     from msae.losses import all_prefix_loss as all_prefix_loss
     from msae.losses import prefix_loss as prefix_loss

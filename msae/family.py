@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from msae.training import Stream, TrainConfig, train
+from msae.training import TrainConfig, train
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -72,6 +72,9 @@ class Family:
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `TrainConfig` that all SAEs share."""
+
+    concepts: Mapping[str, str] = field(default_factory=dict)
+    """Token patterns (`msae.patterns`) by name: the concepts whose fate is measured."""
 
     what: str = ""
     """For people."""
@@ -182,12 +185,19 @@ def train_family(
                 )
                 checkpoint = out / hook_name / f".seed{seed}-{mark}.safetensors"
                 configs = {member.name: member.config for member in todo}
-                how = {"data_seed": seed, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
-                results = train(configs, stream, device=device, progress=progress, **how)
+                results = train(
+                    configs,
+                    stream,
+                    data_seed=seed,
+                    checkpoint=checkpoint,
+                    checkpoint_every=checkpoint_every,
+                    progress=progress,
+                    device=device,
+                )
                 for member in todo:
                     sae = results[member.name].sae
                     sae.config |= {"family": _about(family, member, stream, results[member.name].seconds, len(todo), length, device)}
-                    sae.save(out / member.id)
+                    sae.half().save(out / member.id)
                 checkpoint.unlink(missing_ok=True)
         except Timeout:
             continue
@@ -212,7 +222,7 @@ def _stream(
     length: float,
     device: str,
     progress: bool,
-) -> Stream:
+) -> Any:
     """Activations at one hook: computed while training goes on, or from a harvest of all the hooks in one pass over the model."""
     from msae.activations import LiveActivations, harvest
 

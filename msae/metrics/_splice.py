@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 class HasTexts(Protocol):
     """`msae.Activations`, or the `Texts` of `msae.harvesting.read_texts`."""
 
-    tokens: Tensor
-    mask: Tensor
-    story: Tensor
+    @property
+    def tokens(self) -> Tensor: ...
+    @property
+    def mask(self) -> Tensor: ...
+    @property
+    def story(self) -> Tensor: ...
 
 
 class Splice(NamedTuple):

@@ -1,0 +1,262 @@
+"""A family of SAEs: trained by one command that can be stopped, measured into rows, packed; and what ships."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_language_model
+from filelock import FileLock
+
+import msae
+from msae import metrics
+from msae.__main__ import main
+from msae.family import Family, load_family, train_family
+from msae.results import load_results, measure_family, save_results
+from msae.shipped import load_saes, pack_saes
+from msae.stories import load_stories, split_stories
+
+WORDS = ["Lily", "Sue", "Tim", "she", "he", "has", "sees", "a", "the", "cat", "dog", "ball", "and", "red", "."]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSON file of a family: a random language model, stories of random words, two hooks, two seeds."""
+    folder = tmp_path_factory.mktemp("family")
+    rng = np.random.default_rng(0)
+    stories = [" ".join(rng.choice(WORDS, 30)) for _ in range(80)]
+    tiny_language_model(folder / "lm", stories, d_model=8, n_layers=2)
+    (folder / "stories.jsonl").write_text("".join(json.dumps({"text": story}) + "\n" for story in stories))
+    group = {"n_steps": 12, "references": [[3, 1], [6, 2]], "n_latents": 12, "target_l0": [2, 3]}
+    about = {
+        "format": "msae-family/1",
+        "language_model": str(folder / "lm"),
+        "stories": str(folder / "stories.jsonl"),
+        "n_ctx": 16,
+        "groups": [
+            group | {"hook_names": ["blocks.1.hook_resid_pre"], "seeds": [0, 1]},
+            group | {"hook_names": ["blocks.0.hook_mlp_out"], "seeds": [0]},
+        ],
+        "recipe": {"batch_size": 64},
+        "concepts": {"capitals": "/.*[LST].*/", "nowhere": "crocodile"},
+    }
+    (folder / "family.json").write_text(json.dumps(about))
+    return folder / "family.json"
+
+
+@pytest.fixture(scope="module")
+def trained(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained")
+    assert len(train_family(load_family(family), out, progress=False)) == 18
+    return out
+
+
+def weights(folder: Path) -> list[torch.Tensor]:
+    return [p.detach() for p in msae.SAE.load(folder).parameters()]
+
+
+def test_the_names_say_what_each_sae_is(family):
+    members = load_family(family).members()
+    assert [member.name for member in members[:6]] == ["S0", "S1", "vanilla-2", "matryoshka-2", "vanilla-3", "matryoshka-3"]
+    assert members[0].id == "blocks.1.hook_resid_pre/S0-seed0"
+    assert members[-1].id == "blocks.0.hook_mlp_out/matryoshka-3-seed0"
+    by_id = {member.id: member.config for member in members}
+    assert by_id["blocks.1.hook_resid_pre/vanilla-3-seed1"] == msae.TrainConfig(12, 3.0, 12, batch_size=64, loss="plain", seed=1)
+    assert by_id["blocks.1.hook_resid_pre/matryoshka-3-seed1"].loss == "all_prefixes"
+    assert load_family(family).members("*", length=0.5)[0].config.n_steps == 6
+
+
+def test_an_sae_of_a_family_is_what_train_makes(family, trained):
+    about = load_family(family)
+    lm = msae.load_language_model(about.language_model)
+    stories = split_stories(load_stories(about.stories))[0]
+    stream = msae.Activations(lm, stories, hook_name="blocks.0.hook_mlp_out", n_ctx=16, progress=False)
+    member = about.members("blocks.0.*/matryoshka-3-*")[0]
+    expected = msae.train(member.config, stream, data_seed=0, progress=False).sae.half()
+    for a, b in zip(weights(trained / member.id), expected.parameters()):
+        torch.testing.assert_close(a, b.detach().float(), rtol=0, atol=0)
+    config = msae.SAE.load(trained / member.id).config["family"]
+    assert config["n_tokens"] == len(stream)
+    assert config["seconds"] >= 0
+    assert "CPU" in config["hardware"]
+
+
+def test_one_alone_is_the_one_among_many(family, trained, tmp_path):
+    name = "blocks.1.hook_resid_pre/S1-seed1"
+    assert [member.id for member in train_family(load_family(family), tmp_path, only=name, progress=False)] == [name]
+    for a, b in zip(weights(tmp_path / name), weights(trained / name)):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_run_that_was_stopped_goes_on(family, trained, tmp_path, monkeypatch):
+    """Interrupted in the second location: the first is not trained again, the second goes on from its checkpoint to the same weights."""
+    from msae import family as module
+
+    train, calls = module.train, []
+
+    def stop(x, d_model, step):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    def interrupted(configs, stream, **options):
+        calls.append(stream.hook_name)
+        if len(calls) == 3:
+            monkeypatch.setattr(
+                "msae.training._check_batch", lambda x, d, step: (_ for _ in ()).throw(KeyboardInterrupt) if step == 7 else None
+            )
+        return train(configs, stream, **options)
+
+    monkeypatch.setattr(module, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_family(load_family(family), tmp_path, progress=False)
+    assert not (tmp_path / "blocks.0.hook_mlp_out" / "S0-seed0").exists()
+    monkeypatch.undo()
+    steps = []
+    monkeypatch.setattr("msae.training._check_batch", lambda x, d, step: steps.append(step))
+    assert len(train_family(load_family(family), tmp_path, progress=False)) == 18
+    assert steps == [7, 8, 9, 10, 11]
+    for path in sorted(trained.glob("*/*/sae.json")):
+        for a, b in zip(weights(path.parent), weights(tmp_path / path.parent.relative_to(trained))):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert not list(tmp_path.glob("*/.seed*.safetensors"))
+
+
+def test_what_another_process_is_at_is_left_to_it(family, tmp_path):
+    (tmp_path / "blocks.1.hook_resid_pre").mkdir()
+    with FileLock(tmp_path / "blocks.1.hook_resid_pre" / ".seed0.lock"):
+        done = train_family(load_family(family), tmp_path, only="*/S0-*", progress=False)
+    assert [member.id for member in done] == ["blocks.1.hook_resid_pre/S0-seed1", "blocks.0.hook_mlp_out/S0-seed0"]
+
+
+def test_rows_hold_what_the_measures_say(family, trained):
+    about = load_family(family)
+    rows = measure_family(about, trained, n_tokens=300, n_spliced=10, progress=False)
+    assert len(rows) == 18
+    row = {row["id"]: row for row in rows}["blocks.1.hook_resid_pre/matryoshka-3-seed1"]
+    assert (row["n_latents"], row["target_l0"], row["seed"], row["recipe"]["loss"]) == (12, 3.0, 1, "all_prefixes")
+    found = row["measured"]["held_out"]
+    sae, reference = (msae.SAE.load(trained / f"blocks.1.hook_resid_pre/{name}-seed1") for name in ("matryoshka-3", "S1"))
+    lm = msae.load_language_model(about.language_model)
+    held_out = load_stories(about.stories)[19::20]
+    n_held_out = len(msae.Activations(lm, held_out, hook_name="blocks.1.hook_resid_pre", n_ctx=16, progress=False))
+    read = msae.Activations(lm, held_out, hook_name="blocks.1.hook_resid_pre", n_ctx=16, n_tokens=min(300, n_held_out), progress=False)
+    assert found["n_tokens"] == len(read)
+    acts, x = sae.encode(read.x.float()), read.x.float()
+    assert found["l0"][0] == pytest.approx(metrics.l0(acts), rel=1e-3)
+    assert found["fvu"][0] == pytest.approx(metrics.fvu(x, sae.decode(acts)), rel=1e-3)
+    both = torch.cat([reference.encode(x), acts], dim=1).T
+    correlation = torch.corrcoef(both)[:6, 6:].nan_to_num(-1).max(1).values
+    alive = (reference.encode(x) > 0).any(0)
+    assert found["mean_max_correlation"]["S1"][0] == pytest.approx(correlation[alive].mean().item(), abs=1e-3)
+    assert set(found["concepts"]) == {"capitals"}, "a concept that is nowhere in these stories is left out"
+    tokens = [read.str_tokens[i] for i in read.tokens[read.mask]]
+    mask = np.array([any(letter in token for letter in "LST") for token in tokens])
+    assert found["concepts"]["capitals"]["n_tokens"] == mask.sum() > 0
+    best = found["concepts"]["capitals"]["best"]
+    mask = msae.patterns.match("/.*[LST].*/", read.tokens, read.str_tokens, mask=read.mask)[read.mask.numpy()]
+    fires = acts[:, best["latent"]].numpy() > 0
+    assert best["recall"][0] == pytest.approx((fires & mask).sum() / mask.sum(), rel=1e-3)
+    assert best["holes"][0] == pytest.approx(1 - best["recall"][0], abs=1e-3)
+
+
+def test_rows_are_measured_once_and_again_where_something_changed(family, trained, monkeypatch):
+    about, only, how = load_family(family), "blocks.0.*/S?-*", {"n_tokens": 300, "n_spliced": 4, "progress": False}
+    first = measure_family(about, trained, only=only, **how)
+    calls = []
+    monkeypatch.setattr("msae.results._measure", lambda *a: calls.append(a[1].id) or {})
+    assert measure_family(about, trained, only=only, **how) == first
+    assert calls == []
+    folder = trained / "blocks.0.hook_mlp_out" / "S0-seed0"
+    sae, whole = msae.SAE.load(folder), (folder / "sae.safetensors").read_bytes()
+    with torch.no_grad():
+        sae.b_dec += 1
+    sae.save(folder)
+    measure_family(about, trained, only=only, **how)
+    assert calls == ["blocks.0.hook_mlp_out/S0-seed0"]
+    (folder / "sae.safetensors").write_bytes(whole)
+    (folder / "row.json").unlink()
+    measure_family(about, trained, only="blocks.0.*/S1-*", **(how | {"n_tokens": 200}))
+    assert calls[1:] == ["blocks.0.hook_mlp_out/S1-seed0"]
+    (folder.with_name("S1-seed0") / "row.json").unlink()
+
+
+def test_packed_saes_are_loaded_by_name_and_checked(family, trained, tmp_path):
+    about = load_family(family)
+    with pytest.raises(ValueError, match="several hooks or seeds"):
+        pack_saes(about, trained, "*", tmp_path, "")
+    assert pack_saes(about, trained, "blocks.1.*-seed1", tmp_path, "the command")[:2] == ["S0", "S1"]
+    saes = load_saes(["S/1", "matryoshka-3"], tmp_path)
+    assert list(saes) == ["S/1", "matryoshka-3"]
+    for a, b in zip(saes["S/1"].parameters(), weights(trained / "blocks.1.hook_resid_pre/S1-seed1")):
+        torch.testing.assert_close(a.detach(), b, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"no SAE 'S/9'.*there are S0, S1, matryoshka-2"):
+        load_saes(["S/9"], tmp_path)
+    with pytest.raises(ValueError, match="expected a list of names"):
+        load_saes("S0", tmp_path)
+    file = tmp_path / "S0" / "sae.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(ValueError, match="was altered"):
+        load_saes(["S0"], tmp_path)
+
+
+def test_the_command_line(family, tmp_path, capsys):
+    common = ["--family", str(family), "--out", str(tmp_path / "out"), "--only", "blocks.0.*/*-2-seed0"]
+    assert main(["family", "train", *common]) == 0
+    assert "2 of 2 SAEs are trained" in capsys.readouterr().out
+    assert main(["family", "measure", *common, "--n-tokens", "200", "--table", str(tmp_path / "table.json")]) == 0
+    assert "blocks.0.hook_mlp_out/vanilla-2-seed0: L0 " in capsys.readouterr().out
+    assert [row["name"] for row in load_results(tmp_path / "table.json")] == ["vanilla-2", "matryoshka-2"]
+    assert main(["family", "pack", *common, "--to", str(tmp_path / "packed")]) == 0
+    assert list(load_saes(folder=tmp_path / "packed")) == ["matryoshka-2", "vanilla-2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "its format is not msae-family/1"),
+        ({"groups": [{"hook_names": ["a"]}]}, "'n_steps'"),
+        ({"recipe": {"learning_rate": 1}}, "learning_rate"),
+        ({"recipe": {"lr": -1}}, "lr must lie between 0 and 1"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_a_file_that_is_no_family_is_refused(family, tmp_path, change, message):
+    (tmp_path / "bad.json").write_text(json.dumps(json.loads(family.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        load_family(tmp_path / "bad.json")
+
+
+def test_wrong_arguments_are_refused_before_any_work(family, tmp_path):
+    about = load_family(family)
+    with pytest.raises(ValueError, match="no SAE of this family is called 'S7'; there are 18"):
+        train_family(about, tmp_path, only="S7")
+    with pytest.raises(ValueError, match="length is a share of the whole run"):
+        train_family(about, tmp_path, length=2)
+    with pytest.raises(FileNotFoundError, match="train them first"):
+        measure_family(about, tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no family 'bundle'"):
+        load_family("bundle")
+    (tmp_path / "table.json").write_text("[]")
+    with pytest.raises(ValueError, match="is not a table of results"):
+        load_results(tmp_path / "table.json")
+
+
+def test_a_table_comes_back_as_it_was(tmp_path):
+    rows = [{"id": "a", "measured": {"held_out": {"l0": [1.5, None, 2.0]}}}]
+    save_results(rows, tmp_path / "table.json")
+    assert load_results(tmp_path / "table.json") == rows
+
+
+@pytest.mark.parametrize("name", ["bundled", "article"])
+def test_the_families_that_ship_can_be_read(name):
+    family = load_family(name)
+    d_model = {"bundled": 256, "article": 768}[name]
+    large = [member for member in family.members("blocks.3.hook_resid_pre/matryoshka-*") if member.seed == 0]
+    assert [member.config.target_l0 for member in large] == [15, 30, 60]
+    assert {member.config.n_latents for member in large} == {32 * d_model}
+    hooks = {member.hook_name for member in family.members()}
+    assert hooks == {f"blocks.{layer}.hook_{kind}" for layer in range(4) for kind in ("resid_pre", "attn_out", "mlp_out")}
+    assert isinstance(family, Family)
