@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from loopback_hub import COMMIT, LoopbackHub
@@ -16,6 +17,8 @@ from test_tinymodel import Dangerous, forward, random_weights
 
 import msae
 from msae import hub as module
+from msae.family import load_family, train_family
+from msae.results import measure_family
 from msae.stories import load_stories
 
 pa = pytest.importorskip("pyarrow")
@@ -334,8 +337,8 @@ def test_a_model_with_a_wrong_hash_is_refused(hub, tmp_path):
     assert not re.search("someone", str(list((tmp_path / "hub").glob("*/blobs/" + 64 * "?"))))
 
 
-def test_the_articles_model_from_the_hub(hub, tmp_path):
-    """Weights and tokenizer of the right shape, filled at random: from two repositories to a model that reads text."""
+def serve_tokenizer(hub: LoopbackHub) -> None:
+    """GPT-Neo's vocabulary in its right size: letters, numbers that never occur, and one pair that is not among the frequent tokens."""
     from tokenizers import pre_tokenizers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -346,6 +349,11 @@ def test_the_articles_model_from_the_hub(hub, tmp_path):
     del vocab[f"{letters[0]}{rare}"]
     vocab["Lu"] = rare
     hub.add("EleutherAI/gpt-neo-125m", {"vocab.json": json.dumps(vocab).encode(), "merges.txt": b"#version: 0.2\nL u\n"})
+
+
+def test_the_articles_model_from_the_hub(hub, tmp_path):
+    """Weights and tokenizer of the right shape, filled at random: from two repositories to a model that reads text."""
+    serve_tokenizer(hub)
     state = {name: value.bfloat16() for name, value in random_weights(d_vocab=10_000, d_model=32, n_layers=2).items()}
     torch.save(state, tmp_path / "state.pt")  # bfloat16, as the author's file
     state = {name: value.float() for name, value in state.items()}
@@ -359,6 +367,31 @@ def test_the_articles_model_from_the_hub(hub, tmp_path):
     hub.requests.clear()
     hub.close()
     assert msae.load_language_model("tinymodel").cfg.n_layers == 2
+
+
+@pytest.mark.slow
+def test_the_full_experiment_at_a_thousandth_of_its_length(hub, tmp_path):
+    """The file that describes 100 million tokens, 24,576 latents and the article's model runs as it is, from the hub to a row of results.
+
+    The model has the article's shape and random weights; the stories are words at random.
+    """
+    serve_tokenizer(hub)
+    state = {name: value.bfloat16() for name, value in random_weights(d_vocab=10_000, d_model=768, n_layers=4, n_ctx=512).items()}
+    torch.save(state, tmp_path / "state.pt")
+    hub.add("noanabeshima/tiny_model", {"tiny_model.pt": (tmp_path / "state.pt").read_bytes()})
+    rng = np.random.default_rng(0)
+    words = ["Lily", "Sue", "sees", "the", "red", "ball", "and", "she", "is", "happy", "today", "again"]
+    stories = [f"{i} " + " ".join(rng.choice(words, 100)) + "." for i in range(600)]
+    files = {"README.md": b"", TRAIN[0]: parquet(stories[:300]), TRAIN[1]: parquet(stories[300:])}
+    hub.add("roneneldan/TinyStories", files, "dataset")
+
+    family, only = load_family("article"), "blocks.1.hook_resid_pre/matryoshka-15-seed0"
+    (member,) = train_family(family, tmp_path / "out", only=only, length=0.001, progress=False)
+    sae = msae.SAE.load(tmp_path / "out" / member.id)
+    assert (sae.d_model, sae.n_latents, sae.config["n_steps"]) == (768, 24_576, 24)
+    assert sae.config["family"]["n_tokens"] == 100_000
+    (row,) = measure_family(family, tmp_path / "out", only=only, length=0.001, n_tokens=2000, n_spliced=4, progress=False)
+    assert 0 < row["measured"]["held_out"]["fvu"][0] < 1
 
 
 def test_the_articles_model_with_a_wrong_hash_is_refused(hub, tmp_path):
