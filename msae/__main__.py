@@ -12,13 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msae._cli import Stopped, add_command
+from msae._family_commands import add_family_commands
+
 if TYPE_CHECKING:
     from msae.sae import SAE
     from msae.training import TrainConfig
-
-
-class Stopped(Exception):
-    """Interrupted by hand, after a checkpoint was written."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,19 +47,19 @@ def parser() -> argparse.ArgumentParser:
     lm = commands.add_parser("language-model", help="train, measure, sample or pack a small language model")
     lm_commands = lm.add_subparsers(required=True, metavar="command")
 
-    train_lm = _command(lm_commands, "train", language_model_train, "train on stories; started again it goes on from its checkpoint")
+    train_lm = add_command(lm_commands, "train", language_model_train, "train on stories; started again it goes on from its checkpoint")
     train_lm.add_argument("--stories", required=True, help="'tinystories', 'tinystories-v2', or a file: .jsonl, .jsonl.zst, .parquet, .txt")
     train_lm.add_argument("--valid", help="stories to measure on; without it every 20th story is held out for that")
     train_lm.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and, at the end, the packed model")
     _add_fields(train_lm, "msae.transformer", "TransformerConfig", {"d_vocab": 4096})
     _add_fields(train_lm, "msae.pretraining", "PretrainConfig")
 
-    evaluate_lm = _command(lm_commands, "evaluate", language_model_evaluate, "bits per character on stories it was not trained on")
+    evaluate_lm = add_command(lm_commands, "evaluate", language_model_evaluate, "bits per character on stories it was not trained on")
     evaluate_lm.add_argument("--model", default="bundled", help="'bundled' or a packed folder")
     evaluate_lm.add_argument("--stories", required=True)
     evaluate_lm.add_argument("-n", type=int, help="the first n stories only")
 
-    sample = _command(lm_commands, "sample", language_model_sample, "let it tell stories")
+    sample = add_command(lm_commands, "sample", language_model_sample, "let it tell stories")
     sample.add_argument("--model", default="bundled", help="'bundled' or a packed folder")
     sample.add_argument("-n", type=int, default=1)
     sample.add_argument("--seed", type=int, default=0)
@@ -71,13 +70,13 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--not-in", metavar="STORIES", help="drop stories that share 100 characters with one of these")
     sample.add_argument("--out", type=Path, help="a .jsonl or .jsonl.zst file, or a folder for the stories and their manifest")
 
-    pack = _command(lm_commands, "pack", language_model_pack, "make a folder that load_language_model reads from a training checkpoint")
+    pack = add_command(lm_commands, "pack", language_model_pack, "make a folder that load_language_model reads from a training checkpoint")
     pack.add_argument("--run", required=True, type=Path, dest="folder", help="the --out folder of language-model train")
     pack.add_argument("--valid", required=True, help="stories to measure on")
     pack.add_argument("--out", required=True, type=Path)
     pack.add_argument("--trained-by", help="the command that trained it, for the manifest")
 
-    train = _command(commands, "train", train_sae, "train an SAE on a language model's activations; started again it goes on")
+    train = add_command(commands, "train", train_sae, "train an SAE on a language model's activations; started again it goes on")
     _add_source(train)
     train.add_argument("--hook", required=True, metavar="NAME", help="for example blocks.3.hook_resid_pre")
     train.add_argument("--n-ctx", type=int, default=128, help="tokens in a text, [BEGIN] included")
@@ -91,44 +90,20 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--nonlinearity", default="relu", choices=["relu", "topk", "batchtopk", "jumprelu"])
     _add_fields(train, "msae.training", "TrainConfig", {}, leave_out=("prefixes", "nonlinearity"))
 
-    evaluate = _command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
+    evaluate = add_command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
     evaluate.add_argument("sae", help="folder of the SAE")
     _add_source(evaluate, default=None)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
-    family = commands.add_parser("family", help="train and measure the SAEs of part 2: references, large plain and Matryoshka SAEs")
-    family_commands = family.add_subparsers(required=True, metavar="command")
+    add_family_commands(commands)
 
-    train_all = _command(family_commands, "train", family_train, "train what is missing; started again it goes on")
-    _add_family(train_all)
-    train_all.add_argument("--length", type=float, default=1.0, metavar="SHARE", help="of the steps and tokens: 0.001 tries everything out")
-    train_all.add_argument("--device", default="cpu")
-    train_all.add_argument("--checkpoint-every", type=int, default=250, metavar="STEPS")
-    train_all.epilog = "Several processes may work on one folder: each takes the next hook and seed that no other is at."
-
-    measure = _command(family_commands, "measure", family_measure, "measure what is trained, and write one table")
-    _add_family(measure)
-    measure.add_argument("--length", type=float, default=1.0, metavar="SHARE", help="as it was trained with")
-    measure.add_argument("--valid", help="more stories to measure on, beside every 20th of the family's own: a name or a file")
-    measure.add_argument("--n-tokens", type=int, default=50_000, help="of each set of stories, at most")
-    measure.add_argument("--n-spliced", type=int, default=128, metavar="TEXTS", help="for loss recovered, at most")
-    measure.add_argument("--device", default="cpu")
-    measure.add_argument("--table", type=Path, metavar="FILE.json", help="write all rows")
-
-    pack = _command(family_commands, "pack", family_pack, "copy trained SAEs of one hook and seed into a folder that load_saes reads")
-    _add_family(pack)
-    pack.add_argument("--to", required=True, type=Path, metavar="FOLDER")
-
-    reproduce = _command(family_commands, "reproduce", family_reproduce, "train one SAE of the shipped table again and compare")
-    reproduce.add_argument("id", help="such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
-    reproduce.add_argument("--out", required=True, type=Path, help="folder of the SAEs")
-    reproduce.add_argument("--device", default="cpu")
-
-    about = _command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
+    about = add_command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
     about.add_argument("sae", help="folder of the SAE")
     about.add_argument("--json", action="store_true", help="print JSON")
 
-    bench = _command(commands, "bench", bench_steps, "time a training step on this machine, beside five dense products and other libraries")
+    bench = add_command(
+        commands, "bench", bench_steps, "time a training step on this machine, beside five dense products and other libraries"
+    )
     bench.add_argument("--setting", choices=["toy", "mid", "large", "all"], help="all where none is given; large takes 8 GB of memory")
     for name, kind, what in (("d-model", int, "width"), ("n-latents", int, "latents"), ("batch", int, "inputs"), ("l0", float, "mean L0")):
         bench.add_argument(f"--{name}", type=kind, help=f"{what} of a setting of your own; needs the other three too")
@@ -294,66 +269,6 @@ def about_sae(options: argparse.Namespace) -> None:
             print(f"{name:<{width}}  {json.dumps(value) if isinstance(value, (dict, list)) else value}")
 
 
-def family_train(options: argparse.Namespace) -> None:
-    from msae.family import load_family, train_family
-
-    family = load_family(options.family)
-    try:
-        how = {name: getattr(options, name) for name in ("only", "length", "device", "checkpoint_every")}
-        done = train_family(family, options.out, **how)
-    except KeyboardInterrupt:
-        raise Stopped(options.out) from None
-    n = len(family.members(options.only, options.length))
-    print(f"{len(done)} of {n} SAEs are trained, in {options.out}")
-
-
-def family_measure(options: argparse.Namespace) -> None:
-    from msae.family import load_family
-    from msae.results import measure_family, save_results
-
-    if options.table and not options.table.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {options.table.parent} for {options.table.name}: make it first")
-    how = {name: getattr(options, name) for name in ("valid", "only", "length", "n_tokens", "n_spliced", "device")}
-    rows = measure_family(load_family(options.family), options.out, **how)
-    for row in rows:
-        print(f"{row['id']}: {_row_sentence(row)}")
-    if options.table:
-        save_results(rows, options.table)
-
-
-def family_pack(options: argparse.Namespace) -> None:
-    from msae.family import load_family
-    from msae.shipped import pack_saes
-
-    names = pack_saes(load_family(options.family), options.out, options.only, options.to, options.command_line)
-    print(f"{', '.join(names)} are in {options.to}")
-
-
-def family_reproduce(options: argparse.Namespace) -> None:
-    from msae.family import load_family, train_family
-    from msae.results import load_results, measure_family
-
-    known = {row["id"]: row for row in load_results()}
-    if options.id not in known:
-        raise ValueError(f"the table has no {options.id!r}; it has {len(known)} rows, such as {next(iter(known))!r}")
-    row, family = known[options.id], load_family("bundled")
-    print(f"the recorded run took {row['seconds']:.0f} s on {row['hardware']}", file=sys.stderr)
-    try:
-        train_family(family, options.out, only=options.id, device=options.device)
-    except KeyboardInterrupt:
-        raise Stopped(options.out) from None
-    (again,) = measure_family(family, options.out, only=options.id, device=options.device)
-    print(f"recorded  {_row_sentence(row)}\nyours     {_row_sentence(again)}")
-
-
-def _row_sentence(row: dict[str, Any]) -> str:
-    found = row["measured"]["held_out"]
-    return (
-        f"L0 {found['l0'][0]:.2f}, FVU {found['fvu'][0]:.4f}, dead {found['dead']:.3f}, loss recovered {found['loss_recovered'][0]:.4f} "
-        f"on {found['n_tokens']:,} held-out tokens"
-    )
-
-
 def bench_steps(options: argparse.Namespace) -> None:
     from msae.bench import SETTINGS, Setting, bench, figure, table
 
@@ -453,14 +368,6 @@ def _stopped(checkpoint: Path) -> None:
     raise Stopped(checkpoint) from None
 
 
-def _command(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=what, description=what[0].upper() + what[1:] + ".", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    command.set_defaults(run=run)
-    return command
-
-
 def _add_source(command: argparse.ArgumentParser, default: str | None = "bundled") -> None:
     command.add_argument(
         "--model", default=default, help="'bundled', 'tinymodel' (the article's), a packed folder, or a TransformerLens name"
@@ -468,12 +375,6 @@ def _add_source(command: argparse.ArgumentParser, default: str | None = "bundled
     command.add_argument(
         "--stories", default=default, help="'bundled', 'tinystories', 'tinystories-v2', or a file; every 20th story is held out"
     )
-
-
-def _add_family(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--family", default="bundled", help="'bundled', 'article' (full scale), or a JSON file of your own")
-    command.add_argument("--out", required=True, type=Path, help="folder of the SAEs")
-    command.add_argument("--only", default="*", metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
 
 
 _CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}
