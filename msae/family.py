@@ -165,9 +165,9 @@ def train_family(
     members = family.members(only, length)
     out = Path(out)
     lm = stories = None
-    for together in _together(members):
-        hook_name, _, seed, _ = together[0]
-        todo = [member for member in together if not (out / member.id / "sae.json").is_file()]
+    for alike in together(members):
+        hook_name, _, seed, _ = alike[0]
+        todo = [member for member in alike if not (out / member.id / "sae.json").is_file()]
         if not todo:
             continue
         if lm is None:
@@ -176,7 +176,7 @@ def train_family(
         (out / hook_name).mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / hook_name / f".seed{seed}.lock", timeout=0):
-                todo = [member for member in together if not (out / member.id / "sae.json").is_file()]  # another may have been here
+                todo = [member for member in alike if not (out / member.id / "sae.json").is_file()]  # another may have been here
                 if not todo:
                     continue
                 mark = hashlib.sha256("\n".join(member.id for member in todo).encode()).hexdigest()[:8]
@@ -204,8 +204,8 @@ def train_family(
     return [member for member in members if (out / member.id / "sae.json").is_file()]
 
 
-def _together(members: Sequence[Member]) -> list[list[Member]]:
-    """Members of one hook and seed, in the order of the first of each."""
+def together(members: Sequence[Member]) -> list[list[Member]]:
+    """Members of one hook and seed in one list, in the order of the first of each."""
     parts: dict[tuple[str, int], list[Member]] = {}
     for member in members:
         parts.setdefault((member.hook_name, member.seed), []).append(member)
