@@ -50,7 +50,7 @@ def measure_family(
     out: str | os.PathLike,
     *,
     valid: str | None = None,
-    only: str = "*",
+    only: str | Sequence[str] = "*",
     length: float = 1.0,
     n_tokens: int = N_TOKENS,
     n_spliced: int = N_SPLICED,
@@ -63,7 +63,7 @@ def measure_family(
 
     Args:
         valid: more stories to measure on, as for `msae.load_stories`. Every 20th of the family's own is measured on in any case.
-        only: a pattern of ids.
+        only: a pattern of ids, or several.
         n_tokens: at most so many tokens of each set.
         n_spliced: at most so many texts of each set for loss recovered and KL.
 
