@@ -43,7 +43,9 @@ def add_family_commands(commands: Any) -> None:
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--family", default="bundled", help="'bundled', 'article' (full scale), or a JSON file of your own")
     command.add_argument("--out", required=True, type=Path, help="folder of the SAEs")
-    command.add_argument("--only", default="*", metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
+    command.add_argument(
+        "--only", nargs="+", default=["*"], metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0"
+    )
 
 
 def train_saes(options: argparse.Namespace) -> None:
@@ -89,7 +91,7 @@ def reproduce_row(options: argparse.Namespace) -> None:
     if options.id not in known:
         raise ValueError(f"the table has no {options.id!r}; it has {len(known)} rows, such as {next(iter(known))!r}")
     row, family = known[options.id], load_family("bundled")
-    print(f"the recorded run took {row['seconds']:.0f} s on {row['hardware']}", file=sys.stderr)
+    print(f"{row['n_together']} SAEs, this one among them, took {row['seconds']:.0f} s on {row['hardware']}", file=sys.stderr)
     try:
         train_family(family, options.out, only=options.id, device=options.device)
     except KeyboardInterrupt:

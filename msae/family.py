@@ -81,8 +81,8 @@ class Family:
     what: str = ""
     """For people."""
 
-    def members(self, only: str = "*", length: float = 1.0) -> list[Member]:
-        """All SAEs whose id fits the pattern `only`, in the order of training.
+    def members(self, only: str | Sequence[str] = "*", length: float = 1.0) -> list[Member]:
+        """All SAEs whose id fits a pattern, or one of several, in the order of training.
 
         Args:
             length: the share of the steps to train for.
@@ -91,7 +91,8 @@ class Family:
             ValueError: no id fits.
         """
         found = [member for group in self.groups for member in _members(group, self.recipe, length)]
-        chosen = [member for member in found if fnmatch.fnmatchcase(member.id, only)]
+        patterns = [only] if isinstance(only, str) else only
+        chosen = [member for member in found if any(fnmatch.fnmatchcase(member.id, pattern) for pattern in patterns)]
         if not chosen:
             raise ValueError(
                 f"no SAE of this family is called {only!r}; there are {len(found)}, such as {found[0].id!r} and {found[-1].id!r}"
@@ -140,7 +141,7 @@ def train_family(
     family: Family,
     out: str | os.PathLike,
     *,
-    only: str = "*",
+    only: str | Sequence[str] = "*",
     length: float = 1.0,
     device: str = "cpu",
     checkpoint_every: int = 250,
@@ -152,7 +153,7 @@ def train_family(
     off goes on from its last checkpoint.
 
     Args:
-        only: a pattern of ids (`*` for anything), such as "blocks.3.*" or "*/matryoshka-30-seed0".
+        only: a pattern of ids, or several (`*` for anything), such as "blocks.3.*" or "*/matryoshka-30-seed0".
         length: share of the steps and of `n_tokens`: 0.001 tries everything out.
 
     Returns:
@@ -168,9 +169,9 @@ def train_family(
     members = family.members(only, length)
     out = Path(out)
     lm = stories = None
-    for together in _together(members):
-        hook_name, _, seed, _ = together[0]
-        todo = [member for member in together if not (out / member.id / "sae.json").is_file()]
+    for alike in together(members):
+        hook_name, _, seed, _ = alike[0]
+        todo = [member for member in alike if not (out / member.id / "sae.json").is_file()]
         if not todo:
             continue
         if lm is None:
@@ -179,7 +180,7 @@ def train_family(
         (out / hook_name).mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / hook_name / f".seed{seed}.lock", timeout=0):
-                todo = [member for member in together if not (out / member.id / "sae.json").is_file()]  # another may have been here
+                todo = [member for member in alike if not (out / member.id / "sae.json").is_file()]  # another may have been here
                 if not todo:
                     continue
                 mark = hashlib.sha256("\n".join(member.id for member in todo).encode()).hexdigest()[:8]
@@ -207,8 +208,8 @@ def train_family(
     return [member for member in members if (out / member.id / "sae.json").is_file()]
 
 
-def _together(members: Sequence[Member]) -> list[list[Member]]:
-    """Members of one hook and seed, in the order of the first of each."""
+def together(members: Sequence[Member]) -> list[list[Member]]:
+    """Members of one hook and seed in one list, in the order of the first of each."""
     parts: dict[tuple[str, int], list[Member]] = {}
     for member in members:
         parts.setdefault((member.hook_name, member.seed), []).append(member)
@@ -239,7 +240,7 @@ def _stream(
 
 
 def _about(family: Family, member: Member, stream: Any, seconds: float, n_together: int, length: float, device: str) -> dict[str, Any]:
-    """What has to be known to make this SAE again, and what it took."""
+    """What has to be known to make this SAE again, and what it took: `seconds` for all of the `n_together` that shared the stream."""
     from msae import __version__
 
     return {
@@ -250,7 +251,8 @@ def _about(family: Family, member: Member, stream: Any, seconds: float, n_togeth
         "n_tokens": len(stream),
         "length": length,
         "data_seed": member.seed,
-        "seconds": round(seconds / n_together, 1),
+        "seconds": round(seconds, 1),
+        "n_together": n_together,
         "hardware": hardware(device),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "msae": __version__},
     }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from msae import metrics
-from msae.family import Family, Member
+from msae.family import Family, Member, together
 from msae.harvesting import Texts, read_texts
 from msae.sae import SAE
 
@@ -50,7 +50,7 @@ def measure_family(
     out: str | os.PathLike,
     *,
     valid: str | None = None,
-    only: str = "*",
+    only: str | Sequence[str] = "*",
     length: float = 1.0,
     n_tokens: int = N_TOKENS,
     n_spliced: int = N_SPLICED,
@@ -63,7 +63,7 @@ def measure_family(
 
     Args:
         valid: more stories to measure on, as for `msae.load_stories`. Every 20th of the family's own is measured on in any case.
-        only: a pattern of ids.
+        only: a pattern of ids, or several.
         n_tokens: at most so many tokens of each set.
         n_spliced: at most so many texts of each set for loss recovered and KL.
 
@@ -83,13 +83,17 @@ def measure_family(
         from tqdm.auto import tqdm
 
         sets = _sets(family, valid, list(dict.fromkeys(member.hook_name for member in todo)), n_tokens, device, progress)
-        bar = tqdm(todo, unit="SAE", disable=not progress)
-        for member in bar:
-            bar.set_description(member.id)
-            references = [m for m in family.members("*", length) if m[:3:2] == member[:3:2] and m.name.startswith("S")]
-            measured = {name: _measure(out, member, references, stories, n_spliced) for name, stories in sets.items()}
-            row = _describe(out / member.id, member) | {"asked": asked, "measured": measured}
-            (out / member.id / "row.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+        with tqdm(total=len(todo) * len(sets), unit="SAE", disable=not progress) as bar:
+            for alike in together(todo):
+                there = [
+                    m for m in family.members(f"{alike[0].hook_name}/*-seed{alike[0].seed}", length) if (out / m.id / "sae.json").is_file()
+                ]
+                saes = {m.name: SAE.load(out / m.id, device) for m in there}
+                measured = {name: _measure({m.name for m in alike}, saes, stories, n_spliced, bar) for name, stories in sets.items()}
+                for member in alike:
+                    row = _describe(out / member.id, member) | {"asked": asked}
+                    row["measured"] = {name: each[member.name] for name, each in measured.items()}
+                    (out / member.id / "row.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     return [json.loads((out / member.id / "row.json").read_text(encoding="utf-8")) for member in members]
 
 
@@ -148,46 +152,46 @@ def _sets(family: Family, valid: str | None, hook_names: Sequence[str], n_tokens
     return sets
 
 
-def _measure(out: Path, member: Member, references: Sequence[Member], stories: Stories, n_spliced: int) -> dict[str, Any]:
-    """All numbers of one SAE on one set of stories."""
-    sae, activations = SAE.load(out / member.id), stories.activations[member.hook_name]
+def _measure(names: Collection[str], saes: Mapping[str, SAE], stories: Stories, n_spliced: int, bar: Any) -> dict[str, dict[str, Any]]:
+    """All numbers on one set of stories, for some of the SAEs of one hook and one seed."""
+    activations = stories.activations[str(next(iter(saes.values())).hook_name)]
     x, story = activations.x, activations.x_story
-    found = metrics.reconstruction(sae, x, story)
     read = Texts(activations.tokens[:n_spliced], activations.mask[:n_spliced], activations.story[:n_spliced])
-    spliced = metrics.splice(stories.lm, sae, read)
-    acts = metrics.encode(sae, x)
-    measured: dict[str, Any] = {
-        "n_tokens": len(x),
-        "l0": _numbers(found.l0),
-        "fvu": _numbers(found.fvu),
-        "dead": found.dead,
-        "loss_recovered": _numbers(spliced.loss_recovered),
-        "kl": _numbers(spliced.kl),
-        "n_spliced": spliced.n_tokens,
-    }
-    others = [reference for reference in references if reference.config.n_latents < sae.n_latents]
-    loaded = {m.name: metrics.encode(SAE.load(out / m.id), x) for m in others if (out / m.id / "sae.json").is_file()}
-    kept = {name: metrics.mean_max_correlation(reference, acts, story=story, n_resamples=200) for name, reference in loaded.items()}
-    measured["mean_max_correlation"] = {name: _numbers(each.mean) for name, each in kept.items()}
-    measured["concepts"] = {
-        concept: _concept(acts, mask, story, {name: (loaded[name], kept[name]) for name in loaded})
-        for concept, mask in stories.concepts.items()
-    }
-    return measured
+    spliced = metrics.splice(stories.lm, {name: saes[name] for name in names}, read)
+    acts = {name: metrics.encode(sae, x) for name, sae in saes.items()}
+    result = {}
+    for name in names:
+        found, loss = metrics.reconstruction(saes[name], x, story), spliced[name]
+        references = [other for other in saes if other.startswith("S") and not name.startswith("S")]
+        kept = {other: metrics.mean_max_correlation(acts[other], acts[name], story=story, n_resamples=200) for other in references}
+        result[name] = {
+            "n_tokens": len(x),
+            "l0": _numbers(found.l0),
+            "fvu": _numbers(found.fvu),
+            "dead": found.dead,
+            "loss_recovered": _numbers(loss.loss_recovered),
+            "kl": _numbers(loss.kl),
+            "n_spliced": loss.n_tokens,
+            "mean_max_correlation": {other: _numbers(each.mean) for other, each in kept.items()},
+            "concepts": {concept: _concept(acts, name, mask, story, kept) for concept, mask in stories.concepts.items()},
+        }
+        bar.update()
+    return result
 
 
-def _concept(acts: Any, mask: np.ndarray, story: Any, references: Mapping[str, Any]) -> dict[str, Any]:
+def _concept(
+    acts: Mapping[str, Any], name: str, mask: np.ndarray, story: Any, kept: Mapping[str, metrics.MaxCorrelation]
+) -> dict[str, Any]:
     """What has become of one concept: its best latent here, and the fate of each reference's best latent."""
-    best = metrics.concept_scores(acts, mask).best
-    about: dict[str, Any] = {"n_tokens": int(mask.sum()), "best": _latent(acts, best, mask, story)}
-    split = metrics.fragmentation(acts, mask, story)
-    about["fragmentation"] = _numbers(split.n_latents)
-    for name, (reference, kept) in references.items():
-        latent = metrics.concept_scores(reference, mask).best
-        match = int(kept.match[latent])
+    best = metrics.concept_scores(acts[name], mask).best
+    about: dict[str, Any] = {"n_tokens": int(mask.sum()), "best": _latent(acts[name], best, mask, story)}
+    about["fragmentation"] = _numbers(metrics.fragmentation(acts[name], mask, story).n_latents)
+    for other, found in kept.items():
+        latent = metrics.concept_scores(acts[other], mask).best
+        match = int(found.match[latent])
         if match >= 0:
-            fate = {"reference": latent, "correlation": [float(values[latent]) for values in (kept.best, kept.low, kept.high)]}
-            about[f"match of {name}"] = fate | _latent(acts, match, mask, story)
+            fate = {"reference": latent, "correlation": [float(values[latent]) for values in (found.best, found.low, found.high)]}
+            about[f"match of {other}"] = fate | _latent(acts[name], match, mask, story)
     return about
 
 

@@ -38,7 +38,7 @@ def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | No
     return {name: SAE.load(place / plain) for name, plain in chosen.items()}
 
 
-def pack_saes(family: Family, trained: str | os.PathLike, only: str, folder: str | os.PathLike, command: str) -> list[str]:
+def pack_saes(family: Family, trained: str | os.PathLike, only: str | Sequence[str], folder: str | os.PathLike, command: str) -> list[str]:
     """Copy trained SAEs of one hook and seed into a folder that `load_saes` reads; returns their names.
 
     Raises:
