@@ -35,7 +35,8 @@ class Member(NamedTuple):
     hook_name: str
 
     name: str
-    """S0, S1, … for the references, the smallest first; vanilla-30, matryoshka-30 for large ones at an L0 of 30."""
+    """S0, S1, … for the references, the smallest first; vanilla-30, matryoshka-30 for large ones at an L0 of 30, vanilla-30-819 for a plain
+    one of 819 latents."""
 
     seed: int
     """Of the weights and of the order of the batches."""
@@ -59,7 +60,8 @@ class Family:
     """As for `msae.load_stories`; every 20th is held out."""
 
     groups: Sequence[Mapping[str, Any]]
-    """`hook_names`, `seeds`, `n_steps`, `references` [[n_latents, L0], …], and `n_latents` and `target_l0` [L0, …] of the large SAEs."""
+    """`hook_names`, `seeds`, `n_steps`, `references` [[n_latents, L0], …], `n_latents` and `target_l0` [L0, …] of the large SAEs, and
+    perhaps `sizes` [[n_latents, L0], …]: more plain SAEs, to see what size is worth."""
 
     n_ctx: int = 128
     """Tokens in a text, [BEGIN] included."""
@@ -105,6 +107,7 @@ def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float)
             sizes = [(f"S{i}", n, l0, "plain") for i, (n, l0) in enumerate(group["references"])]
             for l0 in group["target_l0"]:
                 sizes += [(f"{kind}-{l0}", group["n_latents"], l0, loss) for kind, loss in KINDS.items()]
+            sizes += [(f"vanilla-{l0}-{n}", n, l0, "plain") for n, l0 in group.get("sizes", [])]
             for name, n_latents, l0, loss in sizes:
                 config = TrainConfig(**shared | {"n_latents": n_latents, "target_l0": float(l0), "loss": loss, "seed": seed})
                 yield Member(hook_name, name, seed, config)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-__all__ = ["COLORS", "bars", "dots", "heatmap", "heatmaps", "histogram", "lines", "ratios", "role", "tree"]
+__all__ = ["COLORS", "bars", "compare", "dots", "heatmap", "heatmaps", "histogram", "lines", "pairs", "ratios", "role", "tree"]
 
 COLORS: dict[str, str] = {
     "parent": "#1f6feb",
@@ -447,13 +447,21 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
 
 
 def lines(
-    series: Mapping[str, Any], *, title: str, alt: str, x_axis: str, y_axis: str, log_y: bool = False, height: int = 300
+    series: Mapping[str, Any],
+    *,
+    title: str,
+    alt: str,
+    x_axis: str,
+    y_axis: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    height: int = 300,
 ) -> go.Figure:
     """Curves by name, with a band where low and high are given; the legend stands below, a click on it hides a curve.
 
     Args:
         series: name → (x, y) or (x, y, low, high), each (n_points,). Curves of more than 1,000 points are thinned evenly, ends kept.
-        x_axis, y_axis: what the numbers are, with their units. log_y: a logarithmic y axis; values must then be positive.
+        x_axis, y_axis: what the numbers are, with their units. log_x, log_y: a logarithmic axis; values must then be positive.
         height: of the plot itself, in pixels.
 
     Raises:
@@ -463,6 +471,7 @@ def lines(
         raise ValueError("lines needs at least one curve, got none")
     several = len(series) > 1
     lowest, highest = math.inf, -math.inf
+    leftmost, rightmost = math.inf, -math.inf
     fig = _figure(
         title,
         alt,
@@ -475,14 +484,16 @@ def lines(
         arrays = [_array(p, f"{what} of {name!r}", 1) for p, what in zip(parts, ("x", "y", "low", "high"))]
         if len({len(a) for a in arrays}) > 1:
             raise ValueError(f"the parts of the curve {name!r} must be equally long, got {', '.join(str(len(a)) for a in arrays)} points")
-        if log_y and min(a.min() for a in arrays[1:]) <= 0:
-            raise ValueError(
-                f"the curve {name!r} has values that are not positive, so it cannot stand on a logarithmic axis; use log_y=False"
-            )
+        for wanted, values, option in ((log_x, arrays[:1], "log_x"), (log_y, arrays[1:], "log_y")):
+            if wanted and min(a.min() for a in values) <= 0:
+                raise ValueError(
+                    f"the curve {name!r} has values that are not positive, so it cannot stand on a logarithmic axis; use {option}=False"
+                )
         if len(arrays[0]) > _MAX_POINTS:
             keep = np.unique(np.linspace(0, len(arrays[0]) - 1, _MAX_POINTS).round().astype(int))
             arrays = [a[keep] for a in arrays]
         lowest, highest = min(lowest, *(a.min() for a in arrays[1:])), max(highest, *(a.max() for a in arrays[1:]))
+        leftmost, rightmost = min(leftmost, arrays[0].min()), max(rightmost, arrays[0].max())
         colour, _, dash = _style(name, k)
         if len(arrays) == 4:
             fig.add_trace(
@@ -511,7 +522,9 @@ def lines(
             )
         )
     fig.update_layout(showlegend=several)
-    fig.update_xaxes(**_axis(x_axis, nticks=7, zeroline=False))
+    fig.update_xaxes(
+        **_axis(x_axis, type="log" if log_x else "linear", zeroline=False, **(_log_ticks(leftmost, rightmost) if log_x else {"nticks": 7}))
+    )
     fig.update_yaxes(
         **_axis(y_axis, type="log" if log_y else "linear", zeroline=not log_y, **(_log_ticks(lowest, highest) if log_y else {"nticks": 8}))
     )
@@ -704,6 +717,103 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
     longest = max(len(names[i]) for i in order if depth[i] == deepest)
     fig.update_xaxes(visible=False, range=[-0.12, deepest + min(0.9, 0.12 + 0.028 * longest * (deepest + 1))])
     fig.update_yaxes(visible=False, range=[len(leaves) - 0.4, -0.6])
+    return fig
+
+
+def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis: str) -> go.Figure:
+    """The same measurement of two or more things, one label a row, each value a mark with a whisker where its interval is known.
+
+    Args:
+        rows: label → name → a number, or (value, low, high); names as for the other figures ("vanilla", "matryoshka"), at most four. A row
+            may lack a name. The whisker need not hold the value: that of a maximum often does not.
+        axis: what the numbers are, with their unit.
+
+    Raises:
+        ValueError: no alt or title, nothing to show, values not finite, or a low above its high.
+    """
+    names = list(dict.fromkeys(name for its in rows.values() for name in its))
+    if not names:
+        raise ValueError("compare needs at least one row with at least one value, got none")
+    if len(names) > 4:
+        raise ValueError(f"compare shows at most four things side by side, got {len(names)}: {', '.join(map(repr, names))}")
+    labels = _labels(list(rows), len(rows), "rows")
+    fig = _figure(title, alt, height=(16 + 14 * len(names)) * len(rows) + 20, bottom=26)
+    for k, name in enumerate(names):
+        colour, symbol, _ = _style(name, k)
+        y, values, said = [], [], []
+        ends: list[list[Any]] = [[], []]
+        for i, (label, its) in enumerate(zip(labels, rows.values())):
+            if name not in its:
+                continue
+            a = _array(np.atleast_1d(its[name]), f"{name!r} of {label!r}", 1)
+            if len(a) not in (1, 3) or (len(a) == 3 and a[1] > a[2]):
+                raise ValueError(f"{name!r} of {label!r} must be a number, or (value, low, high) with low ≤ high, got {a.tolist()}")
+            y.append(round(i + 0.24 * (k - (len(names) - 1) / 2), 3))
+            values.append(a[0])
+            said.append(f"{label}<br>{name} <b>{a[0]:.3g}</b>" + (f", from {a[1]:.3g} to {a[2]:.3g}" if len(a) == 3 else ""))
+            if len(a) == 3:
+                ends[0] += [*_rounded(a[1:]), None]
+                ends[1] += [y[-1], y[-1], None]
+        line = {"color": colour, "width": 2}
+        fig.add_trace(
+            go.Scatter(x=ends[0], y=ends[1], mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=name, name=name)
+        )
+        fig.add_trace(
+            go.Scatter(
+                x=_rounded(np.array(values)),
+                y=y,
+                mode="markers",
+                name=name,
+                legendgroup=name,
+                customdata=said,
+                marker={"color": colour, "symbol": symbol, "size": 9},
+                hovertemplate=f"%{{customdata}}<br>{axis}<extra></extra>",
+            )
+        )
+    fig.update_layout(showlegend=len(names) > 1)
+    fig.update_xaxes(**_axis(axis, nticks=7, zeroline=False))
+    ticks = [label if len(label) <= 22 else label[:21] + "…" for label in labels]
+    fig.update_yaxes(
+        **_axis("", tickvals=list(range(len(labels))), ticktext=ticks, range=[len(labels) - 0.5, -0.5], showgrid=False, zeroline=False)
+    )
+    return fig
+
+
+def pairs(x: Any, y: Any, *, title: str, alt: str, x_name: str, y_name: str, axis: str, labels: Sequence[Any]) -> go.Figure:
+    """One dot for each of many things that were measured twice, and the diagonal on which both are equal.
+
+    Args:
+        x, y: (n,) the two measurements, drawn on equal axes. labels: (n,) what each dot is.
+        x_name, y_name: of what, such as "vanilla" and "matryoshka": a dot has the colour and the shape of the one that is larger.
+        axis: what the numbers are, with their unit.
+
+    Raises:
+        ValueError: no alt or title, nothing to show, values not finite, or lists of different lengths.
+    """
+    a, b = _array(x, "x", 1), _array(y, "y", 1)
+    if not len(a) == len(b) == len(labels):
+        raise ValueError(f"x, y and labels must be equally long, got {len(a)}, {len(b)} and {len(labels)}")
+    fig = _figure(title, alt, height=330, bottom=26)
+    low, high = min(a.min(), b.min()), max(a.max(), b.max())
+    ends = _rounded(np.array([low - 0.04 * (high - low), high + 0.04 * (high - low)]))
+    diagonal = {"color": COLORS["truth"], "dash": "dot", "width": 1.5}
+    fig.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=diagonal, hoverinfo="skip", name="equal"))
+    for k, (name, chosen) in enumerate(((y_name, b > a), (x_name, b <= a))):
+        colour, symbol, _ = _style(name, k)
+        fig.add_trace(
+            go.Scatter(
+                x=_rounded(a[chosen]),
+                y=_rounded(b[chosen]),
+                mode="markers",
+                name=f"{name} larger",
+                customdata=[str(label) for label, there in zip(labels, chosen) if there],
+                marker={"color": _translucent(colour, 0.7), "symbol": symbol, "size": 8, "line": {"width": 1, "color": colour}},
+                hovertemplate=f"%{{customdata}}<br>{x_name} <b>%{{x:.3g}}</b><br>{y_name} <b>%{{y:.3g}}</b><extra></extra>",
+            )
+        )
+    fig.update_layout(showlegend=True)
+    fig.update_xaxes(**_axis(f"{axis}, {x_name}", nticks=6, zeroline=False, range=ends))
+    fig.update_yaxes(**_axis(f"{axis}, {y_name}", nticks=6, zeroline=False, range=ends))
     return fig
 
 

@@ -69,6 +69,15 @@ def test_the_names_say_what_each_sae_is(family):
     assert load_family(family).members("*", length=0.5)[0].config.n_steps == 6
 
 
+def test_a_group_may_have_plain_saes_of_more_sizes(family, tmp_path):
+    about = json.loads(family.read_text())
+    about["groups"][1]["sizes"] = [[5, 2], [9, 2]]
+    (tmp_path / "sizes.json").write_text(json.dumps(about))
+    members = load_family(tmp_path / "sizes.json").members("blocks.0.*")
+    assert [member.name for member in members[-2:]] == ["vanilla-2-5", "vanilla-2-9"]
+    assert members[-1].config == msae.TrainConfig(9, 2.0, 12, batch_size=64, loss="plain", seed=0)
+
+
 def test_an_sae_of_a_family_is_what_train_makes(family, trained):
     about = load_family(family)
     lm = msae.load_language_model(about.language_model)

@@ -29,6 +29,8 @@ def everything(**words: str) -> dict:
             {"plain": ([1, 2, 3], [3, 2, 1]), "matryoshka": ([1, 2], [2, 1], [1, 0], [3, 2])}, x_axis="step", y_axis="loss", **words
         ),
         "bars": lambda: figures.bars({"plain": 1.0, "all prefixes": 0.5}, axis="loss", low_high={"plain": (0.9, 1.2)}, **words),
+        "compare": lambda: figures.compare({"here": {"plain": 0.5, "matryoshka": (6, 5, 7)}, "there": {"plain": 1}}, axis="x", **words),
+        "pairs": lambda: figures.pairs([1, 2], [2, 1], x_name="plain", y_name="matryoshka", axis="x", labels="ab", **words),
         "histogram": lambda: figures.histogram(10 ** RNG.normal(-2, 0.5, 300), axis="density", of="latents", log_x=True, **words),
         "ratios": lambda: figures.ratios(
             {"toy": {"topk, plain": [2, 3], "five": [1]}, "mid": {"relu": [0.3]}}, axis="x", one="five", **words
@@ -194,6 +196,11 @@ def test_equal_labels_stay_two_rows_and_long_labels_are_cut_only_in_the_ticks():
         (lambda w: figures.bars({"a": 1.0}, axis="x", low_high={"b": (0, 1)}, **w), r"'b', which has no bar"),
         (lambda w: figures.bars({"a": 5.0}, axis="x", low_high={"a": (0, 1)}, **w), r"does not hold its value 5"),
         (lambda w: figures.bars({"a": "many"}, axis="x", **w), r"values must be numbers"),
+        (lambda w: figures.lines({"a": ([0], [1])}, x_axis="x", y_axis="y", log_x=True, **w), r"not positive.*log_x=False"),
+        (lambda w: figures.compare({"a": {"plain": (1, 3, 2)}}, axis="x", **w), r"'plain' of 'a' must be .* low ≤ high"),
+        (lambda w: figures.compare({"a": {str(k): 1 for k in range(5)}}, axis="x", **w), r"at most four .* got 5"),
+        (lambda w: figures.compare({"a": {}}, axis="x", **w), r"at least one value"),
+        (lambda w: figures.pairs([1, 2], [1], x_name="a", y_name="b", axis="x", labels="ab", **w), r"equally long, got 2, 1 and 2"),
         (lambda w: figures.histogram([0.0, 1.0], axis="x", of="latents", log_x=True, **w), r"positive values, got 0"),
         (lambda w: figures.tree(SimpleNamespace(names=["a", "b"], parent=[1, 0], probability=[1, 1]), **w), r"'a' is its own ancestor"),
         (lambda w: figures.tree(SimpleNamespace(names=["a"], parent=[7], probability=[1]), **w), r"parent 7"),
@@ -268,3 +275,32 @@ def test_ratios_stand_under_their_headings_on_a_logarithmic_axis_with_a_line_at_
         figures.ratios({"toy": {"plain": [0, 1]}}, title="t", alt="a", axis="x", one="five")
     with pytest.raises(ValueError, match="at least one group"):
         figures.ratios({"toy": {}}, title="t", alt="a", axis="x", one="five")
+
+
+def test_what_is_compared_stands_in_one_row_with_its_whisker_even_where_that_misses_the_value():
+    rows = {"here": {"plain": 0.5, "matryoshka": (0.9, 0.6, 0.8)}, "there": {"matryoshka": (0.2, 0.1, 0.3)}}
+    fig = figures.compare(rows, title="t", alt="a", axis="x")
+    whiskers, marks = {t.name: t for t in fig.data if t.mode == "lines"}, {t.name: t for t in fig.data if t.mode == "markers"}
+    assert list(marks["plain"].x) == [0.5]
+    assert whiskers["plain"].x == ()
+    assert list(marks["matryoshka"].x) == [0.9, 0.2]
+    assert list(whiskers["matryoshka"].x) == [0.6, 0.8, None, 0.1, 0.3, None]
+    assert [round(y) for y in marks["matryoshka"].y] == [0, 1]
+    assert marks["plain"].y[0] < marks["matryoshka"].y[0], "side by side, not on one another"
+    assert list(fig.layout.yaxis.ticktext) == ["here", "there"]
+    assert "from 0.6 to 0.8" in marks["matryoshka"].customdata[0]
+
+
+def test_a_pair_is_coloured_by_the_larger_of_the_two():
+    fig = figures.pairs([1, 2, 3], [2, 2, 1], title="t", alt="a", x_name="plain", y_name="matryoshka", axis="x", labels=["p", "q", "r"])
+    marks = {t.name: t for t in fig.data if t.mode == "markers"}
+    assert list(marks["matryoshka larger"].customdata) == ["p"]
+    assert list(marks["plain larger"].customdata) == ["q", "r"]
+    assert marks["plain larger"].marker.line.color == figures.COLORS["vanilla"]
+    assert fig.layout.xaxis.range == fig.layout.yaxis.range
+
+
+def test_a_logarithmic_x_axis_has_ticks_in_full():
+    fig = figures.lines({"a": ([410, 8192], [1, 2])}, title="t", alt="a", x_axis="x", y_axis="y", log_x=True)
+    assert list(fig.layout.xaxis.ticktext) == ["500", "1,000", "2,000", "5,000"]
+    assert fig.layout.yaxis.type == "linear"
