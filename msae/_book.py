@@ -35,7 +35,9 @@ FIGURE = """\
 
 
 class PlotlyRenderer:
-    """MyST-NB plugin: a plotly figure becomes data in the page, which `msae-figures.js` draws when it comes into view.
+    """MyST-NB plugin: a plotly figure becomes data in the page, which `msae-figures.js` draws when it comes near the window.
+
+    plotly itself is not named here: it is large, and that script loads it for the first figure that is drawn.
 
     The claim in the figure's title moves into an HTML caption, which wraps on a phone; the alt text in `layout.meta["alt"]` is read to
     those who cannot see the figure and shown where there is no JavaScript.
@@ -54,7 +56,6 @@ class PlotlyRenderer:
         markup, complaint = figure_html(figure, where)
         if complaint:
             _warn(complaint, renderer, data)
-        renderer.add_js_file("plotly", "plotly.min.js", {"defer": "defer"})
         renderer.add_js_file("msae_figures", "msae-figures.js", {"defer": "defer"})
         return [nodes.raw(text=markup, format="html", classes=["output"])]
 

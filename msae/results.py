@@ -33,6 +33,12 @@ N_TOKENS = 50_000
 N_SPLICED = 128
 """Texts that the language model reads with each SAE in its stream."""
 
+LEVEL = 0.25
+"""Share of its own maximum above which a latent counts as firing on a concept."""
+
+FOLLOWED = ("S2", "S3")
+"""The references whose latents for the concepts are looked for in the large SAEs."""
+
 
 class Stories(NamedTuple):
     """A set of stories to measure on."""
@@ -183,21 +189,24 @@ def _concept(
     acts: Mapping[str, Any], name: str, mask: np.ndarray, story: Any, kept: Mapping[str, metrics.MaxCorrelation]
 ) -> dict[str, Any]:
     """What has become of one concept: its best latent here, and the fate of each reference's best latent."""
-    best = metrics.concept_scores(acts[name], mask).best
+    best = metrics.concept_scores(acts[name], mask, LEVEL).best
     about: dict[str, Any] = {"n_tokens": int(mask.sum()), "best": _latent(acts[name], best, mask, story)}
-    about["fragmentation"] = _numbers(metrics.fragmentation(acts[name], mask, story).n_latents)
+    about["fragmentation"] = _numbers(metrics.fragmentation(acts[name], mask, story, levels=(LEVEL,)).n_latents)
     for other, found in kept.items():
-        latent = metrics.concept_scores(acts[other], mask).best
+        if other not in FOLLOWED:
+            continue
+        latent = metrics.concept_scores(acts[other], mask, LEVEL).best
         match = int(found.match[latent])
         if match >= 0:
-            fate = {"reference": latent, "correlation": [float(values[latent]) for values in (found.best, found.low, found.high)]}
+            correlation = metrics.Interval(*(float(values[latent]) for values in (found.best, found.low, found.high)))
+            fate = {"reference": latent, "correlation": _numbers(correlation)}
             about[f"match of {other}"] = fate | _latent(acts[name], match, mask, story)
     return about
 
 
 def _latent(acts: Any, latent: int, mask: np.ndarray, story: Any) -> dict[str, Any]:
-    score = metrics.concept_score(acts, latent, mask, story)
-    holes = metrics.hole_rate(acts, latent, mask, story=story)
+    score = metrics.concept_score(acts, latent, mask, story, LEVEL)
+    holes = metrics.hole_rate(acts, latent, mask, story=story, level=LEVEL)
     numbers = {"f1": score.f1, "precision": score.precision, "recall": score.recall, "holes": holes.rate}
     return {"latent": latent} | {name: _numbers(each) for name, each in numbers.items()}
 

@@ -55,6 +55,60 @@ def test_page(path: str, book_page: Open) -> None:
     assert faults == {"light": [], "dark": []}
 
 
+HOVERING = "book/02_tinystories/02_hovering.html"  # its first figure lies far below the window
+
+
+def count_plotly(visit: Visit) -> list[str]:
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url) if "plotly" in request.url else None)
+    return asked
+
+
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_plotly_comes_once_with_the_first_figure_that_comes_near(scheme: str, browser_page: Visit, site: Path, site_url: str) -> None:
+    asked = count_plotly(browser_page)
+    base = site_url if scheme == "http" else site.as_uri()
+    page = browser_page.page
+    page.goto(f"{base}/{HOVERING}", wait_until="load")
+    page.wait_for_function("document.querySelectorAll('.msae-explorer:not([data-ready])').length === 0", timeout=60_000)
+    assert asked == []
+    browser_page.set_theme("dark")  # no figure to recolour yet
+    browser_page.draw_everything()
+    assert asked == [f"{base}/_static/plotly.min.js"]
+    colors = set(page.evaluate(TEXT_COLORS))
+    browser_page.set_theme("light")
+    page.wait_for_timeout(300)
+    assert colors.isdisjoint(page.evaluate(TEXT_COLORS))
+    assert browser_page.outside == []
+    assert browser_page.errors == []
+
+
+def test_a_page_printed_from_its_top_has_every_figure(book_page: Open) -> None:
+    visit = book_page(HOVERING)
+    asked = count_plotly(visit)
+    page = visit.page
+    seen = "[...document.querySelectorAll('.msae-plot')].map(plot => Boolean(plot.querySelector('.main-svg')))"
+    page.evaluate(f"addEventListener('beforeprint', () => (drawn = {seen}))")
+    page.pdf()
+    drawn = page.evaluate("drawn")
+    assert len(drawn) > 2
+    assert all(drawn)
+    visit.draw_everything()
+    assert len(asked) == 1
+    assert visit.errors == []
+
+
+def test_a_page_printed_from_a_disk_has_the_words_of_figures_not_seen(browser_page: Visit, site: Path) -> None:
+    page = browser_page.page
+    page.goto((site / HOVERING).as_uri(), wait_until="load")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    for plot in page.locator(".msae-figure:has(.msae-plot:empty)").all():
+        assert plot.locator(".msae-alt").bounding_box()["height"] > 10
+    assert page.locator(".msae-plot:empty").count() > 2
+    assert browser_page.errors == []
+
+
 def test_mathematics_is_set_offline(book_page: Open) -> None:
     visit = book_page("book/notation.html")
     visit.page.wait_for_selector("mjx-container svg")

@@ -244,6 +244,42 @@ def number_of(value: float, latent: str) -> str:
     return f"{max(1, round(value / of(latent).max() * 255)) / 255 * of(latent).max():.2f}"
 
 
+def test_two_keys_lead_from_the_head_of_a_latent_past_its_relatives_to_the_texts(page):
+    assert page.locator(".chip").count() > 3
+    page.get_by_role("tab", name="Latent").focus()
+    page.keyboard.press("Tab")
+    assert focused(page) == "Skip to the texts"
+    assert page.locator(".skip").bounding_box()["height"] > 20  # seen now
+    page.keyboard.press("Enter")
+    assert focused(page, "className") == "texts"
+    assert said(page, ".heard").endswith("100 % of its maximum")  # and the strongest token is read out
+    assert page.locator(".skip").bounding_box()["height"] < 10
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_histogram_says_what_it_counts(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    values = of("A/1")[of("A/1") > 0]
+    counts = np.bincount(np.clip(np.rint(255 * values / values.max()), 1, 255).astype(int) * 24 // 256, minlength=24)
+    drawing = page.locator(".histogram")
+    assert drawing.locator("rect").count() == 24
+    written = drawing.locator("text").all_text_contents()
+    along = f"activation, in % of the maximum of {values.max():.2f}"
+    assert written == ["tokens, log scale", str(counts.max()), "0", "0", "50", "100", along]
+    heights = [float(bar.get_attribute("height")) for bar in drawing.locator("rect").all()]
+    assert np.allclose(heights, 60 * np.log1p(counts) / np.log1p(counts.max()))
+    spoken = drawing.get_attribute("aria-label")
+    assert spoken.startswith(f"Histogram. Upwards: tokens, log scale, at most {counts.max()} in a bar. Along: {along}, in 24 bars.")
+    colour = "e => getComputedStyle(e).fill"
+    assert drawing.locator("text").first.evaluate(colour) == page.locator("body").evaluate("e => getComputedStyle(e).color")
+    frame = drawing.bounding_box()
+    for each in drawing.locator("text").all():
+        box = each.bounding_box()
+        assert frame["x"] - 1 <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1
+        assert box["y"] + box["height"] <= frame["y"] + frame["height"] + 1
+
+
 def test_the_list_finds_and_orders(page):
     find = page.get_by_role("searchbox")
     find.fill("lily")
@@ -306,6 +342,28 @@ def test_accessible_light_and_dark_and_on_a_phone(visit, tmp_path, view):
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
     assert serious(visit) == []
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(1280, {"f1": [], "cosine": []}), (390, {"f1": ["above", "cosine"], "cosine": ["above"]})])
+def test_results_leave_out_columns_before_they_scroll_sideways(visit, tmp_path, width, left_out):
+    visit.page.set_viewport_size({"width": width, "height": 844})
+    page = show(visit, explorer().search("Lily|Sue").save(tmp_path / "page.html").as_uri())
+    page.wait_for_selector(".column table")
+    for order, names in left_out.items():
+        page.get_by_label("Order of the results").select_option(order)
+        page.wait_for_selector(f".column .by-{order}")
+        cells = page.locator(".column").first.locator("thead th, tbody tr:first-child td")
+        heads, values = cells.all()[:7], cells.all()[7:]
+        assert [head.text_content() for head in heads if not head.is_visible()] == names
+        assert sum(not value.is_visible() for value in values) == len(names)
+        assert fits(page)
+
+
+def fits(page) -> bool:
+    """Neither the page nor a table of results is wider than its place."""
+    return page.evaluate(
+        f"[document.documentElement, ...{ROOT}.querySelectorAll('.scroll')].every(each => each.scrollWidth <= each.clientWidth)"
+    )
 
 
 @pytest.fixture
@@ -371,13 +429,14 @@ def test_search_ranks_as_python_does_side_by_side(visit, tmp_path, query):
             assert np.allclose(values, stated, atol=0.0051)
         assert len(found) == len(best)
         words = page.locator(".column").nth(k).locator(".fragmentation").text_content()
-        cover = patterns.cover(marked, each)
-        if not cover.latents:
+        cover = metrics.fragmentation(each, marked, min_precision=0.8, levels=patterns.THRESHOLDS)
+        taken = cover.latents[: int(min(cover.n_latents.value, len(cover.latents)))]
+        if not taken:
             assert "no latent has a precision of 0.8" in words
         else:
-            assert f"{len(cover.latents)} latent" in words
-            assert f": {', '.join(f'{name}/{score.latent}' for score in cover.latents[:8])}" in words
-            assert ("catches" in words or "together catch 90 %" in words) == (cover.recall[-1] >= 0.9)
+            assert f"{len(taken)} latent" in words
+            assert f": {', '.join(f'{name}/{latent}' for latent in taken[:8])}" in words
+            assert ("catches" in words or "together catch 90 %" in words) == (cover.n_latents.value < np.inf)
     shown = positions(page, ".column:first-child .t")
     assert positions(page, ".column:first-child .t.hit") == {p for p in shown if marked.ravel()[p]}
 
@@ -443,6 +502,16 @@ def test_without_scripts_a_sentence_and_coloured_texts_are_seen(browser, tmp_pat
     assert page.get_by_text("Latent A/1 (female words <b>) on its strongest texts").is_visible()
     assert page.locator("mark").count() > 5
     context.close()
+
+
+def test_the_results_of_the_token_pattern_chapter_fit_a_phone(book_page):
+    visit = book_page("book/03_exploring/03_token_patterns.html")
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.page.get_by_role("tab", name="Search").click()
+    visit.page.get_by_role("textbox", name="Token pattern").fill("Lily|Sue")
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector(".column table")
+    assert fits(visit.page)
 
 
 def test_the_hovering_chapter_reads_out_the_token_under_the_pointer(book_page):

@@ -7,6 +7,8 @@ import pytest
 import scipy
 import torch
 from conftest import tiny_language_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import msae
 from msae import metrics
@@ -207,7 +209,8 @@ def test_firings_are_the_same_from_anything():
     latents = LatentActivations.from_dense(acts, mask)
     for source in (expected, torch.tensor(expected), scipy.sparse.csr_array(expected), latents, metrics.as_firings(latents)):
         assert np.array_equal(metrics.as_firings(source).matrix.toarray(), expected)
-        assert np.array_equal(metrics.as_firings(source, 1.5).matrix.toarray(), np.where(expected > 1.5, expected, 0))
+        firings = metrics.as_firings(source)
+        assert np.array_equal(firings.above(0.25).matrix.toarray(), np.where(expected > 0.25 * expected.max(0), expected, 0))
     assert metrics.as_firings(latents).present.sum() == mask.sum()
     with pytest.raises(ValueError, match=r"got shape \(3,\)"):
         metrics.as_firings(np.ones(3))
@@ -295,21 +298,21 @@ def case(seed, n_inputs=240, n_latents=12):
     return acts, parts < 2, {"a": parts == 0, "b": parts == 1}, stories_of(30, n_inputs, seed)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_concept_scores_against_counting(seed):
+@pytest.mark.parametrize(("seed", "level"), [(0, 0), (1, 0.1), (2, 0.25)])
+def test_concept_scores_against_counting(seed, level):
     acts, concept, _, story = case(seed)
-    fires = acts > 0.5
+    fires = acts > level * acts.max(0)
 
     def counted(latent, rows=slice(None)):
         both = sum(f and c for f, c in zip(fires[rows, latent], concept[rows]))
         recall, precision = both / max(1, concept[rows].sum()), both / max(1, fires[rows, latent].sum())
         return recall, precision, 2 * recall * precision / (recall + precision) if both else 0.0
 
-    every = metrics.concept_scores(acts, concept, threshold=0.5)
+    every = metrics.concept_scores(acts, concept, level=level)
     for latent in range(12):
         assert (every.recall[latent], every.precision[latent], every.f1[latent]) == pytest.approx(counted(latent))
     assert every.best == max(range(12), key=lambda latent: counted(latent)[2])
-    one = metrics.concept_score(acts, every.best, concept, story, threshold=0.5)
+    one = metrics.concept_score(acts, every.best, concept, story, level=level)
     assert (one.recall.value, one.precision.value, one.f1.value) == pytest.approx(counted(every.best))
     assert (one.n_concept, one.n_firing) == (concept.sum(), fires[:, every.best].sum())
     for k, interval in enumerate(one[:3]):
@@ -317,24 +320,25 @@ def test_concept_scores_against_counting(seed):
         assert interval[1:] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_hole_rate_against_counting(seed):
+@pytest.mark.parametrize(("seed", "level"), [(0, 0), (1, 0.1), (2, 0.25)])
+def test_hole_rate_against_counting(seed, level):
     acts, concept, parts, story = case(seed)
-    latent = metrics.concept_scores(acts, concept).best
-    found = metrics.hole_rate(acts, latent, concept, parts, story)
-    silent = [i for i in range(len(acts)) if concept[i] and acts[i, latent] <= 0]
+    latent = metrics.concept_scores(acts, concept, level).best
+    found = metrics.hole_rate(acts, latent, concept, parts, story, level)
+    fires = acts > level * acts.max(0)
+    silent = [i for i in range(len(acts)) if concept[i] and not fires[i, latent]]
     assert found.rate.value == pytest.approx(len(silent) / concept.sum())
-    assert found.rate.value == pytest.approx(1 - metrics.concept_score(acts, latent, concept).recall.value)
+    assert found.rate.value == pytest.approx(1 - metrics.concept_score(acts, latent, concept, level=level).recall.value)
     for name, part in parts.items():
         assert found.by_part[name].value == pytest.approx(sum(part[i] for i in silent) / part.sum())
         with np.errstate(invalid="ignore"):
-            expected = brute_interval(lambda rows, part=part: (acts[rows, latent] <= 0)[part[rows]].mean(), story)
+            expected = brute_interval(lambda rows, part=part: (~fires[rows, latent])[part[rows]].mean(), story)
         assert found.by_part[name][1:] == pytest.approx(expected)
-    about = [k for k in range(12) if k != latent and concept[acts[:, k] > 0].mean() >= 0.5]
-    expected = {k: np.mean([acts[i, k] > 0 for i in silent]) for k in about}
+    about = [k for k in range(12) if k != latent and concept[fires[:, k]].mean() >= 0.5]
+    expected = {k: np.mean([fires[i, k] for i in silent]) for k in about}
     assert found.filled_by == pytest.approx({k: share for k, share in expected.items() if share > 0})
     assert list(found.filled_by.values()) == sorted(found.filled_by.values(), reverse=True)
-    assert found.unfilled == pytest.approx(np.mean([not any(acts[i, k] > 0 for k in about) for i in silent]))
+    assert found.unfilled == pytest.approx(np.mean([not any(fires[i, k] for k in about) for i in silent]))
 
 
 def test_concepts_on_texts_are_concepts_on_their_tokens():
@@ -360,7 +364,11 @@ def test_what_does_not_fit_a_concept_is_refused():
         (lambda: metrics.concept_score(acts, 0, concept & False), "none of the 240 inputs"),
         (lambda: metrics.concept_score(acts, 0, concept, np.zeros(3)), r"one story number per input or per text, \(240,\)"),
         (lambda: metrics.hole_rate(acts, 0, parts["a"], parts), "the part 'b' has none of the concept's tokens"),
+        (lambda: metrics.concept_score(acts, 0, concept, level=25), r"\[0, 1\), got 25; 0.25 is usual"),
+        (lambda: metrics.concept_scores(acts, concept, -0.1), r"\[0, 1\), got -0.1"),
         (lambda: metrics.fragmentation(acts, concept, share=0), r"\(0, 1\], got 0"),
+        (lambda: metrics.fragmentation(acts, concept, levels=(0.5, 1.0)), r"\[0, 1\), got 1.0"),
+        (lambda: metrics.fragmentation(acts, concept, levels=()), "levels must name at least one"),
         (lambda: metrics.splitting(np.zeros((240, 2)), concept), "no latent fires on any token"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -403,6 +411,40 @@ def test_fragmentation_against_trying_every_choice(seed):
             assert found.covered[greedy - 1] == pytest.approx(len(covered) / len(tokens))
 
 
+small_integers = st.lists(st.lists(st.sampled_from([0, 0, 1, 2, 3, 4, 8]), min_size=4, max_size=4), min_size=2, max_size=12)
+shares = st.sampled_from([0.2, 0.5, 0.9, 1.0])
+
+
+@given(small_integers, st.integers(1, 2**12 - 1), st.permutations([0.0, 0.25, 0.5, 0.75]), st.integers(1, 4), shares, shares)
+@settings(max_examples=100, deadline=None)
+def test_each_latent_counts_from_the_lowest_level_that_makes_it_precise(rows, bits, levels, n_levels, min_precision, share):
+    acts, concept = np.array(rows, dtype=np.float32), np.array([bits >> i & 1 for i in range(len(rows))], dtype=bool)
+    concept[0] |= not concept.any()
+    tokens, levels = set(np.flatnonzero(concept).tolist()), levels[:n_levels]
+    sets, counted_at = {}, {}
+    for k in range(4):
+        for level in sorted(levels):
+            fires = {i for i in range(len(rows)) if rows[i][k] > level * max(row[k] for row in rows)}
+            if fires and len(fires & tokens) / len(fires) >= min_precision:
+                sets[k], counted_at[k] = fires & tokens, level
+                break
+    found = metrics.fragmentation(acts, concept, share=share, min_precision=min_precision, levels=levels)
+    assert found.n_candidates == len(sets)
+    assert found.levels == [counted_at[k] for k in found.latents]
+    left = set(tokens)
+    for k, covered in zip(found.latents, found.covered):
+        gains = {other: len(each & left) for other, each in sets.items()}
+        assert gains[k] == max(gains.values()) > 0
+        assert k == min(other for other, gain in gains.items() if gain == gains[k])
+        left -= sets[k]
+        assert covered == pytest.approx(1 - len(left) / len(tokens))
+    enough = [k + 1 for k, covered in enumerate(found.covered) if covered >= share - 1e-9]
+    assert found.n_latents.value == min(enough, default=np.inf)
+    if not enough:
+        assert left == tokens - set().union(*sets.values())
+    assert found.at_least <= smallest_cover(list(sets.values()), int(np.ceil(share * len(tokens) - 1e-9))) <= found.n_latents.value
+
+
 def test_a_concept_in_pieces_is_counted_in_pieces():
     piece = np.arange(100) // 10  # ten pieces of ten tokens; the last five are something else
     acts = np.zeros((100, 12))
@@ -417,23 +459,26 @@ def test_a_concept_in_pieces_is_counted_in_pieces():
     assert metrics.fragmentation(acts[:, [7]], piece < 5).n_latents.value == np.inf
 
 
-def test_the_interval_of_fragmentation_keeps_the_order():
+@pytest.mark.parametrize(("levels", "min_precision"), [((0.0,), 0.5), ((0.0, 0.1, 0.25, 0.5), 0.85)])
+def test_the_interval_of_fragmentation_keeps_the_order(levels, min_precision):
     acts, concept, _, story = case(3)
-    found = metrics.fragmentation(acts, concept, story, share=0.6)
+    found = metrics.fragmentation(acts, concept, story, share=0.6, min_precision=min_precision, levels=levels)
+    fires = acts[:, found.latents] > found.levels * acts[:, found.latents].max(0)
+    assert max(found.levels) == max(levels)
 
     def needed(rows):
         rows = rows[concept[rows]]
-        covered = [(acts[rows][:, found.latents[: k + 1]] > 0).any(1).mean() for k in range(len(found.latents))]
+        covered = [fires[rows, : k + 1].any(1).mean() for k in range(len(found.latents))]
         return next((k + 1 for k, share in enumerate(covered) if share >= 0.6 - 1e-9), np.inf)
 
     assert found.n_latents.value == needed(np.arange(len(acts)))
     assert found.n_latents[1:] == pytest.approx(brute_interval(needed, story))
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_splitting_against_adding_latents_one_by_one(seed):
+@pytest.mark.parametrize(("seed", "level"), [(0, 0), (1, 0), (2, 0.1), (3, 0.25)])
+def test_splitting_against_adding_latents_one_by_one(seed, level):
     acts, concept, _, story = case(seed)
-    fires = acts > 0
+    fires = acts > level * acts.max(0)
 
     def f1(latents, rows=slice(None)):
         union = fires[rows][:, latents].any(1)
@@ -448,7 +493,7 @@ def test_splitting_against_adding_latents_one_by_one(seed):
         scores.append(f1(order))
     gains = np.diff(scores)
     n = next((k for k, gain in enumerate(gains) if k and gain <= 0.03), len(gains))
-    found = metrics.splitting(acts, concept, story)
+    found = metrics.splitting(acts, concept, story, level=level)
     assert found.latents == order
     assert found.f1 == pytest.approx(scores[1:])
     assert found.n_latents.value == n

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from msae.explore import LatentActivations
-from msae.patterns import PatternError, cover, match, parse, rank_latents
+from msae.patterns import PatternError, match, parse, rank_latents
 
 HERE = Path(__file__).parent
 MODULE = HERE.parent / "msae" / "explore" / "static" / "patterns.mjs"
@@ -470,26 +470,11 @@ def test_scores_agree_with_counting() -> None:
         assert score[1:5] == pytest.approx(by_hand[score.latent])
 
 
-def test_cover_counts_the_fragments() -> None:
+def test_marks_have_to_fit() -> None:
     marked, acts = planted()
-    assert [score.latent for score in cover(marked, acts).latents] == [0]
-    halves = LatentActivations.from_dense(np.stack([acts.dense(latent) for latent in (1, 2, 3, 5)], axis=-1))
-    found = cover(marked, halves)
-    assert [score.latent for score in found.latents] == [0, 1]
-    assert found.recall == [0.5, 1.0]
-    assert found.latents[1][1:5] == (pytest.approx(2 / 3), 1.0, 0.5, 0.0)
-    assert cover(marked, halves, recall=0.4).recall == [0.5]
-    assert len(cover(marked, halves, precision=0.5).latents) == 1, "the latent that fires everywhere is precise enough now"
-    nothing = LatentActivations.from_dense(acts.dense(5)[..., None])
-    assert cover(marked, nothing) == ([], [])
-
-
-@pytest.mark.parametrize("function", [rank_latents, cover])
-def test_marks_have_to_fit(function: Callable[..., Any]) -> None:
-    marked, acts = planted()
-    with pytest.raises(ValueError, match=r"marks of shape \(4, 5\)"):
-        function(marked.T, acts)
-    with pytest.raises(ValueError, match="nothing is marked"):
-        function(marked & False, acts)
+    with pytest.raises(ValueError, match=r"one truth value per input, \(4, 5\), got a mask of shape \(5, 4\)"):
+        rank_latents(marked.T, acts)
+    with pytest.raises(ValueError, match="on none of the 20 inputs"):
+        rank_latents(marked & False, acts)
     with pytest.raises(ValueError, match="by must be"):
         rank_latents(marked, acts, by="luck")

@@ -122,3 +122,9 @@ def test_site_is_small_and_its_styles_load_nothing_from_elsewhere(site: Path) ->
 def test_plotly_and_mathjax_come_along(site: Path) -> None:
     for name in ("plotly.min.js", "tex-svg.js", "msae-figures.js", "msae-book.css"):
         assert (site / "_static" / name).stat().st_size > 500
+
+
+def test_plotly_waits_for_a_figure_to_come_near(page: Path) -> None:
+    scripts = [tag["src"] for tag in soup(page).find_all("script", src=True)]
+    assert [name for name in scripts if "plotly" in name] == []
+    assert len([name for name in scripts if "msae-figures.js" in name]) == bool(soup(page).select(".msae-plot"))

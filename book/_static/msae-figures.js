@@ -1,8 +1,29 @@
 // Draws the figures of a page: each when it comes near the window, in the colours of the page's theme, with HTML controls.
+// plotly is large and would hold up the page: it comes, from beside this script, with the first figure that is needed.
 (() => {
   "use strict";
   const root = document.documentElement;
+  const plots = [...document.querySelectorAll(".msae-plot")];
+  const begun = new Set();
   const drawn = new Set();
+  const address = new URL("plotly.min.js", document.currentScript.src).href;
+
+  let coming = null;
+  function plotly() {
+    coming ??= new Promise((done, failed) => document.head.append(element("script", { src: address, onload: done, onerror: failed })));
+    return coming;
+  }
+
+  // Printing does not wait, so here the page does. A page opened from a disk may not read a file so: it prints the figure's words.
+  function plotlyAtOnce() {
+    if (globalThis.Plotly || location.protocol === "file:") return;
+    const request = new XMLHttpRequest();
+    request.open("GET", address, false);
+    request.send();
+    if (request.status !== 200) return;
+    document.head.append(element("script", { textContent: request.responseText }));
+    coming = Promise.resolve();
+  }
 
   // The theme's colours as a plotly template; figures bring none of their own.
   function template() {
@@ -98,6 +119,8 @@
   }
 
   async function draw(plot) {
+    if (begun.has(plot)) return;
+    begun.add(plot);
     const figure = JSON.parse(document.querySelector(`script[data-for="${plot.id}"]`).textContent);
     const { data, layout, frames, config } = figure;
     controls(plot, layout);
@@ -117,12 +140,11 @@
     plot.dataset.ready = "1";
   }
 
-  const plots = [...document.querySelectorAll(".msae-plot")];
   const near = new IntersectionObserver(
     (entries) => {
       for (const entry of entries.filter((e) => e.isIntersecting)) {
         near.unobserve(entry.target);
-        draw(entry.target);
+        plotly().then(() => draw(entry.target));
       }
     },
     { rootMargin: "600px" },
@@ -134,5 +156,8 @@
     attributeFilter: ["data-theme"],
   });
 
-  addEventListener("beforeprint", () => plots.filter((plot) => !drawn.has(plot)).forEach(draw));
+  addEventListener("beforeprint", () => {
+    if (plots.some((plot) => !begun.has(plot))) plotlyAtOnce();
+    if (globalThis.Plotly) plots.forEach(draw);
+  });
 })();

@@ -33,7 +33,7 @@ class ConceptScore(NamedTuple):
     """Tokens on which the latent fires."""
 
 
-def concept_score(acts: Any, latent: int, concept: Any, story: Any = None, threshold: float = 0.0) -> ConceptScore:
+def concept_score(acts: Any, latent: int, concept: Any, story: Any = None, level: float = 0.0) -> ConceptScore:
     """Recall and precision of a latent for a concept, with intervals over stories.
 
     Args:
@@ -41,13 +41,13 @@ def concept_score(acts: Any, latent: int, concept: Any, story: Any = None, thres
         latent: the number of the latent.
         concept: one truth value per input, (n_inputs,) or (n_texts, n_ctx).
         story: one number per input or per text; each text, or each input without texts, is its own if left out.
-        threshold: an activation up to this counts as silent.
+        level: an activation up to this share of the latent's largest on these inputs counts as silent; 0.25 is usual for "fires clearly".
 
     Raises:
-        ValueError: no such latent, a concept that is nowhere, or shapes that do not fit.
+        ValueError: no such latent, a concept that is nowhere, shapes that do not fit, or a level outside [0, 1).
     """
     firings = as_firings(acts)
-    present, fires = firings.concept(concept), firings.where(latent, threshold)
+    present, fires = firings.concept(concept), firings.where(latent, level)
     sums = sum_by_story(firings.story(story), present & fires, present, fires)
     return ConceptScore(
         bootstrap(ratio, sums[:, [0, 1]]),
@@ -75,12 +75,14 @@ class ConceptScores(NamedTuple):
         return int(self.latents[self.f1.argmax()])
 
 
-def concept_scores(acts: Any, concept: Any, threshold: float = 0.0) -> ConceptScores:
-    """Recall, precision and F1 of all latents at once: which latent is the concept's?"""
-    firings = as_firings(acts, threshold)
+def concept_scores(acts: Any, concept: Any, level: float = 0.0) -> ConceptScores:
+    """Recall, precision and F1 of all latents at once: which latent is the concept's? Arguments and errors as for `concept_score`.
+
+    All latents count at the same level. `patterns.rank_latents` gives each its own best one, which finds more and flatters.
+    """
+    firings = as_firings(acts)
     present = firings.concept(concept)
-    both = present.astype(np.float64) @ firings.matrix.astype(bool).astype(np.float64)
-    fired = np.diff(firings.matrix.indptr)
+    (fired,), (both,) = firings.counts(present, [level])
     with np.errstate(invalid="ignore"):
         precision = both / fired
     return ConceptScores(firings.latents, both / present.sum(), precision, 2 * both / (present.sum() + fired))
@@ -112,20 +114,20 @@ def hole_rate(
     concept: Any,
     parts: Mapping[str, Any] | None = None,
     story: Any = None,
-    threshold: float = 0.0,
+    level: float = 0.0,
     min_precision: float = 0.5,
 ) -> HoleRate:
     """Count the holes of a latent in a concept, and who fills them.
 
     Args:
         parts: a mask for each part of the concept; what lies outside the concept does not count.
-        the others: as for `concept_score`, and `min_precision` as in `fragmentation`.
+        the others: as for `concept_score`, and `min_precision` as in `fragmentation`. The level holds for the latents that fill, too.
 
     Raises:
         ValueError: as `concept_score`; or a part without any of the concept's tokens.
     """
-    firings = as_firings(acts, threshold)
-    present, fires, stories = firings.concept(concept), firings.where(latent), firings.story(story)
+    firings = as_firings(acts)
+    present, fires, stories = firings.concept(concept), firings.where(latent, level), firings.story(story)
     by_part = {}
     for name, mask in (parts or {}).items():
         part = firings.concept(mask) & present
@@ -133,9 +135,9 @@ def hole_rate(
             raise ValueError(f"the part {name!r} has none of the concept's tokens")
         by_part[name] = _share(stories, part & ~fires, part)
     holes = present & ~fires
-    scores = concept_scores(firings, present)
+    scores = concept_scores(firings, present, level)
     others = np.flatnonzero((scores.precision >= min_precision) & (scores.latents != latent))
-    filling = firings.matrix[:, others].astype(bool).astype(np.float64)
+    filling = firings.take(others).above(level).matrix.astype(bool).astype(np.float64)
     share = holes.astype(np.float64) @ filling / max(1, holes.sum())
     order = np.argsort(-share, kind="stable")
     return HoleRate(

@@ -1,7 +1,12 @@
-"""Where latents fire: sparse, whatever it came from. A latent is silent on almost every token, so this is what most measures read."""
+"""Where latents fire: sparse, whatever it came from. A latent is silent on almost every token, so this is what most measures read.
+
+A latent fires where its activation exceeds a level, a share of its own largest activation on these inputs: 0 counts every firing, 0.25
+those of at least a quarter of that. Latents differ in scale, so one number for all would ask more of some than of others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,12 +45,60 @@ class Firings(NamedTuple):
             raise ValueError(f"there is no latent {latent}; there are {len(self.latents)}, from {self.latents[0]} to {self.latents[-1]}")
         return int(at[0])
 
-    def where(self, latent: int, threshold: float = 0.0) -> np.ndarray:
-        """(n_inputs,) bool: where a latent's activation exceeds the threshold."""
+    def where(self, latent: int, level: float = 0.0) -> np.ndarray:
+        """(n_inputs,) bool: where a latent fires."""
         fires = np.zeros(self.matrix.shape[0], dtype=bool)
-        part = slice(*self.matrix.indptr[(k := self.column(latent)) : k + 2])
-        fires[self.matrix.indices[part][self.matrix.data[part] > threshold]] = True
+        fires[self.take([self.column(latent)]).above(level).matrix.indices] = True
         return fires
+
+    def take(self, columns: Sequence[int] | np.ndarray) -> Firings:
+        """Some of the columns."""
+        return self._replace(matrix=self.matrix[:, columns], latents=self.latents[columns])
+
+    def blocks(self) -> Iterator[Firings]:
+        """All columns in order, a million activations or so at a time: what is made of a block fits the processor's cache."""
+        n = len(self.latents)
+        for columns in np.array_split(np.arange(n), max(1, min(n, 1 + self.matrix.nnz // 2**20))):
+            yield self.take(columns)
+
+    def above(self, level: float | np.ndarray) -> Firings:
+        """Without the activations up to a level, one for all latents or (n_columns,)."""
+        matrix = self.matrix.copy()
+        matrix.data[~self._strong(level, self._largest())] = 0
+        matrix.eliminate_zeros()
+        return self._replace(matrix=matrix)
+
+    def counts(self, present: np.ndarray, levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """(n_levels, n_columns) int64 each: on how many inputs each latent fires, and on how many of those that are present (n_inputs,)."""
+        fired, both = np.concatenate([block._counts(present, levels) for block in self.blocks()], axis=-1)
+        return fired, both
+
+    def _counts(self, present: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+        counts = np.zeros((2, len(levels), len(self.latents)), dtype=np.int64)
+        hit, largest = present[self.matrix.indices], self._largest()
+        for k, level in enumerate(levels):
+            strong = self._strong(level, largest)
+            for which, kept in enumerate((strong, strong & hit)):
+                counts[which, k] = np.diff(np.searchsorted(np.flatnonzero(kept), self.matrix.indptr))
+        return counts
+
+    def _strong(self, level: float | np.ndarray, largest: np.ndarray) -> np.ndarray:
+        """(n_stored,) bool: which of the stored activations exceed the level.
+
+        Raises:
+            ValueError: a level outside [0, 1).
+        """
+        if not np.all((np.asarray(level) >= 0) & (np.asarray(level) < 1)):
+            raise ValueError(f"a level is a share of a latent's largest activation and lies in [0, 1), got {level}; 0.25 is usual")
+        return np.asarray(self.matrix.data > np.repeat(level * largest, np.diff(self.matrix.indptr)))
+
+    def _largest(self) -> np.ndarray:
+        """(n_columns,) float64: the largest activation of each latent, 0 for one that never fires."""
+        start = self.matrix.indptr
+        largest, alive = np.zeros(len(self.latents)), np.diff(start) > 0
+        if alive.any():
+            largest[alive] = np.maximum.reduceat(self.matrix.data, start[:-1][alive])
+        return largest.clip(0)
 
     def concept(self, mask: Any) -> np.ndarray:
         """A concept's mask, flattened, without what does not count.
@@ -80,13 +133,12 @@ def story_numbers(story: Any, places: tuple[int, ...]) -> np.ndarray:
     return np.repeat(np.unique(numbers, return_inverse=True)[1], n_inputs // len(numbers))
 
 
-def as_firings(acts: Any, threshold: float | None = None) -> Firings:
+def as_firings(acts: Any) -> Firings:
     """Read activations of any kind.
 
     Args:
         acts: (n_inputs, n_latents) or (n_texts, n_ctx, n_latents) numbers of torch or NumPy, a SciPy sparse array (n_inputs, n_latents),
             an `explore.LatentActivations`, or Firings.
-        threshold: leave out activations up to this.
 
     Raises:
         ValueError: another shape.
@@ -94,23 +146,16 @@ def as_firings(acts: Any, threshold: float | None = None) -> Firings:
     from scipy.sparse import csc_array, issparse
 
     if isinstance(acts, Firings):
-        firings = acts
-    elif hasattr(acts, "positions") and hasattr(acts, "start"):  # LatentActivations: the same layout under other names
+        return acts
+    if hasattr(acts, "positions") and hasattr(acts, "start"):  # LatentActivations: the same layout under other names
         matrix = csc_array((acts.values, acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
-        firings = Firings(matrix, acts.latents, acts.mask.reshape(-1), acts.mask.shape)
-    else:
-        dense = acts if issparse(acts) else to_numpy(acts)
-        if dense.ndim not in (2, 3):
-            raise ValueError(f"expected activations (n_inputs, n_latents) or (n_texts, n_ctx, n_latents), got shape {dense.shape}")
-        places, n_latents = tuple(dense.shape[:-1]), dense.shape[-1]
-        matrix = csc_array(dense if issparse(dense) else dense.reshape(-1, n_latents))
-        firings = Firings(matrix, np.arange(n_latents), np.ones(matrix.shape[0], dtype=bool), places)
-    if threshold is None:
-        return firings
-    matrix = firings.matrix.copy()
-    matrix.data[matrix.data <= threshold] = 0
-    matrix.eliminate_zeros()
-    return firings._replace(matrix=matrix)
+        return Firings(matrix, acts.latents, acts.mask.reshape(-1), acts.mask.shape)
+    dense = acts if issparse(acts) else to_numpy(acts)
+    if dense.ndim not in (2, 3):
+        raise ValueError(f"expected activations (n_inputs, n_latents) or (n_texts, n_ctx, n_latents), got shape {dense.shape}")
+    places, n_latents = tuple(dense.shape[:-1]), dense.shape[-1]
+    matrix = csc_array(dense if issparse(dense) else dense.reshape(-1, n_latents))
+    return Firings(matrix, np.arange(n_latents), np.ones(matrix.shape[0], dtype=bool), places)
 
 
 @torch.no_grad()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from msae.metrics._bootstrap import Interval, bootstrap
-from msae.metrics._concepts import concept_scores
 from msae.metrics._firings import as_firings
 
 
@@ -24,6 +24,9 @@ class Fragmentation(NamedTuple):
     latents: list[int]
     """The candidates in greedy order, those first that cover most of what is still uncovered."""
 
+    levels: list[float]
+    """The share of its largest activation above which each of them counts as firing."""
+
     covered: list[float]
     """Share of the concept's tokens that are covered after each of them."""
 
@@ -32,29 +35,38 @@ class Fragmentation(NamedTuple):
 
 
 def fragmentation(
-    acts: Any, concept: Any, story: Any = None, share: float = 0.9, min_precision: float = 0.5, threshold: float = 0.0
+    acts: Any, concept: Any, story: Any = None, share: float = 0.9, min_precision: float = 0.5, levels: Sequence[float] = (0.0,)
 ) -> Fragmentation:
     """The number of latents that cover a share of a concept's tokens.
 
     A token is covered where at least one chosen latent fires. Only latents of the concept may be chosen, those that fire on it in at
-    least `min_precision` of their firings; else one latent that fires on everything would do. The choice is greedy: each time the latent
-    with most of the still uncovered tokens, of equals the first. The smallest choice is a partial set cover, and hard to find; greedy takes
-    at most 1 + ln(n) times as many for n tokens (Slavík 1997), and `at_least` says how far it is off here.
+    least `min_precision` of their firings; else one latent that fires on everything would do. With few exceptions a latent fires faintly
+    on much that it does not mean; with several levels each counts from the lowest that makes it precise enough. The choice is greedy: each
+    time the latent with most of the still uncovered tokens, of equals the first. The smallest choice is a partial set cover, and hard to
+    find; greedy takes at most 1 + ln(n) times as many for n tokens (Slavík 1997), and `at_least` says how far it is off here.
 
     Args:
         share: of the concept's tokens that is to be covered.
+        levels: shares of a latent's largest activation on these inputs; what does not exceed one does not count as firing there. A latent
+            that is precise enough at none of them is no candidate.
         the others: as for `concept_score`.
 
     Raises:
-        ValueError: as `concept_score`; or a share outside (0, 1].
+        ValueError: as `concept_score`; a share outside (0, 1]; or no level.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share must lie in (0, 1], got {share}; 0.9 is usual")
-    firings = as_firings(acts, threshold)
-    present = firings.concept(concept)
-    scores = concept_scores(firings, present)
-    candidates = np.flatnonzero(scores.precision >= min_precision)
-    cover = firings.matrix[:, candidates].tocsr()[np.flatnonzero(present)].astype(bool).astype(np.int64)
+    if not len(levels):
+        raise ValueError("levels must name at least one share of a latent's largest activation; (0.0,) counts every firing")
+    firings = as_firings(acts)
+    present, rising = firings.concept(concept), sorted(levels)
+    fired, both = firings.counts(present, rising)
+    with np.errstate(invalid="ignore"):
+        precise = both / fired >= min_precision
+    candidates = np.flatnonzero(precise.any(0))
+    level = np.array(rising)[precise.argmax(0)[candidates]]
+    fragments = firings.take(candidates).above(level)
+    cover = fragments.matrix.tocsr()[np.flatnonzero(present)].astype(bool).astype(np.int64)
     n, needed = int(present.sum()), int(np.ceil(share * present.sum() - 1e-9))
 
     chosen: list[int] = []
@@ -79,7 +91,8 @@ def fragmentation(
 
     covered = (np.bincount(first[first >= 0], minlength=len(chosen)).cumsum() / n).tolist()
     bound = float(np.searchsorted(largest, needed) + 1) if len(largest) and largest[-1] >= needed else np.inf
-    return Fragmentation(bootstrap(n_needed, sums), bound, [int(scores.latents[candidates[i]]) for i in chosen], covered, len(candidates))
+    latents, counted_at = fragments.latents[chosen].tolist(), level[chosen].tolist()
+    return Fragmentation(bootstrap(n_needed, sums), bound, latents, counted_at, covered, len(candidates))
 
 
 class Splitting(NamedTuple):
@@ -95,7 +108,7 @@ class Splitting(NamedTuple):
     """F1 of "at least one of the first k fires", for k = 1, 2, …"""
 
 
-def splitting(acts: Any, concept: Any, story: Any = None, min_gain: float = 0.03, threshold: float = 0.0, n_most: int = 50) -> Splitting:
+def splitting(acts: Any, concept: Any, story: Any = None, min_gain: float = 0.03, level: float = 0.0, n_most: int = 50) -> Splitting:
     """How many latents together tell a concept from everything else.
 
     Latents are added one by one, each time the one that raises the F1 of "at least one of them fires" most, and count as long as they
@@ -110,15 +123,15 @@ def splitting(acts: Any, concept: Any, story: Any = None, min_gain: float = 0.03
     Raises:
         ValueError: as `concept_score`; or a concept on which no latent fires.
     """
-    firings = as_firings(acts, threshold)
+    firings = as_firings(acts)
     present = firings.concept(concept)
-    matrix = firings.matrix.astype(bool).astype(np.int64)
-    touching = np.flatnonzero(present.astype(np.int64) @ matrix)
+    (fired_by,), (true_by,) = firings.counts(present, [level])
+    touching = np.flatnonzero(true_by)
     if not len(touching):
         raise ValueError("no latent fires on any token of the concept")
-    by_latent = matrix[:, touching]
+    by_latent = firings.take(touching).above(level).matrix.astype(bool).astype(np.int64)
     by_input = by_latent.tocsr()
-    gain, gain_true = by_latent.sum(0), present.astype(np.int64) @ by_latent  # inputs and concept tokens each latent would add
+    gain, gain_true = fired_by[touching], true_by[touching]  # inputs and concept tokens each latent would add
     first = np.full(len(present), -1)
     chosen: list[int] = []
     f1: list[float] = []

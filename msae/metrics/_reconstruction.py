@@ -38,8 +38,9 @@ def dead(acts: Any, at_most: float = 0.0) -> np.ndarray:
     Whether a latent that was silent on these inputs is silent on all is not told by resampling them: there is no interval. Say on how
     many inputs it was silent: after none in n, the rate is below 3 / n with 95 % confidence (the rule of three).
     """
-    firings = as_firings(acts, threshold=0.0)
-    return np.diff(firings.matrix.indptr) <= at_most * firings.present.sum()
+    firings = as_firings(acts)
+    (fired,), _ = firings.counts(firings.present, [0.0])
+    return np.asarray(fired <= at_most * firings.present.sum())
 
 
 class Reconstruction(NamedTuple):

@@ -3,7 +3,7 @@ import { amount, count, dotted, element, option, percent, svgElement } from "./d
 import { chip, overlay, press } from "./chips.mjs";
 import { textsPanel } from "./texts.mjs";
 
-const BARS = 24;
+const BARS = 24, TALL = 60; // of the histogram: how many, and pixels
 
 export function latentView(app) {
   const { bundle, say } = app;
@@ -18,6 +18,8 @@ export function latentView(app) {
   const hint = element("p", { className: "quiet" },
     "Point at a token, or step through them with the arrow keys; with Shift from one firing to the next.");
   const heading = element("h4", {}, "Strongest texts");
+  const skip = press("Skip to the texts", () => panel.element.focus());
+  skip.className = "skip"; // seen when the keyboard comes to it
 
   const how = element("select", { "aria-label": "Which texts" },
     option("strongest", "strongest"), option("spread", "one per quantile"), option("random", "random firings"));
@@ -29,7 +31,7 @@ export function latentView(app) {
   const controls = element("div", { className: "controls" }, how,
     element("span", { className: "pair" }, "peak ", low, high, range),
     element("label", {}, wide, " whole texts"), element("label", {}, swap, " hovering replaces the colour"));
-  page.append(title, numbers, facts, relatives, over.element, typed.element, heading, controls, hint, panel.element);
+  page.append(title, skip, numbers, facts, relatives, over.element, typed.element, heading, controls, hint, panel.element);
 
   let drawn = null; // "latent": drawn again only when it changes
 
@@ -44,9 +46,10 @@ export function latentView(app) {
     drawn = latent;
     title.textContent = `Latent ${bundle.id[latent]}` + (bundle.label[latent] ? `: ${bundle.label[latent]}` : "");
     numbers.textContent = inNumbers(bundle, latent);
-    facts.replaceChildren(...(firings.q.length ? [tokenTable(bundle, details), histogram(firings.q), ...logits(bundle, details)] : []));
+    const shown = () => [tokenTable(bundle, details), histogram(firings.q, bundle.max[latent]), ...logits(bundle, details)];
+    facts.replaceChildren(...(firings.q.length ? shown() : []));
     relatives.replaceChildren(...family(bundle, latent, details));
-    controls.hidden = hint.hidden = heading.hidden = !bundle.n[latent];
+    skip.hidden = controls.hidden = hint.hidden = heading.hidden = !bundle.n[latent];
     [low.value, high.value] = [0, 100];
     await showExamples();
     warm();
@@ -129,19 +132,29 @@ function tokenTable(bundle, { tokens }) {
 
 const token = (bundle, kind) => element("span", { className: "token" }, dotted(bundle.vocab[kind]));
 
-// How strong the firings are, from weak to strong. Heights are logarithmic; a screen reader is told the quartiles.
-function histogram(q) {
+// How strong the firings are, from weak to strong. Heights are logarithmic; a screen reader is told the axes and the quartiles.
+function histogram(q, max) {
   const bars = new Uint32Array(BARS);
   for (const strength of q) bars[Math.floor((strength * BARS) / 256)]++;
-  const top = Math.log1p(Math.max(...bars));
+  const most = Math.max(...bars);
   const sorted = q.slice().sort();
   const quartile = (share) => `${Math.round(sorted[Math.floor(share * (sorted.length - 1))] / 2.55)} %`;
   const words = `A quarter of the firings lie below ${quartile(0.25)} of the maximum, half below ${quartile(0.5)}, three quarters below ${quartile(0.75)}.`;
-  const drawing = svgElement("svg", { viewBox: `0 0 ${BARS * 10} 64`, role: "img", "aria-label": words, class: "histogram" });
+  const [up, along] = ["tokens, log scale", `activation, in % of the maximum of ${amount(max)}`];
+  const axes = `Histogram. Upwards: ${up}, at most ${count(most)} in a bar. Along: ${along}, in ${BARS} bars.`;
+  const drawing = svgElement("svg", { viewBox: "0 0 286 112", role: "img", "aria-label": `${axes} ${words}`, class: "histogram" });
+  const [left, floor, wide] = [36, 18 + TALL, BARS * 10];
+  const write = (x, y, anchor, text) => drawing.append(svgElement("text", { x, y, "text-anchor": anchor }, text));
   bars.forEach((n, k) => {
-    const height = (60 * Math.log1p(n)) / top;
-    drawing.append(svgElement("rect", { x: k * 10, y: 64 - height, width: 9, height }));
+    const height = (TALL * Math.log1p(n)) / Math.log1p(most);
+    drawing.append(svgElement("rect", { x: left + k * 10, y: floor - height, width: 9, height }));
   });
+  drawing.append(svgElement("path", { d: `M${left} ${floor - TALL}V${floor}H${left + wide}` }));
+  write(0, 10, "start", up);
+  write(left - 4, floor - TALL + 8, "end", count(most));
+  write(left - 4, floor, "end", "0");
+  for (const share of [0, 50, 100]) write(left + (share * wide) / 100, floor + 14, "middle", share);
+  write(left + wide / 2, floor + 30, "middle", along);
   return element("section", {}, element("h4", {}, "How strongly it fires"), drawing, element("p", { className: "quiet" }, words));
 }
 

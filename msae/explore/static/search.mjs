@@ -12,6 +12,7 @@ const ORDERS = {
   recall: ["highest recall", (row) => row.recall + row.precision / 100],
   cosine: ["largest cosine", (row) => row.cosine],
 };
+// A narrow column of the page leaves out `above`, and `cosine` unless that is the order: the style sheet knows columns by these names.
 const COLUMNS = {
   latent: "",
   F1: "and the interval of 90 % of redraws of the texts",
@@ -98,14 +99,14 @@ export function searchView(app) {
     const [some, all] = [bundle.latentsOf(sae).length, bundle.saes.get(sae).n_latents];
     const name = element("p", { className: "quiet" });
     const body = element("tbody", {}, ...best.map((row, k) => line(row, intervals[k], (latent) => colour(latent))));
-    const names = Object.entries(COLUMNS).map(([text, tip]) => element("th", { scope: "col", title: tip }, text));
+    const names = Object.entries(COLUMNS).map(([text, tip]) => element("th", { scope: "col", title: tip, className: `of-${text}` }, text));
     const head = element("thead", {}, element("tr", {}, ...names));
     const scroll = { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Latents of ${sae} that fit` };
     const luck = `By luck alone, the same marks moved along the texts, the best latent of ${sae} reaches F1 ${amount(found.floor.get(sae) ?? 0)}.`;
     box.append(
       element("h4", {}, `${sae}: ${some < all ? `${count(some)} of ${plural(all, "latent")} are on this page` : plural(all, "latent")}`),
       element("p", { className: "fragmentation" }, inPieces(bundle, spread)),
-      element("div", scroll, element("table", {}, head, body)),
+      element("div", scroll, element("table", { className: `by-${order.value}` }, head, body)),
       element("p", { className: "quiet" }, luck), name, panel.element,
     );
 
@@ -127,11 +128,12 @@ export function searchView(app) {
       say(`texts coloured by ${bundle.id[row.latent]}`);
     });
     see.setAttribute("aria-label", `Colour the texts by ${bundle.id[row.latent]}`);
-    const values = [amount(row.precision), amount(row.recall), `${100 * row.threshold} %`, amount(row.cosine)];
+    const values = { precision: amount(row.precision), recall: amount(row.recall), above: `${100 * row.threshold} %`, cosine: amount(row.cosine) };
     const f1 = element("td", {}, amount(row.f1), element("small", {}, ` ${amount(low)}–${amount(high)}`));
     const first = element("th", { scope: "row" }, open, " ", element("span", { className: "name", title: name }, name));
     const choose = (event) => event.target.closest("button") || see.click(); // the button may lie beyond the edge, the row does not
-    return element("tr", { "data-rank": row.latent, onclick: choose }, first, f1, ...values.map((text) => element("td", {}, text)), element("td", {}, see));
+    const cells = Object.entries(values).map(([column, text]) => element("td", { className: `of-${column}` }, text));
+    return element("tr", { "data-rank": row.latent, onclick: choose }, first, f1, ...cells, element("td", {}, see));
   }
 
   // Some texts of the sample that have a match, spread over all of them.
