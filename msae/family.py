@@ -60,8 +60,8 @@ class Family:
     """As for `msae.load_stories`; every 20th is held out."""
 
     groups: Sequence[Mapping[str, Any]]
-    """`hook_names`, `seeds`, `n_steps`, `references` [[n_latents, L0], …], `n_latents` and `target_l0` [L0, …] of the large SAEs, and
-    perhaps `sizes` [[n_latents, L0], …]: more plain SAEs, to see what size is worth."""
+    """`hook_names`, `seeds` and `n_steps`, and what to train there: `references` [[n_latents, L0], …], `n_latents` and `target_l0` [L0, …]
+    of the large SAEs, or `sizes` [[n_latents, L0], …], more plain SAEs, to see what size is worth."""
 
     n_ctx: int = 128
     """Tokens in a text, [BEGIN] included."""
@@ -104,8 +104,8 @@ def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float)
     shared = dict(recipe) | {"n_steps": max(1, round(length * group["n_steps"]))}
     for hook_name in group["hook_names"]:
         for seed in group["seeds"]:
-            sizes = [(f"S{i}", n, l0, "plain") for i, (n, l0) in enumerate(group["references"])]
-            for l0 in group["target_l0"]:
+            sizes = [(f"S{i}", n, l0, "plain") for i, (n, l0) in enumerate(group.get("references", []))]
+            for l0 in group.get("target_l0", []):
                 sizes += [(f"{kind}-{l0}", group["n_latents"], l0, loss) for kind, loss in KINDS.items()]
             sizes += [(f"vanilla-{l0}-{n}", n, l0, "plain") for n, l0 in group.get("sizes", [])]
             for name, n_latents, l0, loss in sizes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -276,3 +277,37 @@ def test_the_families_that_ship_can_be_read(name):
     hooks = {member.hook_name for member in family.members()}
     assert hooks == {f"blocks.{layer}.hook_{kind}" for layer in range(4) for kind in ("resid_pre", "attn_out", "mlp_out")}
     assert isinstance(family, Family)
+
+
+# What ships
+
+
+def test_the_table_tells_of_what_ships():
+    rows = {row["id"]: row for row in load_results()}
+    family = load_family("bundled")
+    assert list(rows) == [member.id for member in family.members()]
+    place = Path(msae.__file__).parent / "assets" / "saes"
+    names = [path.parent.name for path in place.glob("*/sae.json")]
+    assert set(names) == {"S0", "S1", "S2", "S3", "S4", "S5", "vanilla-30", "matryoshka-30"}
+    for name in names:
+        row = rows[f"blocks.3.hook_resid_pre/{name}-seed0"]
+        assert row["sha256"] == hashlib.sha256((place / name / "sae.safetensors").read_bytes()).hexdigest()
+    assert sum(path.stat().st_size for path in place.rglob("*")) <= 25e6
+
+
+def test_every_sae_of_the_table_has_the_l0_it_was_trained_for():
+    for row in load_results():
+        assert row["measured"]["held_out"]["l0"][0] == pytest.approx(row["target_l0"], rel=0.05), row["id"]
+        assert {"fvu", "loss_recovered", "kl"} <= set(row["measured"]["valid"]), row["id"]
+
+
+@torch.no_grad()
+def test_a_shipped_sae_is_as_good_as_its_row_says():
+    (row,) = (row for row in load_results() if row["id"] == "blocks.3.hook_resid_pre/S3-seed0")
+    sae = load_saes(["S/3"])["S/3"]
+    held_out = split_stories(load_stories("bundled"))[1]
+    read = msae.Activations(msae.load_language_model(), held_out, hook_name=str(sae.hook_name), progress=False)
+    found = metrics.reconstruction(sae, read.x)
+    assert found.n_inputs == row["measured"]["held_out"]["n_tokens"]
+    assert found.l0.value == pytest.approx(row["measured"]["held_out"]["l0"][0], rel=1e-3)
+    assert found.fvu.value == pytest.approx(row["measured"]["held_out"]["fvu"][0], rel=1e-3)
