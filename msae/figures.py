@@ -209,6 +209,7 @@ def _heatmap_trace(
     column_axis: str,
     value: str,
     diverging: bool,
+    span: float,
     top: float | None,
     name: str,
 ) -> tuple[go.Heatmap, list[str], list[str], float]:
@@ -245,7 +246,8 @@ def _heatmap_trace(
         "outlinewidth": 1,
     }
     if diverging:
-        bar |= {"tickvals": [-1, -0.5, 0, 0.5, 1], "ticktext": ["−1", "−0.5", "0", "0.5", "1"]}
+        at = [-span, -span / 2, 0, span / 2, span]
+        bar |= {"tickvals": at, "ticktext": [f"{tick:g}".replace("-", "−") for tick in at]}
     else:
         bar |= {"nticks": 5}
     trace = go.Heatmap(
@@ -256,8 +258,8 @@ def _heatmap_trace(
         hovertemplate=hover,
         colorbar=bar,
         colorscale=_DIVERGING if diverging else _SEQUENTIAL,
-        zmin=-1 if diverging else 0,
-        zmax=1 if diverging else (top if top is not None else largest),
+        zmin=-span if diverging else 0,
+        zmax=span if diverging else (top if top is not None else largest),
     )
     return trace, y, x, largest
 
@@ -273,6 +275,7 @@ def heatmap(
     column_axis: str,
     value: str = "cosine",
     diverging: bool = True,
+    span: float = 1.0,
     height: int | None = None,
 ) -> go.Figure:
     """A matrix as coloured cells, the first row on top; hover says row, column and value in words.
@@ -283,6 +286,7 @@ def heatmap(
         rows, columns: one label each. row_axis, column_axis: what a row and a column are, for example "latent" and "feature".
         value: what a cell is, for example "cosine" or "activation".
         diverging: cosines around zero (True) or activations from zero up (False).
+        span: where a diverging scale ends on both sides; smaller than 1 for differences, and what lies beyond has the colour of the end.
         height: of the cells, in pixels; the default follows the number of rows.
 
     Raises:
@@ -299,6 +303,7 @@ def heatmap(
         column_axis=column_axis,
         value=value,
         diverging=diverging,
+        span=span,
         height=height,
     )
 
@@ -314,6 +319,7 @@ def heatmaps(
     column_axis: str,
     value: str = "cosine",
     diverging: bool = True,
+    span: float = 1.0,
     height: int | None = None,
 ) -> go.Figure:
     """Several matrices in one panel; buttons (or a menu, when the names are long) choose which one is seen, without a kernel. One
@@ -340,7 +346,7 @@ def heatmaps(
                 raise ValueError(f"{what}= has no labels for the matrix {name!r}; it has {', '.join(map(repr, given))}")
         own_rows = rows[name] if isinstance(rows, Mapping) else rows
         own_columns = columns[name] if isinstance(columns, Mapping) else columns
-        trace, y, x, _ = _heatmap_trace(matrices[name], own_rows, own_columns, row_axis, column_axis, value, diverging, top, name)
+        trace, y, x, _ = _heatmap_trace(matrices[name], own_rows, own_columns, row_axis, column_axis, value, diverging, span, top, name)
         trace.visible = k == 0
         fig.add_trace(trace)
         shapes.append((len(y), len(x)))
