@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ALL_CHECKS
 from loopback_hub import COMMIT, LoopbackHub
 from test_tinymodel import Dangerous, forward, random_weights
 
@@ -370,6 +371,8 @@ def test_the_articles_model_from_the_hub(hub, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.skipif(not ALL_CHECKS, reason="24 steps with 24,576 latents, some minutes: set MSAE_ALL_CHECKS=1")
 def test_the_full_experiment_at_a_thousandth_of_its_length(hub, tmp_path):
     """The file that describes 100 million tokens, 24,576 latents and the article's model runs as it is, from the hub to a row of results.
 
