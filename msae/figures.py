@@ -246,7 +246,7 @@ def _heatmap_trace(
         "outlinewidth": 1,
     }
     if diverging:
-        at = [-span, -span / 2, 0, span / 2, span]
+        at = [-1, -0.5, 0, 0.5, 1] if span == 1 else [-span, 0, span]
         bar |= {"tickvals": at, "ticktext": [f"{tick:g}".replace("-", "−") for tick in at]}
     else:
         bar |= {"nticks": 5}
