@@ -117,7 +117,7 @@ def test_the_strongest_tokens_are_those_of_the_array(page):
         here = np.isin(TOKENS, token)
         assert f"{here.sum()} of {here.sum()}" in row
         assert f"{of('A/1')[here].mean():.2f}" in row
-    assert f"Fires on {(of('A/1') > 0).sum()} of 1,000 tokens" in page.locator("h3 + p").text_content()
+    assert f"Fires on {(of('A/1') > 0).sum()} of 1,000 tokens" in page.locator("h3 ~ p").first.text_content()
 
 
 def test_holes_on_the_page_are_the_set_that_numpy_finds(page):
