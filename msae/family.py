@@ -171,7 +171,7 @@ def train_family(
     lm = stories = None
     for alike in together(members):
         hook_name, _, seed, _ = alike[0]
-        todo = [member for member in alike if not (out / member.id / "sae.json").is_file()]
+        todo = [member for member in alike if not is_trained(out, member)]
         if not todo:
             continue
         if lm is None:
@@ -180,7 +180,7 @@ def train_family(
         (out / hook_name).mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / hook_name / f".seed{seed}.lock", timeout=0):
-                todo = [member for member in alike if not (out / member.id / "sae.json").is_file()]  # another may have been here
+                todo = [member for member in alike if not is_trained(out, member)]  # another may have been here
                 if not todo:
                     continue
                 mark = hashlib.sha256("\n".join(member.id for member in todo).encode()).hexdigest()[:8]
@@ -205,7 +205,12 @@ def train_family(
                 checkpoint.unlink(missing_ok=True)
         except Timeout:
             continue
-    return [member for member in members if (out / member.id / "sae.json").is_file()]
+    return [member for member in members if is_trained(out, member)]
+
+
+def is_trained(out: Path, member: Member) -> bool:
+    """Whether an SAE is complete; `SAE.save` writes this file last."""
+    return (out / member.id / "sae.json").is_file()
 
 
 def together(members: Sequence[Member]) -> list[list[Member]]:

@@ -181,7 +181,7 @@ def write_manifest(folder: Path, files: tuple[str, ...], content: dict[str, Any]
     manifest = content | {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in ("msae", "torch", "tokenizers")},
         "hardware": _hardware(),
-        "sha256": {name: _sha256(folder / name) for name in files},
+        "sha256": {name: sha256_of(folder / name) for name in files},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest
@@ -199,7 +199,7 @@ def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
     for name in files:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} lacks {name}: {fix}")
-        found, expected = _sha256(folder / name), manifest["sha256"].get(name)
+        found, expected = sha256_of(folder / name), manifest["sha256"].get(name)
         if found != expected:
             raise ValueError(f"{folder / name} was altered: expected the SHA-256 {expected}, got {found}; {fix}")
     return manifest
@@ -256,7 +256,8 @@ def _read(folder: Path, name: str) -> str:
     return (folder / name).read_text()
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

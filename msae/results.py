@@ -9,7 +9,6 @@ interval are [value, low, high] (95 %, stories drawn anew).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from msae import metrics
-from msae.family import Family, Member, together
+from msae.family import Family, Member, is_trained, together
 from msae.harvesting import Texts, read_texts
+from msae.language_model import sha256_of
 from msae.sae import SAE
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def measure_family(
         FileNotFoundError: none of the SAEs is there.
     """
     out = Path(out)
-    members = [member for member in family.members(only, length) if (out / member.id / "sae.json").is_file()]
+    members = [member for member in family.members(only, length) if is_trained(out, member)]
     if not members:
         raise FileNotFoundError(
             f"{out} holds none of the SAEs of {only!r}: train them first, with `python -m msae family train --out {out}`"
@@ -91,10 +91,8 @@ def measure_family(
         sets = _sets(family, valid, list(dict.fromkeys(member.hook_name for member in todo)), n_tokens, device, progress)
         with tqdm(total=len(todo) * len(sets), unit="SAE", disable=not progress) as bar:
             for alike in together(todo):
-                there = [
-                    m for m in family.members(f"{alike[0].hook_name}/*-seed{alike[0].seed}", length) if (out / m.id / "sae.json").is_file()
-                ]
-                saes = {m.name: SAE.load(out / m.id, device) for m in there}
+                beside = family.members(f"{alike[0].hook_name}/*-seed{alike[0].seed}", length)
+                saes = {m.name: SAE.load(out / m.id, device) for m in beside if is_trained(out, m)}
                 measured = {name: _measure({m.name for m in alike}, saes, stories, n_spliced, bar) for name, stories in sets.items()}
                 for member in alike:
                     row = _describe(out / member.id, member) | {"asked": asked}
@@ -108,11 +106,7 @@ def _is_measured(folder: Path, asked: Mapping[str, Any]) -> bool:
         row = json.loads((folder / "row.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(row["asked"] == asked and row["sha256"] == _sha256(folder))
-
-
-def _sha256(folder: Path) -> str:
-    return hashlib.sha256((folder / "sae.safetensors").read_bytes()).hexdigest()
+    return bool(row["asked"] == asked and row["sha256"] == sha256_of(folder / "sae.safetensors"))
 
 
 def _describe(folder: Path, member: Member) -> dict[str, Any]:
@@ -128,7 +122,7 @@ def _describe(folder: Path, member: Member) -> dict[str, Any]:
         "seed": member.seed,
         "n_latents": member.config.n_latents,
         "target_l0": member.config.target_l0,
-        "sha256": _sha256(folder),
+        "sha256": sha256_of(folder / "sae.safetensors"),
         **about,
         "recipe": recipe,
     }
