@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msae._cli import Stopped, add_command
+from msae._explore_command import add_explore_command
 from msae._family_commands import add_family_commands
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     add_family_commands(commands)
+    add_explore_command(commands)
 
     about = add_command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
     about.add_argument("sae", help="folder of the SAE")

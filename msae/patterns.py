@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import regex
 
+from msae._pattern_examples import EXAMPLES
 from msae._pattern_scores import THRESHOLDS, LatentScore, rank_latents
 from msae._pattern_syntax import (
     All,
@@ -51,7 +52,7 @@ from msae._pattern_syntax import (
 if TYPE_CHECKING:
     from msae.explore import LatentActivations
 
-__all__ = ["THRESHOLDS", "LatentScore", "PatternError", "match", "parse", "rank_latents"]
+__all__ = ["EXAMPLES", "THRESHOLDS", "LatentScore", "PatternError", "match", "parse", "rank_latents"]
 
 MAX_TESTS = 24
 """Different tests in one pattern."""

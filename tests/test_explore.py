@@ -250,7 +250,7 @@ def test_a_page_shows_the_parents_and_children_of_what_it_opens_with(monkeypatch
     assert ("A/2", "B/3") in [edge[:2] for edge in ex.edges]
     assert {"A/2", "B/3"} <= set(ex.latent("A/2")._page[0]["latents"]["id"])
     pinned = ex.latent("A/1", pin="B/9")
-    assert pinned.state == {"latent": "A/1", "pinned": "B/9", "view": "latent", "query": ""}
+    assert pinned.state == {"latent": "A/1", "pinned": "B/9", "view": "latent", "query": "", "examples": []}
     assert "B/9" in pinned._page[0]["latents"]["id"]
     assert ex.tree("A/2").state["view"] == "tree"
     assert ex.search("[A/2 & !B/3]").state["query"] == "[A/2 & !B/3]"

@@ -223,10 +223,13 @@ def test_everything_by_keyboard_and_read_out(page):
     page.keyboard.type("Lily|Sue")
     page.keyboard.press("Enter")
     page.wait_for_function(heard(f"{np.isin(TOKENS, [LILY, SUE]).sum()} tokens match"))
-    page.keyboard.press("Tab")  # the button
-    page.keyboard.press("Tab")  # the order
-    page.keyboard.press("Tab")  # the table, which scrolls
-    page.keyboard.press("Tab")
+    boxes = 0
+    for _ in range(12):  # the button, the order, the overview with a box for each SAE, the first table
+        page.keyboard.press("Tab")
+        boxes += focused(page, "type") == "checkbox"
+        if focused(page, "className") == "" and focused(page).startswith("A/"):
+            break
+    assert boxes == 2
     page.keyboard.press("Enter")
     page.wait_for_function(f"{ROOT}.activeElement?.tagName === 'H3'")
     assert focused(page).startswith("Latent A/")

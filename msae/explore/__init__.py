@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from msae.explore._activations import LatentActivations, TopToken
 from msae.explore._bundle import Bundle, read_bundle, write_bundle
 from msae.explore._explorer import Explorer
+from msae.explore._html import address
 
 if TYPE_CHECKING:
     from msae.explore._relations import latent_tree as latent_tree
 
-__all__ = ["Bundle", "Explorer", "LatentActivations", "TopToken", "latent_tree", "read_bundle", "write_bundle"]
+__all__ = ["Bundle", "Explorer", "LatentActivations", "TopToken", "address", "latent_tree", "read_bundle", "write_bundle"]
 
 
 def __getattr__(name: str) -> Any:

@@ -82,7 +82,7 @@ def assemble(
         n_sample=pieces.n_sample,
         number=pieces.text,
         first=pieces.first,
-        saes=[{"id": name, "n_latents": len(each.latents), "n_tokens": each.n_tokens} for name, each in acts.items()],
+        saes=[_about(name, each) for name, each in acts.items()],
         id=list(ids),
         label=[labels.get(latent_id, "") for latent_id in ids],
         max=np.array(largest, dtype=np.float32),
@@ -126,13 +126,15 @@ def logit_effects(
 
     The effect is that of one unit of activation, W_dec @ W_U, less its mean over the vocabulary, which no probability feels.
     """
+    from msae.explore._relations import CHUNK, largest
+
+    rows = np.stack([directions[name][number] for name, number in map(split_id, ids)])
     out = []
-    for latent_id in ids:
-        name, number = split_id(latent_id)
-        effect = directions[name][number] @ unembed
-        effect = effect - effect.mean()
-        order = np.argsort(-effect, kind="stable")
-        out.append([(int(token), float(effect[token])) for token in [*order[:k], *order[-k:][::-1]]])
+    for first in range(0, len(rows), CHUNK):
+        effects = rows[first : first + CHUNK] @ unembed
+        effects -= effects.mean(1, keepdims=True)
+        ends = np.concatenate([largest(effects, k), largest(-effects, k)], 1)
+        out += [[(int(token), float(effect[token])) for token in tokens] for effect, tokens in zip(effects, ends)]
     return out
 
 
@@ -149,6 +151,11 @@ def _rows(acts: Mapping[str, LatentActivations], ids: Sequence[str]) -> list[tup
             out.append((name, []))
         out[-1][1].append(acts[name].row(number))
     return out
+
+
+def _about(name: str, acts: LatentActivations) -> dict[str, Any]:
+    l0 = len(acts.positions) / max(1, acts.n_tokens)
+    return {"id": name, "n_latents": len(acts.latents), "n_tokens": acts.n_tokens, "l0": _short(l0)}
 
 
 def _short(x: float) -> float:

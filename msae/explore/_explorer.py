@@ -8,9 +8,8 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +17,10 @@ from msae.explore import _html, _sample
 from msae.explore._activations import LatentActivations, _numpy
 from msae.explore._assemble import as_text, assemble, best_parents, split_id
 from msae.explore._bundle import Bundle, manifest, payload, write_bundle
+
+if TYPE_CHECKING:
+    from msae.activations import Activations
+    from msae.sae import SAE
 
 MAX_LATENTS = 300
 WARN_BYTES, REFUSE_BYTES = 1_500_000, 5_000_000
@@ -38,7 +41,7 @@ class Explorer:
         latents: which to show; if left out all of them, or in a page the 300 with the largest summed activation where there are more. Those
             with a label, and their parents and children, are always shown.
         n_examples: texts shown for each latent. window: tokens of each that are shown at first.
-        edges: (parent, child, score); if left out those of `latent_tree`, where each SAE has more latents than the one before.
+        edges: (parent, child, score); if left out those of `latent_tree`.
         directions: name → (n_latents, d_model) decoder rows, or the SAE itself. With them neighbours by cosine compare directions, not
             activations.
         unembed: (d_model, n_vocab), the model's W_U, to show which tokens each direction makes likelier. Needs directions.
@@ -72,6 +75,7 @@ class Explorer:
         self.acts, self.tokens, self.str_tokens = dict(acts), tokens, [as_text(token) for token in str_tokens]
         self.n_examples, self.window, self.n_neighbours, self.page_bytes = n_examples, window, n_neighbours, page_bytes
         self.directions = {name: _numpy(getattr(each, "W_dec", each)) for name, each in (directions or {}).items()}
+        self.about_saes = {name: _about(each) for name, each in (directions or {}).items()}
         self.unembed = None if unembed is None else _numpy(unembed)
         _check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
         self.labels = {self.id_of(key): str(label) for key, label in (labels or {}).items()}
@@ -81,6 +85,21 @@ class Explorer:
             self._edges = sorted(((self.id_of(a), self.id_of(b), float(score)) for a, b, score in edges), key=lambda edge: -edge[2])
         self._open: str | None = None
         self._state: dict[str, Any] = {}
+        self._examples: list[list[str]] = []
+
+    @classmethod
+    def from_saes(cls, saes: Mapping[str, SAE], activations: Activations, model: Any = None, **options: Any) -> Explorer:
+        """SAEs on the texts of these activations, with their directions.
+
+        Args:
+            saes: name → SAE, all read at the hook of the activations; from small to large, so that they have a tree.
+            model: the language model, to show which tokens each direction makes likelier. That is exact where the SAEs read the residual
+                stream behind the last layer and no normalisation follows; anywhere else it is the direct path alone.
+            options: those of `Explorer`.
+        """
+        acts = {name: LatentActivations.from_sae(sae, activations) for name, sae in saes.items()}
+        options = {"directions": saes, "unembed": None if model is None else model.W_U, **options}
+        return cls(acts, activations.tokens, activations.str_tokens, **options)
 
     def id_of(self, latent: Any) -> str:
         """ "S/7" of "S/7", or of 7 when there is one SAE.
@@ -104,10 +123,16 @@ class Explorer:
         """The same explorer, opened at the tree that this latent stands in."""
         return self._opened(self.open if latent is None else latent, pin, "tree")
 
-    def search(self, query: str) -> Explorer:
-        """The same explorer, opened with the latents that fit a token pattern best."""
+    def search(self, query: str = "", examples: Mapping[str, str] | None = None) -> Explorer:
+        """The same explorer, opened with the latents that fit a token pattern best.
+
+        Args:
+            examples: name → another pattern; each has a button that searches for it.
+        """
         other = self._opened(self.open, None, "search")
         other._state["query"] = str(query)
+        if examples is not None:
+            other._examples = [[name, pattern] for name, pattern in examples.items()]
         return other
 
     def _opened(self, latent: Any, pin: Any, view: str) -> Explorer:
@@ -123,8 +148,7 @@ class Explorer:
         """(parent, child, score), the best parent of a child first."""
         if self._edges is not None:
             return self._edges
-        sizes = [len(acts.latents) for acts in self.acts.values()]
-        if len(sizes) < 2 or any(a >= b for a, b in pairwise(sizes)):
+        if len(self.acts) < 2:
             return []
         from msae.explore._relations import latent_tree
 
@@ -171,18 +195,24 @@ class Explorer:
         firing = (i for i in self.shown if len(self._firings(i)[0]))
         return next(firing, self.shown[0])
 
+    def dense(self, latent: Any) -> np.ndarray:
+        """(n_texts, n_ctx) float32: one latent on every place."""
+        name, number = split_id(self.id_of(latent))
+        return self.acts[name].dense(number)
+
     def _firings(self, latent_id: str) -> tuple[np.ndarray, np.ndarray]:
         name, number = split_id(latent_id)
         return self.acts[name].of(number)
 
     @cached_property
-    def _mask(self) -> np.ndarray:
+    def mask(self) -> np.ndarray:
+        """(n_texts, n_ctx) bool: the places that count for any of the SAEs."""
         return np.logical_or.reduce([acts.mask for acts in self.acts.values()])
 
     def bundle(self) -> Bundle:
         """All texts, with all the latents of `acts` or those of `latents`: what `save("folder")` writes."""
         everything = [f"{name}/{number}" for name, acts in self.acts.items() for number in acts.latents]
-        return self._assemble(everything if self._asked is None else self._ids, _sample.whole(self._mask))
+        return self._assemble(everything if self._asked is None else self._ids, _sample.whole(self.mask))
 
     @cached_property
     def _page(self) -> tuple[dict[str, Any], bytes]:
@@ -191,7 +221,7 @@ class Explorer:
         for latent_id in self._ids:
             firings[self._firings(latent_id)[0]] += 1
         strongest = [partial(self.acts[name].top_texts, number, self.n_examples) for name, number in map(split_id, self._ids)]
-        pieces = _sample.fitting(self._mask, firings.reshape(self.tokens.shape), strongest, self.page_bytes, self.window)
+        pieces = _sample.fitting(self.mask, firings.reshape(self.tokens.shape), strongest, self.page_bytes, self.window)
         bundle = self._assemble(self._ids, pieces)
         described, blocks = manifest(bundle)
         return described, payload(bundle, blocks)
@@ -201,12 +231,13 @@ class Explorer:
         if self._edges is None and len(self.acts) > 1:
             about["edge_metric"] = "directed_cosine"
         texts = (self.tokens, self.str_tokens)
-        return assemble(self.acts, *texts, ids, self.labels, pieces, self.edges, self.directions, self.unembed, self.n_neighbours, about)
+        bundle = assemble(self.acts, *texts, ids, self.labels, pieces, self.edges, self.directions, self.unembed, self.n_neighbours, about)
+        return bundle._replace(saes=[{**sae, **self.about_saes.get(sae["id"], {})} for sae in bundle.saes])
 
     @property
     def state(self) -> dict[str, Any]:
         """What the page opens with."""
-        return {"latent": self.open, "view": "latent", "pinned": "", "query": "", **self._state}
+        return {"latent": self.open, "view": "latent", "pinned": "", "query": "", "examples": self._examples, **self._state}
 
     def _repr_html_(self) -> str:
         return self._html(linked=False)
@@ -225,7 +256,7 @@ class Explorer:
         """What is seen where scripts do not run: the strongest texts of the opened latent, already coloured."""
         name, number = split_id(self.open)
         acts = self.acts[name]
-        first, length = _sample.spans(self._mask)
+        first, length = _sample.spans(self.mask)
         dense = acts.dense(number)
         rows = []
         for text, peak in acts.top_texts(number, 3):
@@ -238,19 +269,22 @@ class Explorer:
             f"appear where scripts run: in the built book, or in the notebook after running this cell.</p>\n" + "\n".join(rows)
         )
 
-    def save(self, path: str | os.PathLike, title: str = "Latents", *, latents_per_shard: int = 64) -> Path:
+    def save(self, path: str | os.PathLike, title: str = "Latents", *, latents_per_shard: int = 64, back: str | None = None) -> Path:
         """Write the explorer so that it opens from a disk, without a server and without a network.
 
         A path that ends in .html becomes one file with what a page holds. Any other becomes a folder: index.html, and beside it all texts
         and all firings in the form `msae-explorer/1` (see `read_bundle`), which the page loads as they are asked for. In both, an address
-        such as index.html#latent=S/2/65&pinned=S/3/66 opens it there; view=tree and query=… work the same way.
+        such as index.html#latent=S/2/65&pinned=S/3/66 opens it there; view=tree and query=… work the same way, and `address` writes one.
+
+        Args:
+            latents_per_shard: latents whose firings share a file. back: the address of a page to lead back to.
 
         Returns:
             The file to open.
         """
         path = Path(path)
         if path.suffix.lower() in (".html", ".htm"):
-            path.write_text(_html.page(title, self._html(linked=True)), encoding="utf-8")
+            path.write_text(_html.page(title, self._html(linked=True), back), encoding="utf-8")
             return path
         if path.suffix or path.is_file():
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
@@ -260,7 +294,7 @@ class Explorer:
         described, blocks = manifest(bundle, latents_per_shard)
         packed = payload(bundle, [] if latents_per_shard else blocks)
         body = _html.host(described, packed, {**self.state, "linked": True}, self._fallback())
-        (path / "index.html").write_text(_html.page(title, body), encoding="utf-8")
+        (path / "index.html").write_text(_html.page(title, body, back), encoding="utf-8")
         return path / "index.html"
 
     def widget(self, model: Any = None, saes: Mapping[str, Any] | None = None) -> Any:
@@ -274,6 +308,12 @@ class Explorer:
         from msae.explore._widget import make_widget
 
         return make_widget(self, model, saes)
+
+
+def _about(sae: Any) -> dict[str, str]:
+    """What a bundle says of an SAE beyond its numbers; nothing where only directions were given."""
+    told = {"hook_name": getattr(sae, "hook_name", None), "architecture": getattr(sae, "nonlinearity", None)}
+    return {key: str(value) for key, value in told.items() if value is not None}
 
 
 def _check(acts: Any, tokens: np.ndarray, str_tokens: Sequence[str | bytes]) -> None:

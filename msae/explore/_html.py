@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlencode
 
 MODULES = ["dom", "bundle", "rank", "matcher", "texts", "list", "chips", "latent", "tree", "search", "explorer"]
 """static/*.mjs, each after those it imports from. patterns.mjs stands apart: a worker needs its text."""
@@ -40,13 +41,14 @@ PAGE = """\
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
+a {{ color: LinkText; }}
 body {{ margin: 16px; background: Canvas; color: CanvasText; }}
 h1 {{ font: 600 20px system-ui, sans-serif; margin: 0 0 12px; }}
 </style>
 </head>
 <body>
 <main>
-<h1>{title}</h1>
+<h1>{title}</h1>{back}
 {body}
 </main>
 </body>
@@ -68,9 +70,16 @@ def host(manifest: dict[str, Any], payload: bytes, state: dict[str, Any], fallba
     )
 
 
-def page(title: str, body: str) -> str:
-    """A whole HTML page."""
-    return PAGE.format(title=html.escape(title), body=body)
+def page(title: str, body: str, back: str | None = None) -> str:
+    """A whole HTML page; `back` is the address of another that it leads back to."""
+    link = f'\n<p><a href="{html.escape(back)}">Back to where it is explained</a></p>' if back else ""
+    return PAGE.format(title=html.escape(title), body=body, back=link)
+
+
+def address(page: str, latent: str, pin: str = "", view: str = "", query: str = "") -> str:
+    """The address of a saved explorer, opened at a latent: `page` with what is shown behind its #, as the page itself writes it."""
+    shown = {"latent": latent, "pinned": pin, "view": view, "query": query}
+    return f"{page}#{urlencode({key: value for key, value in shown.items() if value})}"
 
 
 def in_script(values: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,9 +28,10 @@ class Edge(NamedTuple):
 def latent_tree(
     acts: Mapping[str, LatentActivations], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3
 ) -> list[Edge]:
-    """Edges from each SAE to the next larger one.
+    """Edges from each SAE to its reference: the nearest before it that has fewer latents.
 
-    With a and b the activations of a possible parent and child, over the tokens t on which the child fires,
+    So SAEs of growing size form a chain, and several large ones of one size all hang from the one before them. With a and b the
+    activations of a possible parent and child, over the tokens t on which the child fires,
 
         directed_cosine = Σ a(t) b(t) / (√Σ a(t)² · √Σ b(t)²)
 
@@ -50,8 +50,7 @@ def latent_tree(
     if n_parents < 1:
         raise ValueError(f"n_parents must be at least 1, got {n_parents}")
     edges = []
-    names = list(acts)
-    for small, large in pairwise(names):
+    for small, large in references(acts):
         parents, children = as_matrix(acts[small]), as_matrix(acts[large])
         squares = parents.power(2)
         norms = np.sqrt(np.asarray(children.power(2).sum(0)).ravel())
@@ -69,6 +68,13 @@ def latent_tree(
                 ids = acts[small].latents[parent], acts[large].latents[first + child]
                 edges.append(Edge(f"{small}/{ids[0]}", f"{large}/{ids[1]}", round(float(value), 4)))
     return edges
+
+
+def references(acts: Mapping[str, LatentActivations]) -> list[tuple[str, str]]:
+    """(reference, SAE) for each SAE that has one: the nearest before it with fewer latents."""
+    names = list(acts)
+    smaller = [[a for a in names[:k] if len(acts[a].latents) < len(acts[b].latents)] for k, b in enumerate(names)]
+    return [(before[-1], name) for before, name in zip(smaller, names) if before]
 
 
 def cofiring(matrix: sparse.csc_matrix, k: int) -> list[list[tuple[int, float]]]:
@@ -94,16 +100,31 @@ def alike(directions: Any, k: int) -> list[list[tuple[int, float]]]:
     Args:
         directions: (n_latents, width), decoder rows; or activations, one latent per row, sparse.
     """
-    norms = np.sqrt(np.asarray(directions.power(2).sum(1)).ravel() if sparse.issparse(directions) else (directions**2).sum(1))
+    if sparse.issparse(directions):
+        norms = np.sqrt(np.asarray(directions.power(2).sum(1)).ravel())
+    else:
+        norms = np.linalg.norm(directions, axis=1)
     unit = sparse.diags(1 / np.maximum(norms, 1e-12)) @ directions
     out: list[list[tuple[int, float]]] = [[] for _ in range(directions.shape[0])]
     for first in range(0, directions.shape[0], CHUNK):
-        cosines = unit @ unit[first : first + CHUNK].T
-        if not sparse.issparse(cosines):
-            cosines = np.where(cosines < 0.1, 0, cosines)
-        cosines = sparse.coo_matrix(cosines)
-        _note(out, cosines.col + first, cosines.row, cosines.data, k, 0.1)
+        cosines = unit[first : first + CHUNK] @ unit.T
+        if sparse.issparse(cosines):
+            found = cosines.tocoo()
+            _note(out, found.row + first, found.col, found.data, k, 0.1)
+            continue
+        rows = np.arange(len(cosines))
+        cosines[rows, rows + first] = -1  # a latent is no neighbour of itself
+        for row, columns in enumerate(largest(cosines, k)):
+            out[first + row] = [(int(c), round(float(cosines[row, c]), 3)) for c in columns if cosines[row, c] >= 0.1]
     return out
+
+
+def largest(values: np.ndarray, k: int) -> np.ndarray:
+    """(n_rows, k) columns of the k largest values of each row, largest first; of equal ones the first."""
+    k = min(k, values.shape[1])
+    some = np.sort(np.argpartition(-values, k - 1, axis=1)[:, :k], axis=1)
+    order = np.argsort(-np.take_along_axis(values, some, 1), axis=1, kind="stable")
+    return np.take_along_axis(some, order, 1)
 
 
 def as_matrix(acts: LatentActivations) -> sparse.csc_matrix:

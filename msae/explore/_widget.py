@@ -31,6 +31,7 @@ class ExplorerWidget(anywidget.AnyWidget):
     pinned = traitlets.Any("").tag(sync=True)
     view = traitlets.Enum(["latent", "tree", "search"], "latent").tag(sync=True)
     query = traitlets.Unicode().tag(sync=True)
+    examples: traitlets.List[list[str]] = traitlets.List().tag(sync=True)
     live = traitlets.Bool(False).tag(sync=True)
     typed = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Dict().tag(sync=True)

@@ -101,7 +101,8 @@ export function inWords(bundle, { parent, child, positions, present, tokens, fil
   const sentences = [`${silent} (${percent(positions.length / present)}), mostly ${list(mostly)}.`];
   if (siblings.length) sentences.push(`Other children of ${whole} fill them: ${list(siblings.slice(0, MOSTLY).map(share))}.`);
   const others = named(filled.filter((each) => !each.sibling));
-  if (others) sentences.push(`${siblings.length ? "Also firing" : "Firing"} there: ${others}.`);
+  const among = bundle.manifest.shards.length ? " (of the nearest latents)" : ""; // where latents lie in shards not all are looked at
+  if (others) sentences.push(`${siblings.length ? "Also firing" : "Firing"} there${among}: ${others}.`);
   if (siblings.length) sentences.push(`${count(unexplained.length)} (${percent(unexplained.length / positions.length)}) stay unexplained: no other child fires there.`);
   return sentences.join(" ");
 }

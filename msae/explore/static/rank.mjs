@@ -4,7 +4,7 @@ import { lowerBound } from "./bundle.mjs";
 export const THRESHOLDS = [0, 0.1, 0.25, 0.5, 0.75]; // shares of a latent's maximum; a firing counts above one of them
 const LEVEL = Uint8Array.from({ length: 256 }, (_, q) => THRESHOLDS.filter((share) => q > 255 * share).length);
 const PRECISE = 0.8, COVERED = 0.9;
-const COVER_CANDIDATES = 200;
+const AHEAD = 8; // shards that are asked for before their turn
 
 // For every latent the threshold with the best F1 against the marked positions.
 // mask: one byte per position. Returns { hits, rows: [{ latent, f1, precision, recall, threshold, cosine, precise, reach }], floor }, where
@@ -21,6 +21,7 @@ export async function rank(bundle, mask, onProgress = () => {}, signal = {}) {
   const rows = [], floor = new Map();
   const perBlock = bundle.manifest.latents_per_shard || bundle.id.length;
   for (let low = 0; low < bundle.id.length && hits; low += perBlock) {
+    for (let next = low; next < Math.min(low + AHEAD * perBlock, bundle.id.length); next += perBlock) bundle.block(bundle.blockOf(next));
     const block = await bundle.block(bundle.blockOf(low));
     if (signal.aborted) return null;
     for (let latent = low; latent < Math.min(low + perBlock, bundle.id.length); latent++) {
@@ -66,26 +67,30 @@ function score(positions, q, marked, elsewhere, hits) {
 }
 
 // The fragmentation of a pattern in an SAE: how many of its latents, each with a precision of at least 0.8, are needed to catch 90 % of
-// the marked tokens. Greedy: the latent that adds most comes next.
+// the marked tokens. Greedy: the latent that adds most comes next. What a latent adds only shrinks as others are taken, so what it added
+// when last looked at is a bound, and few have to be looked at again.
 // Returns { latents, recall, complete }; where not even all of them reach 90 %, `complete` is false.
 export async function fragmentation(bundle, mask, hits, rows) {
-  const fit = rows.filter((row) => row.precise !== null).sort((a, b) => b.reach - a.reach).slice(0, COVER_CANDIDATES);
-  const sets = await Promise.all(fit.map(async ({ latent, precise }) => {
-    const { positions, q } = await bundle.firings(latent);
-    const n = lowerBound(positions, bundle.sampleEnd);
-    return { latent, positions: positions.subarray(0, n).filter((position, j) => mask[position] && q[j] > 255 * precise) };
-  }));
+  const waiting = rows.filter((row) => row.precise !== null).map(({ latent, precise, reach }) => ({ latent, precise, adds: Math.round(reach * hits) }));
   const covered = new Set();
   const latents = [];
+  const missing = async ({ latent, precise }) => {
+    const { positions, q } = await bundle.firings(latent);
+    return positions.subarray(0, lowerBound(positions, bundle.sampleEnd)).filter((position, j) => mask[position] && q[j] > 255 * precise && !covered.has(position));
+  };
   while (covered.size < COVERED * hits) {
-    let best = null, most = 0;
-    for (const set of sets) {
-      const gain = set.positions.reduce((sum, position) => sum + !covered.has(position), 0);
-      if (gain > most || (gain && gain === most && set.latent < best.latent)) [best, most] = [set, gain];
+    let best = null, found;
+    waiting.sort((a, b) => b.adds - a.adds || a.latent - b.latent);
+    for (const each of waiting) {
+      if (!each.adds || each.adds < best?.adds) break;
+      const fresh = await missing(each);
+      each.adds = fresh.length;
+      if (each.adds > (best?.adds ?? 0) || (each.adds && each.adds === best?.adds && each.latent < best.latent)) [best, found] = [each, fresh];
     }
     if (!best) break;
-    best.positions.forEach((position) => covered.add(position));
+    found.forEach((position) => covered.add(position));
     latents.push(best.latent);
+    waiting.splice(waiting.indexOf(best), 1);
   }
   return { latents, recall: hits ? covered.size / hits : 0, complete: hits > 0 && covered.size >= COVERED * hits };
 }

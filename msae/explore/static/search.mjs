@@ -31,11 +31,13 @@ export function searchView(app) {
   const order = element("select", { "aria-label": "Order of the results" }, ...Object.entries(ORDERS).map(([value, [text]]) => option(value, text)));
   const form = element("form", { className: "query" }, field, element("button", {}, "Search"), order);
   const message = element("p", { className: "message" });
-  const results = element("div", { className: "results" });
-  page.append(title, form, message, results);
+  const results = element("div");
+  page.append(title, form, ...examples(app), message, results);
 
   let asked = null; // the query whose results are shown
-  let found = null; // { mask, ranked }
+  let found = null; // { mask, hits, rows, floor }
+  const saes = [...bundle.saes.keys()].filter((sae) => bundle.latentsOf(sae).length);
+  const beside = new Set(saes.slice(-2)); // the SAEs whose latents stand side by side
   let running = {};
 
   form.addEventListener("submit", (event) => {
@@ -83,16 +85,47 @@ export function searchView(app) {
   }
 
   async function draw() {
-    const value = ORDERS[order.value][1];
     const passages = textsWithHits();
-    const saes = [...bundle.saes.keys()].filter((sae) => bundle.latentsOf(sae).length);
-    const ofSae = (sae) => found.rows.filter((row) => bundle.sae(row.latent) === sae);
-    results.replaceChildren(...await Promise.all(saes.map((sae) => column(sae, ofSae(sae), value, passages))));
+    const parts = await Promise.all(saes.map(async (sae) => {
+      const rows = found.rows.filter((row) => bundle.sae(row.latent) === sae);
+      return { sae, rows, spread: await fragmentation(bundle, found.mask, found.hits, rows), luck: found.floor.get(sae) ?? 0 };
+    }));
+    const columns = element("div", { className: "columns" });
+    const drawn = new Map(); // a column is made when it is asked for
+    const arrange = async () => {
+      const shown = parts.filter(({ sae }) => beside.has(sae));
+      for (const part of shown) if (!drawn.has(part.sae)) drawn.set(part.sae, await column(part, passages));
+      columns.replaceChildren(...shown.map(({ sae }) => drawn.get(sae)));
+    };
+    await arrange();
+    results.replaceChildren(...(parts.length > 1 ? [overview(parts, arrange)] : []), columns);
   }
 
-  async function column(sae, rows, value, passages) {
+  // One line per SAE, and a box to choose which stand side by side.
+  function overview(parts, arrange) {
+    const names = ["SAE", "latents", "L0", "best F1", "by luck", "for 90 %"].map((name) => element("th", { scope: "col" }, name));
+    const lines = parts.map(({ sae, rows, spread, luck }) => {
+      const { n_latents: latents, l0 } = bundle.saes.get(sae);
+      const box = element("input", { type: "checkbox", checked: beside.has(sae), "aria-label": `Show the latents of ${sae}` });
+      box.addEventListener("change", async () => {
+        beside[box.checked ? "add" : "delete"](sae);
+        await arrange();
+        say(`${sae} is ${box.checked ? "shown" : "hidden"}`);
+      });
+      const best = Math.max(0, ...rows.map((row) => row.f1));
+      const pieces = spread.complete ? count(spread.latents.length) : "never";
+      const cells = [count(latents), l0 === undefined ? "" : amount(l0), amount(best), amount(luck), pieces];
+      return element("tr", {}, element("th", { scope: "row" }, element("label", {}, box, ` ${sae}`)), ...cells.map((text) => element("td", {}, text)));
+    });
+    const table = element("table", { className: "overview" },
+      element("caption", {}, "The SAEs on this pattern. For 90 %: latents of precision 0.8 or more that together catch it."),
+      element("thead", {}, element("tr", {}, ...names)), element("tbody", {}, ...lines));
+    return element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "The SAEs on this pattern" }, table);
+  }
+
+  async function column({ sae, rows, spread, luck }, passages) {
+    const value = ORDERS[order.value][1];
     const box = element("section", { className: "column", "aria-label": `SAE ${sae}` });
-    const spread = await fragmentation(bundle, found.mask, found.hits, rows);
     const best = [...rows].sort((a, b) => value(b) - value(a)).slice(0, SHOWN);
     const intervals = await f1Intervals(bundle, found.mask, best);
     const panel = textsPanel(app, `Texts with the pattern, ${sae}`);
@@ -102,12 +135,12 @@ export function searchView(app) {
     const names = Object.entries(COLUMNS).map(([text, tip]) => element("th", { scope: "col", title: tip, className: `of-${text}` }, text));
     const head = element("thead", {}, element("tr", {}, ...names));
     const scroll = { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Latents of ${sae} that fit` };
-    const luck = `By luck alone, the same marks moved along the texts, the best latent of ${sae} reaches F1 ${amount(found.floor.get(sae) ?? 0)}.`;
+    const chance = `By luck alone, the same marks moved along the texts, the best latent of ${sae} reaches F1 ${amount(luck)}.`;
     box.append(
       element("h4", {}, `${sae}: ${some < all ? `${count(some)} of ${plural(all, "latent")} are on this page` : plural(all, "latent")}`),
       element("p", { className: "fragmentation" }, inPieces(bundle, spread)),
       element("div", scroll, element("table", { className: `by-${order.value}` }, head, body)),
-      element("p", { className: "quiet" }, luck), name, panel.element,
+      element("p", { className: "quiet" }, chance), name, panel.element,
     );
 
     async function colour(latent) {
@@ -152,6 +185,17 @@ export function searchView(app) {
   }
 
   return { element: page, show, focus: () => field.focus(), describe: () => title.textContent };
+}
+
+// Patterns that the host page offers to try.
+function examples({ model, go }) {
+  const offered = model.get("examples") ?? [];
+  const buttons = offered.map(([name, pattern]) => {
+    const made = press(name, () => go({ query: pattern }));
+    made.title = pattern;
+    return made;
+  });
+  return buttons.length ? [element("div", { className: "group", role: "group", "aria-label": "Patterns to try" }, element("span", { className: "quiet" }, "Try"), ...buttons)] : [];
 }
 
 function inPieces(bundle, { latents, recall, complete }) {

@@ -1,0 +1,97 @@
+"""`python -m msae explore`: the explorer of some SAEs as a folder that opens from a disk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msae._cli import add_command
+
+if TYPE_CHECKING:
+    from msae.explore import Explorer
+
+SHIPPED = ["S/0", "S/1", "S/2", "S/3", "S/4", "S/5", "vanilla-30", "matryoshka-30"]
+LEVEL, GOOD = 0.25, 0.6
+"""A latent is called by the name of a concept if its firings above this share of its maximum reach this F1."""
+
+
+def add_explore_command(commands: Any) -> None:
+    explore = add_command(commands, "explore", explore_saes, "write a folder in which a browser shows where latents fire, without a server")
+    explore.add_argument("out", type=Path, metavar="FOLDER", help="index.html and the data beside it")
+    explore.add_argument(
+        "--sae", action="append", metavar="NAME=FOLDER", help="an SAE to show, from small to large; those that ship where none is given"
+    )
+    explore.add_argument("--model", default="bundled", help="'bundled', 'tinymodel', a packed folder, or a TransformerLens name")
+    explore.add_argument("--stories", default="bundled", help="'bundled', 'tinystories', or a file; every 20th story is shown")
+    explore.add_argument("--n-ctx", type=int, default=128, help="tokens in a text, [BEGIN] included")
+    explore.add_argument("--n-tokens", type=int, help="show this many tokens; all by default")
+    explore.add_argument("--title", default="Latents")
+    explore.add_argument("--back", metavar="ADDRESS", help="a link on the page, for example to the book around it")
+
+
+def explore_saes(options: argparse.Namespace) -> None:
+    from msae._pattern_examples import EXAMPLES
+    from msae.activations import Activations
+    from msae.explore import Explorer
+    from msae.language_model import load_language_model
+    from msae.sae import SAE
+    from msae.shipped import load_saes
+    from msae.stories import load_stories, split_stories
+
+    if options.out.suffix or options.out.is_file():
+        raise ValueError(f"expected a folder to write into, got {options.out}")
+    given = dict(_name_and_folder(each) for each in options.sae or [])
+    saes = {name: SAE.load(folder) for name, folder in given.items()} if given else load_saes(SHIPPED)
+    hooks = sorted({str(sae.hook_name) for sae in saes.values()})
+    if len(hooks) > 1 or hooks == ["None"]:
+        raise ValueError(f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: write one folder for each")
+    stories = split_stories(load_stories(options.stories))[1]
+    lm = load_language_model(options.model)
+    activations = Activations(lm, stories, hook_name=hooks[0], n_ctx=options.n_ctx, n_tokens=options.n_tokens)
+    explorer = Explorer.from_saes(saes, activations, lm)
+    explorer.labels = concept_labels(explorer)
+    opened = explorer.search(examples=EXAMPLES | holes_to_search(explorer)).latent(explorer.open)
+    page = opened.save(options.out, options.title, back=options.back)
+    print(f"{sum(len(acts.latents) for acts in explorer.acts.values()):,} latents on {len(activations):,} tokens: open {page}")
+
+
+def concept_labels(explorer: Explorer) -> dict[str, str]:
+    """ "name/number" → the concept of the bundled family that this latent is its SAE's best answer to, if it is a good one."""
+    from msae.family import load_family
+    from msae.metrics import concept_scores
+    from msae.patterns import match
+
+    labels: dict[str, str] = {}
+    for concept, pattern in load_family("bundled").concepts.items():
+        marked = match(pattern, explorer.tokens, explorer.str_tokens, mask=explorer.mask)
+        if not marked.any():
+            continue
+        for name, acts in explorer.acts.items():
+            scores = concept_scores(acts, marked, level=LEVEL)
+            if scores.f1[scores.best] >= GOOD:
+                labels.setdefault(f"{name}/{scores.best}", concept)
+    return labels
+
+
+def holes_to_search(explorer: Explorer) -> dict[str, str]:
+    """Patterns for the holes under the first labelled latent that has children: those of the child that covers most of it."""
+    from msae._pattern_examples import hole_examples
+    from msae.explore._assemble import best_parents
+
+    children: dict[str, list[str]] = {}
+    for child, parent in best_parents(explorer.edges).items():
+        children.setdefault(parent, []).append(child)
+    for parent in explorer.labels:
+        if below := children.get(parent):
+            fires = explorer.dense(parent) > 0
+            child = max(below, key=lambda latent: int((explorer.dense(latent)[fires] > 0).sum()))
+            return hole_examples(parent, child, [latent for latent in below if latent != child])
+    return {}
+
+
+def _name_and_folder(given: str) -> tuple[str, Path]:
+    name, _, folder = given.partition("=")
+    if not name or not folder:
+        raise ValueError(f"--sae must be NAME=FOLDER, such as S/2=my-sae, got {given!r}")
+    return name, Path(folder)

@@ -1,0 +1,24 @@
+"""Token patterns for stories in simple English: what the book explains, and what the explorer offers to try."""
+
+EXAMPLES = {
+    "female names": "let female = Lily|Sue|Mia|Anna|Lucy; $female",
+    "words in quotes": "[quoted & alpha]",
+    "the first word that somebody says": '/ ?"/ @[cap]',
+    "she, soon after a female name": "let female = Lily|Sue|Mia; $female [!newline]{0,8} @(she|her)",
+    "number words": "[/ ?(one|two|three|four|five|six|seven|eight|nine|ten)/i]",
+    "the last mark of a paragraph": '@[punct] "\\n"',
+    "time, after Once upon a": '"Once upon a time"',
+    "what stands before an animal": "a @[space & alpha] (dog|cat|bird|fish|duck)",
+    "being addressed by name": '"," @[space & cap] /[.!?]"?/',
+    "a capital word that was here before": "[cap & seen & !first]",
+}
+"""Name → pattern."""
+
+
+def hole_examples(parent: str, child: str, siblings: list[str]) -> dict[str, str]:
+    """Patterns for the holes of a child in its parent, and for those that no sibling fills; latents are "name/number"."""
+    explained = " & ".join(f"!{latent}" for latent in (child, *siblings))
+    return {
+        f"holes of {child} in {parent}": f"[{parent} & !{child}]",
+        "holes that no sibling explains": f"[{parent} >= 25% & {explained}]",
+    }
