@@ -1,4 +1,4 @@
-"""What the built book needs from Sphinx: interactive figures and a site that loads nothing from elsewhere.
+"""What the built book needs from Sphinx: interactive figures, the explorer, and a site that loads nothing from elsewhere.
 
 Two entry points use this file: MyST-NB finds `PlotlyRenderer` through the package's entry point, Jupyter Book loads the module itself
 as a Sphinx extension (`extra_extensions` in `_config.yml`). Both import it for every build, so it loads no torch and no plotly.
@@ -11,6 +11,8 @@ import html
 import json
 import re
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,25 @@ def _assets(app: Any) -> None:
             shutil.copy(source, target)
 
 
+def _explorer(app: Any, failed: Exception | None) -> None:
+    """Write the explorer of the shipped SAEs into the site, if what is there was not made from the same files."""
+    if app.builder.format != "html" or failed:
+        return
+    folder = Path(app.outdir) / "explorer"
+    package = Path(__file__).parent
+    sources = [package / "_explore_command.py", *sorted(package.glob("explore/**/*.*")), *sorted(package.glob("assets/*/manifest.json"))]
+    key = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources if path.suffix != ".pyc")).hexdigest()
+    stamp = folder / "made-from.txt"
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    # in a process of its own: this one has loaded no torch
+    command = [sys.executable, "-m", "msae", "explore", str(folder), "--title", "The latents of the book", "--back", "../book/intro.html"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the explorer of the shipped SAEs was not written: {done.stderr.strip().splitlines()[-1]}")
+    stamp.write_text(key)
+
+
 def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and wrong roles and ids."""
     seen: set[tuple[str, str | None]] = set()
@@ -165,5 +186,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", _theme, priority=900)
     app.connect("builder-inited", _assets)
     app.connect("html-page-context", _page, priority=900)
+    app.connect("build-finished", _explorer)
     app.add_css_file("msae-book.css")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

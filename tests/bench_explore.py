@@ -90,9 +90,12 @@ CHOOSE = """async () => {
   const root = document.querySelector('.msae-explorer').shadowRoot;
   const find = root.querySelector('input[type=search]'), times = [];
   for (let k = 0; k < 40; k++) {
-    root.querySelector('.list').scrollTop = ((k * 617) % 20000) * 44;
+    const list = root.querySelector('.list');
+    list.scrollTop = ((k * 617 * 44) % (list.scrollHeight - list.clientHeight));
     await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame);
-    const row = root.querySelectorAll('.row')[8], id = row.querySelector('b').textContent, began = performance.now();
+    const row = [...root.querySelectorAll('.row')].slice(6).find((each) => !each.textContent.includes('never fires'));
+    if (!row) continue;
+    const id = row.querySelector('b').textContent, began = performance.now();
     row.click();
     const there = () => root.querySelector('h3').textContent === `Latent ${id}` && root.querySelector('.text');
     while (!there()) await soon();

@@ -42,8 +42,8 @@ PAGE = """\
 <title>{title}</title>
 <style>
 a {{ color: LinkText; }}
-body {{ margin: 16px; background: Canvas; color: CanvasText; }}
-h1 {{ font: 600 20px system-ui, sans-serif; margin: 0 0 12px; }}
+body {{ margin: 16px; background: Canvas; color: CanvasText; font: 14px/1.45 system-ui, sans-serif; }}
+h1 {{ font: inherit; font-size: 20px; font-weight: 600; margin: 0 0 12px; }}
 </style>
 </head>
 <body>

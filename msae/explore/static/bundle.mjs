@@ -1,6 +1,7 @@
 // The data behind the page: texts, and where each latent fires on them. The format msae-explorer/1 is described in _bundle.py.
 
 const CACHED_FIRINGS = 5_000_000; // decoded firings that are kept, 5 bytes each
+const FEW_SHARDS = 17; // that are loaded to look at every latent of an SAE
 
 export class Bundle {
   constructor(manifest, payload, base) {
@@ -184,7 +185,8 @@ export class Bundle {
 
   // ------------------------------------------------------------- holes
 
-  // Where the parent fires in the sample and the child is silent, on which tokens, and who fires there instead.
+  // Where the parent fires in the sample and the child is silent, on which tokens, and who fires there instead. `nearest`: of the latents
+  // that are no siblings only the nearest were looked at.
   async holes(parent, child) {
     const [whole, part] = await Promise.all([this.firings(parent), this.firings(child)]);
     const present = whole.positions.subarray(0, lowerBound(whole.positions, this.sampleEnd));
@@ -192,23 +194,25 @@ export class Bundle {
     const siblings = new Set(this.ownChildren(parent).map(([latent]) => latent).filter((latent) => latent !== child));
     const filled = [];
     let unexplained = positions;
-    for (const latent of await this.candidates(parent, child, siblings)) {
+    const { candidates, nearest } = await this.candidates(parent, child, siblings);
+    for (const latent of candidates) {
       const other = await this.firings(latent);
       const n = shared(positions, other.positions);
       if (n) filled.push({ latent, n, share: n / positions.length, sibling: siblings.has(latent) });
       if (siblings.has(latent)) unexplained = without(unexplained, other.positions);
     }
     filled.sort((a, b) => b.n - a.n);
-    return { parent, child, positions, present: present.length, tokens: this.commonTokens(positions), filled, unexplained };
+    return { parent, child, positions, present: present.length, tokens: this.commonTokens(positions), filled, unexplained, nearest };
   }
 
-  // Latents of the child's SAE that might fill holes: all of them if they are in memory, else the siblings and the nearest latents.
+  // Latents of the child's SAE that might fill holes: all of them if they lie in few files, else the siblings and the nearest latents.
   async candidates(parent, child, siblings) {
-    const sae = this.sae(child);
-    if (!this.manifest.shards.length) return this.latentsOf(sae).filter((latent) => latent !== child && latent !== parent);
+    const other = (latent) => latent !== child && latent !== parent;
+    const sae = this.sae(child), all = this.latentsOf(sae);
+    if (this.blockOf(all.at(-1)) - this.blockOf(all[0]) < FEW_SHARDS) return { candidates: all.filter(other), nearest: false };
     const near = (await Promise.all([this.details(parent), this.details(child)])).flatMap((each) => [...(each.cofiring ?? []), ...(each.cosine ?? [])]);
-    const mine = near.map(([latent]) => latent).filter((latent) => this.sae(latent) === sae && latent !== child && latent !== parent);
-    return new Set([...siblings, ...mine]);
+    const mine = near.map(([latent]) => latent).filter((latent) => this.sae(latent) === sae && other(latent));
+    return { candidates: new Set([...siblings, ...mine]), nearest: true };
   }
 
   // [kind, how often] of the tokens at these positions, the most frequent first.

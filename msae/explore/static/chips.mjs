@@ -89,7 +89,7 @@ export function overlay(app, panel, within, places) {
 export const press = (text, onclick) => element("button", { type: "button", onclick }, text);
 
 // “S/3/66 is silent on 724 of the 5,508 tokens (13 %) where S/2/65 fires: mostly ·Sue 238, …”
-export function inWords(bundle, { parent, child, positions, present, tokens, filled, unexplained }) {
+export function inWords(bundle, { parent, child, positions, present, tokens, filled, unexplained, nearest }) {
   const [whole, part] = [bundle.id[parent], bundle.id[child]];
   if (!present) return `${whole} does not fire on the sample of texts here, so holes cannot be counted.`;
   const silent = `${part} is silent on ${count(positions.length)} of the ${plural(present, "token")} where ${whole} fires`;
@@ -101,8 +101,7 @@ export function inWords(bundle, { parent, child, positions, present, tokens, fil
   const sentences = [`${silent} (${percent(positions.length / present)}), mostly ${list(mostly)}.`];
   if (siblings.length) sentences.push(`Other children of ${whole} fill them: ${list(siblings.slice(0, MOSTLY).map(share))}.`);
   const others = named(filled.filter((each) => !each.sibling));
-  const among = bundle.manifest.shards.length ? " (of the nearest latents)" : ""; // where latents lie in shards not all are looked at
-  if (others) sentences.push(`${siblings.length ? "Also firing" : "Firing"} there${among}: ${others}.`);
+  if (others) sentences.push(`${siblings.length ? "Also firing" : "Firing"} there${nearest ? ", of the nearest latents" : ""}: ${others}.`);
   if (siblings.length) sentences.push(`${count(unexplained.length)} (${percent(unexplained.length / positions.length)}) stay unexplained: no other child fires there.`);
   return sentences.join(" ");
 }

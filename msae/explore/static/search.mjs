@@ -103,7 +103,8 @@ export function searchView(app) {
 
   // One line per SAE, and a box to choose which stand side by side.
   function overview(parts, arrange) {
-    const names = ["SAE", "latents", "L0", "best F1", "by luck", "for 90 %"].map((name) => element("th", { scope: "col" }, name));
+    const columns = ["latents", "L0", "best F1", "by luck", "for 90 %"];
+    const cell = (tag, k, text, more = {}) => element(tag, { className: columns[k] === "by luck" ? "of-luck" : "", ...more }, text);
     const lines = parts.map(({ sae, rows, spread, luck }) => {
       const { n_latents: latents, l0 } = bundle.saes.get(sae);
       const box = element("input", { type: "checkbox", checked: beside.has(sae), "aria-label": `Show the latents of ${sae}` });
@@ -115,8 +116,9 @@ export function searchView(app) {
       const best = Math.max(0, ...rows.map((row) => row.f1));
       const pieces = spread.complete ? count(spread.latents.length) : "never";
       const cells = [count(latents), l0 === undefined ? "" : amount(l0), amount(best), amount(luck), pieces];
-      return element("tr", {}, element("th", { scope: "row" }, element("label", {}, box, ` ${sae}`)), ...cells.map((text) => element("td", {}, text)));
+      return element("tr", {}, element("th", { scope: "row" }, element("label", {}, box, ` ${sae}`)), ...cells.map((text, k) => cell("td", k, text)));
     });
+    const names = [element("th", { scope: "col" }, "SAE"), ...columns.map((name, k) => cell("th", k, name, { scope: "col" }))];
     const table = element("table", { className: "overview" },
       element("caption", {}, "The SAEs on this pattern. For 90 %: latents of precision 0.8 or more that together catch it."),
       element("thead", {}, element("tr", {}, ...names)), element("tbody", {}, ...lines));

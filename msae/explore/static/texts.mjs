@@ -27,7 +27,9 @@ export function textsPanel({ bundle, say, tip }, name) {
       const word = bundle.word(position);
       const space = word.length > 1 && word[0] === " " ? " " : "";
       if (space && position > from) row.append(space); // outside the colour: no coloured sliver at the end of a line
-      const span = element("span", { className: "t" }, visible(word.slice(space.length)));
+      const span = document.createElement("span"); // thousands at once: too many for `element`
+      span.className = "t";
+      span.textContent = visible(word.slice(space.length));
       span.position = position;
       paint(span, base[position - from]);
       if (hits?.[position]) span.classList.add("hit");

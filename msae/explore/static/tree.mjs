@@ -1,7 +1,9 @@
-// The tree a latent stands in: its topmost parent, and all that lies below it. Hovering or focusing a node lays it over the root's texts.
-import { amount, dotted, element, list } from "./dom.mjs";
-import { overlay } from "./chips.mjs";
+// The tree of a latent: its children and theirs. Hovering or focusing a node lays it over the root's texts.
+import { amount, count, dotted, element, list } from "./dom.mjs";
+import { overlay, press } from "./chips.mjs";
 import { textsPanel } from "./texts.mjs";
+
+const GENERATIONS = 2; // shown below the root
 
 export function treeView(app) {
   const { bundle, say } = app;
@@ -13,7 +15,8 @@ export function treeView(app) {
   const tree = element("div", { className: "tree", role: "tree", "aria-label": "Tree of latents" });
   const panel = textsPanel(app, "Texts of the root");
   const over = overlay(app, panel, tree, showPlaces);
-  page.append(title, hint, tree, over.element, element("h4", {}, "Texts of the root"), panel.element);
+  const above = element("div", { className: "group", role: "group", "aria-label": "Above it" });
+  page.append(title, hint, above, tree, over.element, element("h4", {}, "Texts of the root"), panel.element);
   let root = null;
 
   async function show({ latent, pinned }) {
@@ -36,11 +39,15 @@ export function treeView(app) {
       item.style.setProperty("--level", level - 1);
       items.push(item);
       const below = bundle.ownChildren(latent).filter(([child]) => !seen.has(child)); // given edges may run in circles
-      if (below.length) item.setAttribute("aria-expanded", "true");
+      if (below.length && level > GENERATIONS) item.append(element("small", {}, `, ${count(below.length)} below`));
+      if (!below.length || level > GENERATIONS) return;
+      item.setAttribute("aria-expanded", "true");
       for (const [child, value] of below) node(child, level + 1, value, new Set([...seen, child]));
     };
     node(root, 1, undefined, new Set([root]));
     tree.replaceChildren(...items);
+    const way = ancestors(bundle, root).map((latent) => press(bundle.id[latent], () => app.go({ latent, pinned: -1 }, { focus: true })));
+    above.replaceChildren(...(way.length ? [element("span", { className: "quiet" }, "Above it"), ...way] : []));
     const found = bundle.examples(firings, bundle.manifest.n_examples ?? 10);
     await panel.show(found.map(({ position }) => bundle.passage(position, bundle.manifest.window)), root);
     items.forEach((item) => bundle.firings(+item.dataset.latent));
@@ -78,11 +85,12 @@ export function treeView(app) {
   return { element: page, show, focus: () => title.focus(), describe: () => title.textContent };
 }
 
-function rootOf(bundle, latent) {
-  const seen = new Set();
-  for (let at = latent; at !== undefined && !seen.has(at); at = bundle.bestParent(at)) {
-    seen.add(at);
-    latent = at;
-  }
-  return latent;
+// The latent itself if it has children, else its best parent: a leaf is seen among its siblings.
+const rootOf = (bundle, latent) => (bundle.ownChildren(latent).length ? latent : bundle.bestParent(latent) ?? latent);
+
+// Best parents, the topmost first.
+function ancestors(bundle, latent) {
+  const found = [];
+  for (let at = bundle.bestParent(latent); at !== undefined && at !== latent && !found.includes(at); at = bundle.bestParent(at)) found.unshift(at);
+  return found;
 }
