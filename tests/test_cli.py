@@ -11,12 +11,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import msae
 from msae.__main__ import main
+from msae._explore_command import holes_to_search
+from msae.explore import Explorer, LatentActivations, read_bundle
 from msae.language_model import load_manifest
-from msae.stories import load_stories, save_stories
+from msae.patterns import match
+from msae.stories import load_stories, save_stories, split_stories
 
 STORIES = [
     f"Once upon a time {name} saw a {thing}. She was {mood}."
@@ -122,10 +127,48 @@ def test_an_interrupted_language_model_goes_on(stories, tmp_path):
     assert load_manifest(tmp_path)["report"]["config"]["n_steps"] == 200
 
 
+def test_explore_writes_a_folder_of_ones_own_saes(model, stories, tmp_path, capsys):
+    saes = {}
+    for seed, (name, n) in enumerate({"small": 12, "large": 40}.items()):
+        saes[name] = msae.SAE(16, n, hook_name="blocks.2.hook_resid_pre")
+        saes[name].W_enc.data = torch.randn(16, n, generator=torch.Generator().manual_seed(seed))
+        saes[name].save(tmp_path / name)
+    given = " ".join(f"--sae {name}={tmp_path / name}" for name in saes)
+    assert main(shlex.split(f"explore {tmp_path / 'out'} --model {model} --stories {stories} --n-ctx 16 {given} --back a.html")) == 0
+    assert "52 latents" in capsys.readouterr().out
+    assert 'href="a.html"' in (tmp_path / "out" / "index.html").read_text()
+    bundle = read_bundle(tmp_path / "out")
+    held_out = split_stories(load_stories(stories))[1]
+    read = msae.Activations(msae.load_language_model(model), held_out, hook_name="blocks.2.hook_resid_pre", n_ctx=16, progress=False)
+    assert len(bundle.tokens) == len(read.x)
+    for name, sae in saes.items():
+        dense = sae.encode(read.x.float()).detach().numpy()
+        for latent in range(sae.n_latents):
+            positions, values = bundle.of(f"{name}/{latent}")
+            assert np.array_equal(positions, np.flatnonzero(dense[:, latent]))
+            assert np.allclose(values, dense[positions, latent], atol=dense[:, latent].max() / 509 + 1e-6)
+    assert {bundle.id[parent].split("/")[0] for parent, _, _ in bundle.edges} == {"small"}
+
+
+def test_holes_to_search_are_those_of_the_child_that_covers_most():
+    fires = np.zeros((1, 40, 3), np.float32)
+    fires[0, :30, 0], fires[0, 4:30, 1], fires[0, :3, 2] = 1, 1, 1
+    acts = {"S": LatentActivations.from_dense(fires[..., :1]), "L": LatentActivations.from_dense(fires[..., 1:])}
+    explorer = Explorer(acts, np.zeros((1, 40), int), ["a"], labels={"S/0": "all"})
+    offered = list(holes_to_search(explorer).values())
+    assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
+    counts = [int(match(pattern, explorer.tokens, explorer.str_tokens, acts).sum()) for pattern in offered]
+    assert counts == [4, 1]
+    explorer.labels = {}
+    assert holes_to_search(explorer) == {}
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ("about nowhere", "sae.json"),
+        ("explore page.html", "expected a folder to write into, got page.html"),
+        ("explore out --sae S/2", "--sae must be NAME=FOLDER"),
         ("language-model sample --model ./nowhere", "there is no folder nowhere"),
         ("language-model evaluate --stories none.txt", "there is no file none.txt"),
         ("language-model train --stories none.txt --out x --n-steps 0", "n_steps must be at least 1, got 0"),

@@ -9,6 +9,7 @@ import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
 import numpy as np
@@ -16,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msae.explore import Bundle, Explorer, LatentActivations, latent_tree, read_bundle, write_bundle
-from msae.explore._bundle import from_varints, schema, varints
+from msae.explore import Bundle, Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
+from msae.explore._bundle import from_varints, manifest, schema, varints
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -215,6 +216,16 @@ def test_the_tree_is_that_of_loops_over_dense_arrays(metric):
     assert sum(map(len, expected.values())) == len(found) > 3
 
 
+def test_several_large_saes_hang_from_the_last_smaller_one():
+    sizes = {"A": 4, "B": 6, "P": 9, "M": 9}
+    acts = {name: LatentActivations.from_dense(sample(seed, n_latents=n)[1]) for seed, (name, n) in enumerate(sizes.items())}
+    found = latent_tree(acts, threshold=0.05)
+    assert {(edge.parent[0], edge.child[0]) for edge in found} == {("A", "B"), ("B", "P"), ("B", "M")}
+    alone = latent_tree({"B": acts["B"], "M": acts["M"]}, threshold=0.05)
+    assert [edge for edge in found if edge.child[0] == "M"] == alone
+    assert latent_tree({"M": acts["M"], "A": acts["A"]}) == []
+
+
 def test_relatives_and_effects_on_logits_are_those_of_dense_arrays():
     tokens, dense, acts = family()
     rng = np.random.default_rng(0)
@@ -282,6 +293,51 @@ def test_encoding_in_chunks_gives_what_encoding_at_once_gives():
         LatentActivations.from_sae(sae, activations)
     with pytest.raises(ValueError, match="latents 0 … 10"):
         LatentActivations.from_sae(SimpleNamespace(**{**vars(sae), "hook_name": None}), activations, latents=[11])
+
+
+def test_saes_are_shown_with_their_place_directions_and_effects():
+    torch = pytest.importorskip("torch")
+    import msae
+
+    tokens, _, mask = sample()
+    x = torch.randn(int(mask.sum()), 6, generator=torch.Generator().manual_seed(0))
+    activations = SimpleNamespace(x=x, mask=torch.from_numpy(mask), hook_name="here", tokens=torch.from_numpy(tokens), str_tokens=HOSTILE)
+    saes = {}
+    for seed, (name, n) in enumerate({"S": 5, "L": 12}.items()):
+        torch.manual_seed(seed)
+        saes[name] = msae.SAE(6, n, hook_name="here")
+        saes[name].W_enc.data, saes[name].b_enc.data = torch.randn(6, n), torch.full((n,), -1.0)
+    model = SimpleNamespace(W_U=torch.randn(6, len(HOSTILE)))
+    explorer = Explorer.from_saes(saes, activations, model, labels={"S/1": "one"})
+    assert explorer.open == "S/1"
+    bundle = explorer.bundle()
+    for told, (name, sae) in zip(bundle.saes, saes.items()):
+        fires = sae.encode(x) > 0
+        assert told == {
+            "id": name, "n_latents": sae.n_latents, "n_tokens": len(x), "l0": pytest.approx(fires.sum().item() / len(x), rel=1e-3),
+            "hook_name": "here", "architecture": "ReLU()",
+        }  # fmt: skip
+    jsonschema.validate(manifest(bundle)[0], schema())
+    assert bundle.about["cosine_of"] == "directions"
+    effect = saes["L"].W_dec[3] @ model.W_U
+    token, most = bundle.details[5 + 3]["logits"][0]
+    assert bundle.vocab_ids[token] == int(effect.argmax())
+    assert most == pytest.approx((effect.max() - effect.mean()).item(), rel=1e-3)
+    assert np.array_equal(explorer.dense("L/3")[mask] > 0, (saes["L"].encode(x)[:, 3] > 0).numpy())
+
+
+def test_examples_go_along_to_every_view():
+    tokens, acts, mask = sample()
+    explorer = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE)
+    tried = explorer.search("Lily", examples={"a name": "Lily", "</script>": '"</script>"'})
+    assert tried.state["examples"] == tried.latent(3).state["examples"] == [["a name", "Lily"], ["</script>", '"</script>"']]
+    assert explorer.state["examples"] == []
+    assert "</script>" not in Reader(tried._repr_html_()).scripts[-1]
+
+
+def test_an_address_is_read_back_as_it_was_meant():
+    shown = dict(parse_qsl(urlsplit(address("a/index.html", "S/2/66", pin="S/3/69", query='"&#" | [S/1/2 >= 25%]')).fragment))
+    assert shown == {"latent": "S/2/66", "pinned": "S/3/69", "query": '"&#" | [S/1/2 >= 25%]'}
 
 
 class Reader(HTMLParser):
