@@ -158,6 +158,9 @@ def train_family(
 
     Returns:
         the members that are complete now; others may still be in the hands of another process.
+
+    Raises:
+        ValueError: an impossible length, or `out` holds SAEs of these names that were trained otherwise.
     """
     from filelock import FileLock, Timeout  # comes with torch
 
@@ -209,8 +212,23 @@ def train_family(
 
 
 def is_trained(out: Path, member: Member) -> bool:
-    """Whether an SAE is complete; `SAE.save` writes this file last."""
-    return (out / member.id / "sae.json").is_file()
+    """Whether an SAE is complete; `SAE.save` writes this file last.
+
+    Raises:
+        ValueError: one of this name is there, but it was trained for another number of steps, or at another size or L0.
+    """
+    path = out / member.id / "sae.json"
+    if not path.is_file():
+        return False
+    recorded = json.loads(path.read_text(encoding="utf-8")).get("config", {})
+    for name in ("n_steps", "n_latents", "target_l0", "loss"):
+        asked = getattr(member.config, name)
+        if recorded.get(name) != asked:
+            raise ValueError(
+                f"{path.parent} was trained with {name} {recorded.get(name)}, and {asked} is asked for: "
+                "give the --length it was trained with, or another --out"
+            )
+    return True
 
 
 def together(members: Sequence[Member]) -> list[list[Member]]:

@@ -15,7 +15,7 @@ from filelock import FileLock
 import msae
 from msae import metrics
 from msae.__main__ import main
-from msae.family import Family, load_family, train_family
+from msae.family import Family, is_trained, load_family, train_family
 from msae.results import load_results, measure_family, save_results
 from msae.shipped import load_saes, pack_saes
 from msae.stories import load_stories, split_stories
@@ -252,6 +252,14 @@ def test_wrong_arguments_are_refused_before_any_work(family, tmp_path):
         train_family(about, tmp_path, only="S7")
     with pytest.raises(ValueError, match="length is a share of the whole run"):
         train_family(about, tmp_path, length=2)
+    short = about.members("*", length=0.5)[0]
+    (tmp_path / short.id).mkdir(parents=True)
+    recorded = {name: getattr(short.config, name) for name in ("n_steps", "n_latents", "target_l0", "loss")}
+    (tmp_path / short.id / "sae.json").write_text(json.dumps({"config": recorded}))
+    assert is_trained(tmp_path, short)
+    with pytest.raises(ValueError, match=r"was trained with n_steps 6, and 12 is asked for: give the --length"):
+        train_family(about, tmp_path)
+    (tmp_path / short.id / "sae.json").unlink()
     with pytest.raises(FileNotFoundError, match="train them first"):
         measure_family(about, tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no family 'bundle'"):
