@@ -31,6 +31,7 @@ def add_explore_command(commands: Any) -> None:
 
 
 def explore_saes(options: argparse.Namespace) -> None:
+    from msae import __version__
     from msae._pattern_examples import EXAMPLES
     from msae.activations import Activations
     from msae.explore import Explorer
@@ -52,7 +53,8 @@ def explore_saes(options: argparse.Namespace) -> None:
     explorer = Explorer.from_saes(saes, activations, lm)
     explorer.labels = concept_labels(explorer)
     opened = explorer.search(examples=EXAMPLES | holes_to_search(explorer)).latent(explorer.open)
-    page = opened.save(options.out, options.title, back=options.back)
+    made_from = {"msae": __version__, "n_tokens": len(activations)} | {name: getattr(options, name) for name in ("model", "stories", "n_ctx")}
+    page = opened.save(options.out, options.title, back=options.back, provenance=made_from)
     print(f"{sum(len(acts.latents) for acts in explorer.acts.values()):,} latents on {len(activations):,} tokens: open {page}")
 
 

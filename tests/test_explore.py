@@ -326,6 +326,16 @@ def test_saes_are_shown_with_their_place_directions_and_effects():
     assert np.array_equal(explorer.dense("L/3")[mask] > 0, (saes["L"].encode(x)[:, 3] > 0).numpy())
 
 
+def test_a_smaller_bundle_leaves_nothing_of_a_larger_one(tmp_path):
+    tokens, acts, mask = sample()
+    larger = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE)
+    larger.save(tmp_path / "folder", latents_per_shard=2)
+    smaller = Explorer({"S": LatentActivations.from_dense(acts[..., :4], mask)}, tokens, HOSTILE)
+    smaller.save(tmp_path / "folder", latents_per_shard=2, provenance={"model": "mine"})
+    assert sorted(path.name for path in (tmp_path / "folder" / "acts").iterdir()) == ["000.bin", "000.js", "001.bin", "001.js"]
+    assert read_bundle(tmp_path / "folder").about["provenance"] == {"model": "mine"}
+
+
 def test_examples_go_along_to_every_view():
     tokens, acts, mask = sample()
     explorer = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE)

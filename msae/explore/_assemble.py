@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from msae.explore._activations import LatentActivations
-from msae.explore._bundle import Bundle, quantise
+from msae.explore._bundle import Bundle, bar, quantise
 from msae.explore._sample import Pieces
 
 N_TOKENS, N_LOGITS = 10, 8
@@ -32,6 +32,7 @@ def assemble(
     unembed: np.ndarray | None,
     n_neighbours: int,
     about: Mapping[str, Any],
+    progress: bool = False,
 ) -> Bundle:
     """The bundle of these latents on these pieces of the texts.
 
@@ -54,7 +55,7 @@ def assemble(
     largest, start, positions, q, details = [], [0], [], [], []
     occurring = {name: each.occurrences(tokens) for name, each in acts.items()}
     effects = logit_effects(ids, directions, unembed) if unembed is not None else [[]] * len(ids)
-    for latent_id, effect in zip(ids, effects):
+    for latent_id, effect in zip(bar(ids, "latent", progress), effects):
         name, number = split_id(latent_id)
         at, values = acts[name].of(number)
         top = acts[name].top_tokens(number, tokens, N_TOKENS, occurring[name])

@@ -20,12 +20,14 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 SCHEMA = "msae-explorer/1"
 ABOUT = ("title", "window", "n_examples", "edge_metric", "cosine_of", "provenance")
@@ -201,8 +203,8 @@ def payload(bundle: Bundle, blocks: Sequence[bytes]) -> bytes:
     return gzip.compress(bundle.tokens.astype(f"<u{size}").tobytes() + b"".join(blocks), 6, mtime=0)
 
 
-def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: int = 64) -> Path:
-    """Write a bundle into a folder, which is made if it is not there.
+def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: int = 64, progress: bool = False) -> dict[str, Any]:
+    """Write a bundle into a folder, which is made if it is not there, and return its manifest.
 
     Args:
         latents_per_shard: latents whose firings share a file; 0 puts everything into payload.bin.
@@ -212,7 +214,7 @@ def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: i
     folder = Path(folder)
     (folder / "acts" if latents_per_shard else folder).mkdir(parents=True, exist_ok=True)
     described, blocks = manifest(bundle, latents_per_shard)
-    for k, (name, block) in enumerate(zip(described["shards"], blocks)):
+    for k, (name, block) in enumerate(zip(bar(described["shards"], "file", progress), blocks)):
         packed = gzip.compress(block, 6, mtime=0)
         (folder / name).write_bytes(packed)
         # A page opened from a disk may load nothing but scripts; this one hands its block to the page.
@@ -220,7 +222,19 @@ def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: i
         (folder / name).with_suffix(".js").write_text(script, encoding="ascii")
     (folder / "payload.bin").write_bytes(payload(bundle, [] if latents_per_shard else blocks))
     (folder / "manifest.json").write_bytes(_ascii(described))
-    return folder
+    for old in (folder / "acts").glob("[0-9][0-9][0-9]*"):  # of a larger bundle that was here before
+        if f"acts/{old.stem}.bin" not in described["shards"]:
+            old.unlink()
+    return described
+
+
+def bar(steps: Sequence[T], unit: str, progress: bool) -> Iterable[T]:
+    """A progress bar, seen only if it takes a while; tqdm comes with the extras."""
+    if not progress:
+        return steps
+    from tqdm.auto import tqdm
+
+    return tqdm(steps, unit=unit, desc="explorer", delay=3)
 
 
 def read_bundle(folder: str | os.PathLike) -> Bundle:

@@ -209,10 +209,10 @@ class Explorer:
         """(n_texts, n_ctx) bool: the places that count for any of the SAEs."""
         return np.logical_or.reduce([acts.mask for acts in self.acts.values()])
 
-    def bundle(self) -> Bundle:
+    def bundle(self, progress: bool = False) -> Bundle:
         """All texts, with all the latents of `acts` or those of `latents`: what `save("folder")` writes."""
         everything = [f"{name}/{number}" for name, acts in self.acts.items() for number in acts.latents]
-        return self._assemble(everything if self._asked is None else self._ids, _sample.whole(self.mask))
+        return self._assemble(everything if self._asked is None else self._ids, _sample.whole(self.mask), progress)
 
     @cached_property
     def _page(self) -> tuple[dict[str, Any], bytes]:
@@ -226,12 +226,24 @@ class Explorer:
         described, blocks = manifest(bundle)
         return described, payload(bundle, blocks)
 
-    def _assemble(self, ids: Sequence[str], pieces: _sample.Pieces) -> Bundle:
+    def _assemble(self, ids: Sequence[str], pieces: _sample.Pieces, progress: bool = False) -> Bundle:
         about: dict[str, Any] = {"window": self.window, "n_examples": self.n_examples}
         if self._edges is None and len(self.acts) > 1:
             about["edge_metric"] = "directed_cosine"
-        texts = (self.tokens, self.str_tokens)
-        bundle = assemble(self.acts, *texts, ids, self.labels, pieces, self.edges, self.directions, self.unembed, self.n_neighbours, about)
+        bundle = assemble(
+            self.acts,
+            self.tokens,
+            self.str_tokens,
+            ids,
+            self.labels,
+            pieces,
+            self.edges,
+            self.directions,
+            self.unembed,
+            self.n_neighbours,
+            about,
+            progress,
+        )
         return bundle._replace(saes=[{**sae, **self.about_saes.get(sae["id"], {})} for sae in bundle.saes])
 
     @property
@@ -269,7 +281,16 @@ class Explorer:
             f"appear where scripts run: in the built book, or in the notebook after running this cell.</p>\n" + "\n".join(rows)
         )
 
-    def save(self, path: str | os.PathLike, title: str = "Latents", *, latents_per_shard: int = 64, back: str | None = None) -> Path:
+    def save(
+        self,
+        path: str | os.PathLike,
+        title: str = "Latents",
+        *,
+        latents_per_shard: int = 64,
+        back: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        progress: bool = True,
+    ) -> Path:
         """Write the explorer so that it opens from a disk, without a server and without a network.
 
         A path that ends in .html becomes one file with what a page holds. Any other becomes a folder: index.html, and beside it all texts
@@ -278,6 +299,7 @@ class Explorer:
 
         Args:
             latents_per_shard: latents whose firings share a file. back: the address of a page to lead back to.
+            provenance: how it was made, for the manifest of a folder. progress: show a bar when a folder takes more than a few seconds.
 
         Returns:
             The file to open.
@@ -288,12 +310,10 @@ class Explorer:
             return path
         if path.suffix or path.is_file():
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
-        bundle = self.bundle()
-        bundle.about["title"] = title
-        write_bundle(bundle, path, latents_per_shard)
-        described, blocks = manifest(bundle, latents_per_shard)
-        packed = payload(bundle, [] if latents_per_shard else blocks)
-        body = _html.host(described, packed, {**self.state, "linked": True}, self._fallback())
+        bundle = self.bundle(progress=progress)
+        bundle.about.update({"title": title} | ({"provenance": dict(provenance)} if provenance else {}))
+        described = write_bundle(bundle, path, latents_per_shard, progress=progress)
+        body = _html.host(described, (path / "payload.bin").read_bytes(), {**self.state, "linked": True}, self._fallback())
         (path / "index.html").write_text(_html.page(title, body, back), encoding="utf-8")
         return path / "index.html"
 
