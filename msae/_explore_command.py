@@ -53,8 +53,8 @@ def explore_saes(options: argparse.Namespace) -> None:
     explorer = Explorer.from_saes(saes, activations, lm)
     explorer.labels = concept_labels(explorer)
     opened = explorer.search(examples=EXAMPLES | holes_to_search(explorer)).latent(explorer.open)
-    made_from = {"msae": __version__, "n_tokens": len(activations)} | {name: getattr(options, name) for name in ("model", "stories", "n_ctx")}
-    page = opened.save(options.out, options.title, back=options.back, provenance=made_from)
+    made_from = {name: getattr(options, name) for name in ("model", "stories", "n_ctx")} | {"n_tokens": len(activations)}
+    page = opened.save(options.out, options.title, back=options.back, provenance={"msae": __version__} | made_from)
     print(f"{sum(len(acts.latents) for acts in explorer.acts.values()):,} latents on {len(activations):,} tokens: open {page}")
 
 
