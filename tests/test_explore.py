@@ -208,6 +208,9 @@ def test_the_tree_is_that_of_loops_over_dense_arrays(metric):
                 score *= b[:, child].max() / max(a[:, parent].max(), 1e-9)
             scores.append((-score, parent))
         expected[child] = [(f"A/{parent}", -score) for score, parent in sorted(scores)[:3] if -score >= 0.2]
+    assert {edge for edge in latent_tree(acts, metric, 0.2) if acts["B"].counts[int(edge.child[2:])] >= 25} == set(
+        latent_tree(acts, metric, 0.2, min_firings=25)
+    )
     found = latent_tree(acts, metric=metric, threshold=0.2)
     for child, parents in expected.items():
         mine = [edge for edge in found if edge.child == f"B/{child}"]

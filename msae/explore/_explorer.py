@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from msae.sae import SAE
 
 MAX_LATENTS = 300
+MIN_FIRINGS = 10
+"""Of a child in the tree: rarer latents would crowd it, with parents that chance has given them."""
+
 WARN_BYTES, REFUSE_BYTES = 1_500_000, 5_000_000
 VIEWS = ("latent", "tree", "search")
 
@@ -41,7 +44,7 @@ class Explorer:
         latents: which to show; if left out all of them, or in a page the 300 with the largest summed activation where there are more. Those
             with a label, and their parents and children, are always shown.
         n_examples: texts shown for each latent. window: tokens of each that are shown at first.
-        edges: (parent, child, score); if left out those of `latent_tree`.
+        edges: (parent, child, score); if left out those of `latent_tree`, for children that fire at least ten times.
         directions: name → (n_latents, d_model) decoder rows, or the SAE itself. With them neighbours by cosine compare directions, not
             activations.
         unembed: (d_model, n_vocab), the model's W_U, to show which tokens each direction makes likelier. Needs directions.
@@ -152,7 +155,7 @@ class Explorer:
             return []
         from msae.explore._relations import latent_tree
 
-        return [(edge.parent, edge.child, edge.score) for edge in latent_tree(self.acts)]
+        return [(edge.parent, edge.child, edge.score) for edge in latent_tree(self.acts, min_firings=MIN_FIRINGS)]
 
     @cached_property
     def shown(self) -> list[str]:

@@ -26,7 +26,7 @@ class Edge(NamedTuple):
 
 
 def latent_tree(
-    acts: Mapping[str, LatentActivations], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3
+    acts: Mapping[str, LatentActivations], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3, min_firings: int = 1
 ) -> list[Edge]:
     """Edges from each SAE to its reference: the nearest before it that has fewer latents.
 
@@ -42,6 +42,7 @@ def latent_tree(
         metric: "directed_cosine", or "nabeshima2024" for the article's rule.
         threshold: edges with lower scores are left out.
         n_parents: at most this many for each child, the best first.
+        min_firings: a latent that fires more rarely is nobody's child. One that fires once has a cosine of 1 with whatever fires there.
 
     Source: Nabeshima 2024, "Trees".
     """
@@ -64,6 +65,7 @@ def latent_tree(
             score = product.data / np.maximum(length, 1e-12)
             if metric == "nabeshima2024":
                 score = score * largest[1][first + column] / largest[0][row]
+            score = np.where(acts[large].counts[first + column] < min_firings, -1, score)
             for child, parent, value in _best(column, row, score, n_parents, threshold):
                 ids = acts[small].latents[parent], acts[large].latents[first + child]
                 edges.append(Edge(f"{small}/{ids[0]}", f"{large}/{ids[1]}", round(float(value), 4)))

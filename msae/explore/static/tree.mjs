@@ -12,6 +12,7 @@ export function treeView(app) {
   const hint = element("p", { className: "quiet" },
     "Hover a node to lay it over the texts of the root; click or press Space to pin it, Enter to open it. " +
     "Coloured: the root fires. Underlined: the node fires. Dashed: a hole, the root fires without the node.");
+  const order = new Map([...bundle.saes.keys()].map((sae, k) => [sae, k]));
   const tree = element("div", { className: "tree", role: "tree", "aria-label": "Tree of latents" });
   const panel = textsPanel(app, "Texts of the root");
   const over = overlay(app, panel, tree, showPlaces);
@@ -38,7 +39,8 @@ export function treeView(app) {
       if (others.length && level > 1) item.append(element("small", { className: "also" }, `, also below ${list(others)}`));
       item.style.setProperty("--level", level - 1);
       items.push(item);
-      const below = bundle.ownChildren(latent).filter(([child]) => !seen.has(child)); // given edges may run in circles
+      const below = bundle.ownChildren(latent).filter(([child]) => !seen.has(child)) // given edges may run in circles
+        .sort(([a], [b]) => order.get(bundle.sae(a)) - order.get(bundle.sae(b))); // SAE by SAE, the best score first
       if (below.length && level > GENERATIONS) item.append(element("small", {}, `, ${count(below.length)} below`));
       if (!below.length || level > GENERATIONS) return;
       item.setAttribute("aria-expanded", "true");
