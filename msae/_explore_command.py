@@ -32,10 +32,10 @@ def add_explore_command(commands: Any) -> None:
 
 def explore_saes(options: argparse.Namespace) -> None:
     from msae import __version__
-    from msae._pattern_examples import EXAMPLES
     from msae.activations import Activations
     from msae.explore import Explorer
     from msae.language_model import load_language_model
+    from msae.patterns import EXAMPLES
     from msae.sae import SAE
     from msae.shipped import load_saes
     from msae.stories import load_stories, split_stories
@@ -78,8 +78,8 @@ def concept_labels(explorer: Explorer) -> dict[str, str]:
 
 def holes_to_search(explorer: Explorer) -> dict[str, str]:
     """Patterns for the holes under the first labelled latent that has children: those of the child that covers most of it."""
-    from msae._pattern_examples import hole_examples
     from msae.explore._assemble import best_parents
+    from msae.patterns import hole_examples
 
     children: dict[str, list[str]] = {}
     for child, parent in best_parents(explorer.edges).items():

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import regex
 
-from msae._pattern_examples import EXAMPLES
+from msae._pattern_examples import EXAMPLES, hole_examples
 from msae._pattern_scores import THRESHOLDS, LatentScore, rank_latents
 from msae._pattern_syntax import (
     All,
@@ -52,7 +52,7 @@ from msae._pattern_syntax import (
 if TYPE_CHECKING:
     from msae.explore import LatentActivations
 
-__all__ = ["EXAMPLES", "THRESHOLDS", "LatentScore", "PatternError", "match", "parse", "rank_latents"]
+__all__ = ["EXAMPLES", "THRESHOLDS", "LatentScore", "PatternError", "hole_examples", "match", "parse", "rank_latents"]
 
 MAX_TESTS = 24
 """Different tests in one pattern."""
@@ -379,6 +379,7 @@ def _passes_in_place(test: TokenTest, corpus: Corpus, pattern: str) -> np.ndarra
     positions, values = corpus.acts[name].of(int(number))
     threshold = value / 100 * float(values.max(initial=0)) if percent else value
     compare = COMPARE[comparison]
-    fires = np.full(corpus.shape, compare(0.0, threshold)).reshape(-1)
+    silent = comparison not in (">", ">=") and compare(0.0, threshold)  # silence is above nothing, not even a latent that never fires
+    fires = np.full(corpus.shape, silent).reshape(-1)
     fires[positions] = compare(values.astype(np.float64), threshold)
     return fires[corpus.where]

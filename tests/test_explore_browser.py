@@ -439,7 +439,7 @@ def test_search_ranks_as_python_does_side_by_side(visit, tmp_path, query):
         else:
             assert f"{len(taken)} latent" in words
             assert f": {', '.join(f'{name}/{latent}' for latent in taken[:8])}" in words
-            assert ("catches" in words or "together catch 90 %" in words) == (cover.n_latents.value < np.inf)
+            assert ("90 % of the pattern" in words) == (cover.n_latents.value < np.inf)
     shown = positions(page, ".column:first-child .t")
     assert positions(page, ".column:first-child .t.hit") == {p for p in shown if marked.ravel()[p]}
 

@@ -83,7 +83,7 @@ def for_javascript(texts: list[list[str]], latents: dict[str, dict[str, list]]) 
         "vocab": vocab,
         "tokens": [vocab.index(word) for text in texts for word in text],
         "start": np.cumsum([0, *map(len, texts)]).tolist(),
-        "latents": {key: {**part, "max": max(part["values"])} for key, part in latents.items()},
+        "latents": {key: {**part, "max": max(part["values"], default=0)} for key, part in latents.items()},
     }
 
 

@@ -593,7 +593,7 @@ function passesInPlace({ name, args, at: where }, texts, latents, query) {
   const [id, comparison, value, percent] = args;
   if (!Object.hasOwn(latents, id)) throw new PatternError(`there is no latent ${id} here`, query, where);
   const { positions, values, max } = latents[id], threshold = percent ? (value / 100) * max : value, compare = COMPARE[comparison];
-  if (compare(0, threshold)) passing.fill(1);
+  if (!comparison.startsWith(">") && compare(0, threshold)) passing.fill(1); // silence is above nothing, not even a latent that never fires
   positions.forEach((p, k) => { passing[p] = compare(values[k], threshold) ? 1 : 0; });
   return passing;
 }

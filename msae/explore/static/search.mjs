@@ -203,7 +203,7 @@ function examples({ model, go }) {
 function inPieces(bundle, { latents, recall, complete }) {
   if (!latents.length) return "Fragmentation: no latent has a precision of 0.8, so none can be put together.";
   const named = latents.slice(0, 8).map((latent) => bundle.id[latent]).join(", ") + (latents.length > 8 ? ", …" : "");
-  const precise = `${plural(latents.length, "latent")} of precision 0.8 or more`;
-  if (!complete) return `Fragmentation: all ${precise} together catch only ${percent(recall)} of the pattern: ${named}.`;
-  return `Fragmentation: ${precise} ${latents.length === 1 ? "catches" : "together catch"} 90 % of the pattern: ${named}.`;
+  const one = latents.length === 1;
+  const [caught, by] = complete ? ["90 %", named] : [`only ${percent(recall)}`, `${named}. No other adds to them`];
+  return `Fragmentation: ${plural(latents.length, "latent")} of precision 0.8 or more ${one ? "catches" : "together catch"} ${caught} of the pattern: ${by}.`;
 }
