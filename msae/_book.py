@@ -170,7 +170,8 @@ def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: 
         name = str(getattr(script, "filename", "") or "")
         body = (getattr(script, "attributes", None) or {}).get("body")
         key = (name, body)
-        if "thebe" in name or "THEBE_JS_URL" in (body or "") or key in seen:
+        state = "widget-state" in ((getattr(script, "attributes", None) or {}).get("type") or "")  # nothing in the page would read it
+        if "thebe" in name or "THEBE_JS_URL" in (body or "") or state or key in seen:
             continue
         seen.add(key)
         kept.append(script)

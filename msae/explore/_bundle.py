@@ -93,7 +93,7 @@ class Bundle(NamedTuple):
     """What is known of ABOUT."""
 
     def of(self, latent: str) -> tuple[np.ndarray, np.ndarray]:
-        """(positions, activations) of a latent's firings; the activations are within max/510 of the true ones."""
+        """(positions, activations) of a latent's firings, within max/510 of the true ones; those below max/510 become max/255."""
         k = self.id.index(latent)
         part = slice(self.start[k], self.start[k + 1])
         return self.positions[part], self.q[part] / np.float32(255) * self.max[k]

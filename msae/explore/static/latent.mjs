@@ -1,5 +1,6 @@
 // One latent: its numbers, its strongest tokens, its relatives, and texts chosen from its firings.
 import { amount, count, dotted, element, option, percent, svgElement } from "./dom.mjs";
+import { lowerBound } from "./bundle.mjs";
 import { chip, overlay, press } from "./chips.mjs";
 import { textsPanel } from "./texts.mjs";
 
@@ -46,7 +47,9 @@ export function latentView(app) {
     drawn = latent;
     title.textContent = `Latent ${bundle.id[latent]}` + (bundle.label[latent] ? `: ${bundle.label[latent]}` : "");
     numbers.textContent = inNumbers(bundle, latent);
-    const shown = () => [tokenTable(bundle, details), histogram(firings.q, bundle.max[latent]), ...logits(bundle, details)];
+    const sampled = firings.q.subarray(0, lowerBound(firings.positions, bundle.sampleEnd)); // the other texts were added for being strong
+    const strengths = sampled.length ? [histogram(sampled, bundle.max[latent])] : [];
+    const shown = () => [tokenTable(bundle, details), ...strengths, ...logits(bundle, details)];
     facts.replaceChildren(...(firings.q.length ? shown() : []));
     relatives.replaceChildren(...family(bundle, latent, details));
     skip.hidden = controls.hidden = hint.hidden = heading.hidden = !bundle.n[latent];
