@@ -78,17 +78,14 @@ def concept_labels(explorer: Explorer) -> dict[str, str]:
 
 def holes_to_search(explorer: Explorer) -> dict[str, str]:
     """Patterns for the holes under the first labelled latent that has children: those of the child that covers most of it."""
-    from msae.explore._assemble import best_parents
     from msae.patterns import hole_examples
 
-    children: dict[str, list[str]] = {}
-    for child, parent in best_parents(explorer.edges).items():
-        children.setdefault(parent, []).append(child)
     for parent in explorer.labels:
-        if below := children.get(parent):
+        if children := [below for above, below, _ in explorer.edges if above == parent]:
             fires = explorer.dense(parent) > 0
-            child = max(below, key=lambda latent: int((explorer.dense(latent)[fires] > 0).sum()))
-            return hole_examples(parent, child, [latent for latent in below if latent != child])
+            child = max(children, key=lambda latent: int((explorer.dense(latent)[fires] > 0).sum()))
+            of_same_sae = child.rpartition("/")[0] + "/"
+            return hole_examples(parent, child, [each for each in children if each != child and each.startswith(of_same_sae)])
     return {}
 
 

@@ -151,14 +151,14 @@ def test_explore_writes_a_folder_of_ones_own_saes(model, stories, tmp_path, caps
 
 
 def test_holes_to_search_are_those_of_the_child_that_covers_most():
-    fires = np.zeros((1, 40, 3), np.float32)
-    fires[0, :30, 0], fires[0, 4:30, 1], fires[0, :3, 2] = 1, 1, 1
+    fires = np.zeros((1, 80, 3), np.float32)
+    fires[0, :60, 0], fires[0, 14:60, 1], fires[0, :12, 2] = 1, 1, 1
     acts = {"S": LatentActivations.from_dense(fires[..., :1]), "L": LatentActivations.from_dense(fires[..., 1:])}
-    explorer = Explorer(acts, np.zeros((1, 40), int), ["a"], labels={"S/0": "all"})
+    explorer = Explorer(acts, np.zeros((1, 80), int), ["a"], labels={"S/0": "all"})
     offered = list(holes_to_search(explorer).values())
     assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
     counts = [int(match(pattern, explorer.tokens, explorer.str_tokens, acts).sum()) for pattern in offered]
-    assert counts == [4, 1]
+    assert counts == [14, 2]
     explorer.labels = {}
     assert holes_to_search(explorer) == {}
 
