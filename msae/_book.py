@@ -149,7 +149,12 @@ def _explorer(app: Any, failed: Exception | None) -> None:
         return
     folder = Path(app.outdir) / "explorer"
     package = Path(__file__).parent
-    sources = [package / "_explore_command.py", *sorted(package.glob("explore/**/*.*")), *sorted(package.glob("assets/*/manifest.json"))]
+    sources = [
+        package / "_explore_command.py",
+        package / "_pattern_examples.py",
+        *sorted(package.glob("explore/**/*.*")),
+        *sorted(package.glob("assets/*/manifest.json")),
+    ]
     key = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources if path.suffix != ".pyc")).hexdigest()
     stamp = folder / "made-from.txt"
     if stamp.exists() and stamp.read_text() == key:
