@@ -19,7 +19,7 @@ from conftest import ROOT, Visit
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SETUP = """\
-import msae, torch
+import ipywidgets, msae, torch
 from msae.explore import Explorer, LatentActivations
 lm = msae.load_language_model("bundled")
 read = msae.Activations(lm, ["Lily has a cat.", "Sue and Lily play."], hook_name="blocks.1.hook_resid_pre", progress=False)
@@ -28,7 +28,9 @@ sae = msae.SAE(lm.cfg.d_model, 6)
 sae.hook_name = read.hook_name
 acts = LatentActivations.from_sae(sae, read)
 widget = Explorer({"S": acts}, read.tokens, read.str_tokens).widget(lm, {"S": sae})
-widget"""
+choice = ipywidgets.Dropdown(options=[f"S/{k}" for k in range(6)], description="Latent")
+ipywidgets.link((widget, "latent"), (choice, "value"))
+ipywidgets.VBox([choice, widget])"""
 
 READ = "print('chosen', [widget.latent, widget.pinned, widget.view])"
 SET = "widget.latent = 0; widget.pinned = ''; widget.view = 'search'; widget.query = 'Lily'; print('set')"
@@ -108,6 +110,12 @@ def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visi
     run(0)
     view = cells.nth(0).locator(".jp-OutputArea")
     view.locator(".row").first.wait_for()
+    view.locator(".row", has_text="S/2").click()
+    view.locator("h3", has_text="Latent S/2").wait_for()
+    listed = view.locator(".widget-dropdown select")  # a control of ipywidgets around the view: both ways
+    assert listed.evaluate("list => list.selectedOptions[0].text") == "S/2"
+    listed.select_option("S/4")
+    view.locator("h3", has_text="Latent S/4").wait_for()
     view.locator(".row", has_text="S/2").click()
     view.locator("h3", has_text="Latent S/2").wait_for()
     pinned = view.locator(".chip").first
