@@ -159,11 +159,13 @@ def _explorer(app: Any, failed: Exception | None) -> None:
     stamp = folder / "made-from.txt"
     if stamp.exists() and stamp.read_text() == key:
         return
+    stamp.unlink(missing_ok=True)
     # in a process of its own: this one has loaded no torch
     command = [sys.executable, "-m", "msae", "explore", str(folder), "--title", "The latents of the book", "--back", "../book/intro.html"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"the explorer of the shipped SAEs was not written: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(f"the explorer of the shipped SAEs was not written: {said[-1]}")
     stamp.write_text(key)
 
 

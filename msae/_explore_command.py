@@ -40,9 +40,12 @@ def explore_saes(options: argparse.Namespace) -> None:
     from msae.shipped import load_saes
     from msae.stories import load_stories, split_stories
 
-    if options.out.suffix or options.out.is_file():
+    if (options.out.suffix and not options.out.is_dir()) or options.out.is_file():
         raise ValueError(f"expected a folder to write into, got {options.out}")
-    given = dict(_name_and_folder(each) for each in options.sae or [])
+    pairs = [_name_and_folder(each) for each in options.sae or []]
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise ValueError(f"two SAEs cannot have one name, got {', '.join(name for name, _ in pairs)}")
     saes = {name: SAE.load(folder) for name, folder in given.items()} if given else load_saes(SHIPPED)
     hooks = sorted({str(sae.hook_name) for sae in saes.values()})
     if len(hooks) > 1 or hooks == ["None"]:
@@ -78,14 +81,15 @@ def concept_labels(explorer: Explorer) -> dict[str, str]:
 
 def holes_to_search(explorer: Explorer) -> dict[str, str]:
     """Patterns for the holes under the first labelled latent that has children: those of the child that covers most of it."""
-    from msae.patterns import hole_examples
+    from msae.patterns import MAX_TESTS, hole_examples
 
     for parent in explorer.labels:
         if children := [below for above, below, _ in explorer.edges if above == parent]:
             fires = explorer.dense(parent) > 0
             child = max(children, key=lambda latent: int((explorer.dense(latent)[fires] > 0).sum()))
             of_same_sae = child.rpartition("/")[0] + "/"
-            return hole_examples(parent, child, [each for each in children if each != child and each.startswith(of_same_sae)])
+            siblings = [each for each in children if each != child and each.startswith(of_same_sae)]
+            return hole_examples(parent, child, siblings[: MAX_TESTS - 2])
     return {}
 
 

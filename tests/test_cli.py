@@ -169,6 +169,7 @@ def test_holes_to_search_are_those_of_the_child_that_covers_most():
         ("about nowhere", "sae.json"),
         ("explore page.html", "expected a folder to write into, got page.html"),
         ("explore out --sae S/2", "--sae must be NAME=FOLDER"),
+        ("explore out --sae S=a --sae S=b", "two SAEs cannot have one name, got S, S"),
         ("language-model sample --model ./nowhere", "there is no folder nowhere"),
         ("language-model evaluate --stories none.txt", "there is no file none.txt"),
         ("language-model train --stories none.txt --out x --n-steps 0", "n_steps must be at least 1, got 0"),

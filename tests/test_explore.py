@@ -473,6 +473,7 @@ SPARSE = LatentActivations.from_dense(ACTS, MASK)
             r"unembed must be \(d_model, n_vocab\) = \(9, 15\), got shape \(30, 9\)",
         ),
         (lambda: latent_tree({"S": SPARSE}, metric="cosine"), r"one of directed_cosine, nabeshima2024, got 'cosine'"),
+        (lambda: Explorer({"30 big": SPARSE}, TOKENS, HOSTILE), r"cannot be called '30 big'.*begins with a letter"),
         (lambda: write_bundle(None, "folder", -1), r"0 \(no shards\) or positive, got -1"),
         (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE, window=0), r"at least 1, got 10 and 0"),
     ],

@@ -136,6 +136,14 @@ def test_holes_on_the_page_are_the_set_that_numpy_finds(page):
     assert page.locator(".t.hole").count() == 0
 
 
+def test_the_strongest_text_holds_the_largest_activation(page):
+    strengths = page.locator(".text").first.locator(".t[data-value]").evaluate_all("all => all.map(t => [+t.dataset.value, t.position])")
+    assert max(strengths)[1] == of("A/1").argmax()
+    page.get_by_label("Which texts").select_option("spread")
+    page.wait_for_function(f"{ROOT}.querySelectorAll('h4')[2].textContent.startsWith('One text per')")
+    assert of("A/1").argmax() in positions(page, ".t")
+
+
 def test_hovering_shows_another_latent_while_one_is_pinned(page):
     page.locator(".chip", has_text="B/2").first.click()
     page.wait_for_selector(".sentence")
@@ -460,6 +468,45 @@ def test_a_wrong_pattern_is_told_with_its_place_and_a_slow_one_is_stopped(visit,
         assert "stopped after 5 s" in ask(page)
     field.fill("a \\z")
     assert ask(page).startswith("1 token matches")
+
+
+def test_a_new_pattern_does_not_wait_for_a_slow_one_and_none_clears_the_page(visit, tmp_path):
+    tokens = np.zeros((1, 6000), dtype=int)
+    tokens[0, 7] = 1
+    ex = Explorer({"S": LatentActivations.from_dense(np.ones((1, 6000, 1), np.float32))}, tokens, ["a", "c"])
+    page = show(visit, ex.search("@a a{0,900} (a{0,900} a{0,900}){1,9} b").save(tmp_path / "page.html").as_uri() + "#view=search")
+    field = page.get_by_role("textbox", name="Token pattern")
+    field.fill("@a a{0,900} (a{0,900} a{0,900}){1,9} b")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    field.fill("# only c\nc")
+    assert ask(page).startswith("1 token matches")
+    assert field.input_value() == "# only c\nc"
+    field.fill("")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"!{ROOT}.querySelector('.column')")
+    assert page.locator(".message").text_content() == ""
+
+
+def test_an_address_says_what_is_shown_and_nothing_else(visit, folder):
+    page = show(visit, (folder / "index.html").as_uri() + "#latent=B/2&view=constructor&base=http://elsewhere/&manifest=x&live=1")
+    page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Latent B/2')")
+    assert page.locator(".typed").is_hidden()
+    page.locator(".row").nth(3).click()
+    page.wait_for_selector(".text")
+
+
+def test_the_view_is_of_what_was_asked_for_last(visit, folder, folder_url):
+    page = visit.page
+    slow = "acts/000.bin" if folder_url else ""
+    page.route(f"**/{slow}", lambda route: (page.wait_for_timeout(1500), route.continue_()))
+    show(visit, folder_url + "#latent=B/59")
+    page.evaluate("location.hash = 'latent=A/1&view=tree&pinned=B/2'")
+    page.evaluate("location.hash = 'latent=B/58&view=tree'")
+    page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Tree of B/58')")
+    page.wait_for_timeout(2500)
+    assert page.locator("h3").text_content().startswith("Tree of B/58")
+    assert page.locator(".sentence").count() == 0
 
 
 def ask(page) -> str:

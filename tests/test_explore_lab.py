@@ -128,7 +128,7 @@ def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visi
     assert view.locator(".texts").text_content() == "Sue has a dog."
     run(2, "set")
     view.locator(".message", has_text="tokens match").wait_for()
-    assert view.locator(".query input").input_value() == "Lily"
+    assert view.locator(".query textarea").input_value() == "Lily"
     assert view.locator(".row[aria-selected=true] b").text_content() == "S/0"
     run(1, "chosen ['S/0', '', 'search']")
     assert browser_page.outside == []

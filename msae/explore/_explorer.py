@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import html
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -21,6 +22,9 @@ from msae.explore._bundle import Bundle, manifest, payload, write_bundle
 if TYPE_CHECKING:
     from msae.activations import Activations
     from msae.sae import SAE
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*")
+"""Of an SAE, as `patterns.lark` reads it."""
 
 MAX_LATENTS = 300
 MIN_FIRINGS = 10
@@ -81,7 +85,7 @@ class Explorer:
         self.about_saes = {name: _about(each) for name, each in (directions or {}).items()}
         self.unembed = None if unembed is None else _numpy(unembed)
         _check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
-        self.labels = {self.id_of(key): str(label) for key, label in (labels or {}).items()}
+        self.labels = {self.id_of(key): str(label).encode("utf-8", "replace").decode() for key, label in (labels or {}).items()}
         self._asked = None if latents is None else [self.id_of(latent) for latent in latents]
         self._edges = None
         if edges is not None:
@@ -311,7 +315,7 @@ class Explorer:
         if path.suffix.lower() in (".html", ".htm"):
             path.write_text(_html.page(title, self._html(linked=True), back), encoding="utf-8")
             return path
-        if path.suffix or path.is_file():
+        if (path.suffix and not path.is_dir()) or path.is_file():
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
         bundle = self.bundle(progress=progress)
         bundle.about.update({"title": title} | ({"provenance": dict(provenance)} if provenance else {}))
@@ -345,6 +349,11 @@ def _check(acts: Any, tokens: np.ndarray, str_tokens: Sequence[str | bytes]) -> 
     if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
         raise ValueError(f"tokens must be whole numbers (n_texts, n_ctx), got shape {tokens.shape} of {tokens.dtype}")
     for name, each in acts.items():
+        if not NAME.fullmatch(str(name)):
+            raise ValueError(
+                f"an SAE cannot be called {name!r}: patterns name latents as S/7, so a name begins with a letter and has only letters, "
+                "digits, _ . - and /"
+            )
         if not isinstance(each, LatentActivations):
             raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by LatentActivations.from_dense or from_sae")
         if each.mask.shape != tokens.shape:

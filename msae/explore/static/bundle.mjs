@@ -87,7 +87,11 @@ export class Bundle {
   // ------------------------------------------------------------- firings
 
   async block(k) {
-    if (!this.blocks.has(k)) this.blocks.set(k, loadShard(k, new URL(this.manifest.shards[k], this.base)).then(openBlock));
+    if (!this.blocks.has(k)) {
+      const block = loadShard(k, new URL(this.manifest.shards[k], this.base)).then(openBlock);
+      block.catch(() => this.blocks.delete(k)); // asked for again next time
+      this.blocks.set(k, block);
+    }
     return this.blocks.get(k);
   }
 
@@ -163,13 +167,13 @@ export class Bundle {
   }
 
   randomFirings({ positions, q }, k, inside) {
-    const n = lowerBound(positions, this.sampleEnd);
+    const within = Array.from({ length: lowerBound(positions, this.sampleEnd) }, (_, j) => j).filter((j) => inside({ q: q[j] }));
     const found = new Map();
-    for (let tries = 0, seed = 1; tries < 200 * k && found.size < k && n; tries++) {
+    for (let tries = 0, seed = 1; tries < 200 * k && found.size < k && within.length; tries++) {
       seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0; // the same "random" texts at every visit
-      const j = Math.floor((seed / 2 ** 32) * n);
-      const firing = { text: this.textOf(positions[j]), position: positions[j], q: q[j] };
-      if (inside(firing) && !found.has(firing.text)) found.set(firing.text, firing);
+      const j = within[Math.floor((seed / 2 ** 32) * within.length)];
+      const text = this.textOf(positions[j]);
+      if (!found.has(text)) found.set(text, { text, position: positions[j], q: q[j] });
     }
     return [...found.values()];
   }
@@ -191,10 +195,12 @@ export class Bundle {
     const [whole, part] = await Promise.all([this.firings(parent), this.firings(child)]);
     const present = whole.positions.subarray(0, lowerBound(whole.positions, this.sampleEnd));
     const positions = without(present, part.positions);
-    const siblings = new Set(this.ownChildren(parent).map(([latent]) => latent).filter((latent) => latent !== child));
+    const others = this.ownChildren(parent).map(([latent]) => latent).filter((latent) => latent !== child);
+    const siblings = new Set(others.filter((latent) => this.sae(latent) === this.sae(child)));
     const filled = [];
     let unexplained = positions;
     const { candidates, nearest } = await this.candidates(parent, child, siblings);
+    candidates.forEach((latent) => this.block(this.blockOf(latent))); // all at once, not one after another
     for (const latent of candidates) {
       const other = await this.firings(latent);
       const n = shared(positions, other.positions);

@@ -3,6 +3,7 @@ import { count, dotted, element, list, percent, plural } from "./dom.mjs";
 import { shared } from "./bundle.mjs";
 
 const MOSTLY = 6; // tokens and latents named in a sentence
+const MOST_TESTS = 24; // in one pattern
 const RELEVANT = 0.05; // share of the holes that a latent must fill to be named
 
 export function chip(bundle, latent, note = "") {
@@ -20,13 +21,14 @@ export function overlay(app, panel, within, places) {
   const finding = element("div", { className: "finding", hidden: true });
   let wanted = -1;
 
-  async function lay(latent) {
+  // asked: holes were asked for, so they are marked however many there are.
+  async function lay(latent, asked = false) {
     wanted = latent;
     if (latent < 0) return panel.lay(-1);
     const [whole, part] = await Promise.all([bundle.firings(panel.latent), bundle.firings(latent)]);
     if (wanted !== latent) return undefined; // the pointer has moved on
     const covered = shared(whole.positions, part.positions);
-    return panel.lay(latent, part, latent !== panel.latent && covered >= whole.positions.length / 2);
+    return panel.lay(latent, part, latent !== panel.latent && (asked || covered >= whole.positions.length / 2));
   }
 
   // Pins a latent (-1: none): it stays over the texts, and its holes are put into words.
@@ -36,10 +38,11 @@ export function overlay(app, panel, within, places) {
       each.setAttribute(state, String(+each.dataset.latent === latent));
     }
     await lay(latent);
-    finding.hidden = latent < 0;
+    finding.hidden = latent < 0 || latent === panel.latent;
     finding.replaceChildren();
     if (latent < 0 || latent === panel.latent) return;
-    const found = await bundle.holes(panel.latent, latent);
+    const parent = panel.latent, found = await bundle.holes(parent, latent);
+    if (pinned() !== latent || panel.latent !== parent) return;
     const sentence = inWords(bundle, found);
     finding.replaceChildren(element("p", { className: "sentence" }, sentence), ...buttons(found));
     say(sentence);
@@ -53,7 +56,7 @@ export function overlay(app, panel, within, places) {
     if (unexplained.length && siblings.length) {
       const query = `[${[whole, part, ...siblings].join(" & !")}]`;
       out.push(press(`Show ${plural(unexplained.length, "unexplained hole")}`, () => places(unexplained)));
-      out.push(press("Search for those", () => app.go({ view: "search", query }, { focus: true })));
+      if (siblings.length <= MOST_TESTS - 2) out.push(press("Search for those", () => app.go({ view: "search", query }, { focus: true })));
     } else if (positions.length) out.push(press("Show the holes", () => places(positions)));
     return out;
   }

@@ -9,6 +9,8 @@ import { treeView } from "./tree.mjs";
 
 const VIEWS = { latent: ["Latent", latentView], tree: ["Tree", treeView], search: ["Search by token pattern", searchView] };
 
+const ADDRESSED = ["latent", "pinned", "view", "query"];
+
 // model: get, set, and where there is a kernel on, off, save_changes. Of its names `manifest` (JSON), `payload` (bytes or base64) and `base`
 // are read once; `latent`, `pinned`, `view` and `query` are followed and set.
 async function render({ model, el }) {
@@ -16,16 +18,16 @@ async function render({ model, el }) {
   const shadow = el.shadowRoot ?? el.attachShadow({ mode: "open" });
   const heard = element("div", { className: "heard", role: "status", "aria-live": "polite" });
   const all = element("div", { className: bundle.id.length > 1 ? "all" : "all alone" });
-  const app = { bundle, model, go, tip: tooltip(all), state: null, say: (text) => (heard.textContent = text) };
+  const app = { bundle, model, go, tip: tooltip(all), state: null, closing: [], say: (text) => (heard.textContent = text) };
 
   const side = latentList(app, (latent) => go({ latent, pinned: -1, ...(app.state.view === "search" ? { view: "latent" } : {}) }));
   const tabs = element("div", { className: "tabs", role: "tablist", "aria-label": "Views" });
-  const body = element("div", { className: "view", role: "tabpanel" });
+  const body = element("div", { className: "view", role: "tabpanel", id: "panel" });
   const views = {};
   const buttons = {};
   for (const [key, [name, make]] of Object.entries(VIEWS)) {
     views[key] = make(app);
-    buttons[key] = element("button", { type: "button", role: "tab", id: `tab-${key}`, onclick: () => go({ view: key }) }, name);
+    buttons[key] = element("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "panel", onclick: () => go({ view: key }) }, name);
     tabs.append(buttons[key]);
   }
   tabs.addEventListener("keydown", (event) => {
@@ -60,25 +62,31 @@ async function render({ model, el }) {
       }
     }
     app.tip.hide();
+    body.querySelector(":scope > .failed")?.remove();
     if (tell) share(model, bundle, app.state);
+    const mine = app.state;
+    if (focus && view === "search") views.search.focus(); // its results take a while
     try {
       await views[view].show(app.state);
     } catch (error) {
       app.say(error.message);
-      body.prepend(element("p", { className: "message error" }, error.message));
+      body.prepend(element("p", { className: "message error failed" }, error.message));
       throw error;
     }
-    if (before && (latent !== before.latent || view !== before.view) && pinned < 0 && app.state.latent === latent) app.say(views[view].describe());
-    if (focus) views[view].focus();
+    if (app.state !== mine) return; // something else was asked for meanwhile
+    const changed = before && (latent !== before.latent || view !== before.view);
+    if (changed && pinned < 0 && !(view === "search" && mine.query)) app.say(views[view].describe()); // what is found is told already
+    if (focus && view !== "search") views[view].focus();
   }
 
   const follow = () => go(wanted(model, bundle), { tell: false });
-  for (const key of ["latent", "pinned", "view", "query"]) model.on?.(`change:${key}`, follow);
+  for (const key of ADDRESSED) model.on?.(`change:${key}`, follow);
   await go(wanted(model, bundle), { tell: false });
   el.dataset.ready = "1";
   performance.mark("msae-explorer-ready");
   return () => {
-    for (const key of ["latent", "pinned", "view", "query"]) model.off?.(`change:${key}`, follow);
+    for (const key of ADDRESSED) model.off?.(`change:${key}`, follow);
+    app.closing.forEach((close) => close());
     shadow.replaceChildren();
   };
 }
@@ -89,7 +97,7 @@ function wanted(model, bundle) {
   return {
     latent: bundle.index.get(model.get("latent")) ?? 0,
     pinned: bundle.index.get(model.get("pinned")) ?? -1,
-    view: view in VIEWS && (view !== "tree" || bundle.manifest.edges.length) ? view : "latent",
+    view: Object.hasOwn(VIEWS, view) && (view !== "tree" || bundle.manifest.edges.length) ? view : "latent",
     query: model.get("query") ?? "",
   };
 }
@@ -120,7 +128,10 @@ function mount(host, state) {
       history.replaceState(null, "", `#${new URLSearchParams(shown.filter(([, value]) => value))}`);
     },
   };
-  const read = () => Object.assign(values, { pinned: "", view: "latent", query: "" }, Object.fromEntries(new URLSearchParams(location.hash.slice(1))));
+  const read = () => {
+    const asked = [...new URLSearchParams(location.hash.slice(1))].filter(([key]) => ADDRESSED.includes(key)); // and nothing else of the model
+    Object.assign(values, { pinned: "", view: "latent", query: "" }, Object.fromEntries(asked));
+  };
   if (state.linked) {
     if (location.hash.length > 1) read();
     addEventListener("hashchange", () => {

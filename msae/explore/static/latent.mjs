@@ -35,9 +35,11 @@ export function latentView(app) {
   page.append(title, skip, numbers, facts, relatives, over.element, typed.element, heading, controls, hint, panel.element);
 
   let drawn = null; // "latent": drawn again only when it changes
+  let holesOf = -1; // the pinned latent whose holes chose the texts
 
   async function show({ latent, pinned }) {
     if (drawn !== latent) await draw(latent);
+    else if (holesOf >= 0 && holesOf !== pinned) await showExamples(); // the texts with holes of another latent go
     if (app.state.latent === latent) await over.pin(pinned);
   }
 
@@ -68,11 +70,12 @@ export function latentView(app) {
 
   async function showExamples() {
     const latent = app.state.latent;
+    holesOf = -1;
     const firings = await bundle.firings(latent);
     const [least, most] = [+low.value, +high.value];
     range.textContent = `${least} – ${most} %`;
     heading.textContent = { strongest: "Strongest texts", spread: "One text per quantile of the peaks", random: "Random firings" }[how.value];
-    const found = bundle.examples(firings, bundle.manifest.n_examples ?? 10, how.value, least * 2.55, most * 2.55);
+    const found = bundle.examples(firings, bundle.manifest.n_examples ?? 10, how.value, (least * 255) / 100, (most * 255) / 100);
     await panel.show(found.map(({ position }) => bundle.passage(position, width())), latent);
     if (app.state.pinned >= 0) await over.lay(app.state.pinned);
   }
@@ -88,14 +91,16 @@ export function latentView(app) {
       if (firstOf.size === (bundle.manifest.n_examples ?? 10)) break;
     }
     heading.textContent = "Texts with these holes";
+    holesOf = app.state.pinned;
     await panel.show([...firstOf.values()].map((position) => bundle.passage(position, width())), app.state.latent);
-    await over.lay(app.state.pinned);
+    await over.lay(app.state.pinned, true);
     say(`${firstOf.size} texts with these holes`);
     panel.element.focus();
   }
 
   async function showTyped() {
     heading.textContent = "The text you typed";
+    holesOf = -1;
     await panel.show([{ from: bundle.nTokens, to: bundle.nTokens + bundle.typed.words.length, cut: false }], app.state.latent);
     if (app.state.pinned >= 0) await over.lay(app.state.pinned);
   }
@@ -194,23 +199,26 @@ function family(bundle, latent, { cofiring = [], cosine = [] }) {
 }
 
 // A box to type a text in, where a kernel with the language model listens.
-function typedText({ bundle, model, say }, show) {
+function typedText({ bundle, model, say, closing }, show) {
   const box = element("div", { className: "typed", hidden: !model.get("live") });
   const field = element("textarea", { rows: 2, placeholder: "Lily and Sue went to the park.", "aria-label": "A text of your own" });
   const send = press("Read it", () => {
+    if (field.value === bundle.typed.text) return show(); // it has been read
     say("reading");
     model.set("typed", field.value);
     model.save_changes?.();
   });
   box.append(field, send);
-  model.on?.("change:answer", () => {
+  const read = () => {
     const answer = model.get("answer") ?? {};
     if (answer.error) say(answer.error);
     if (!answer.tokens) return;
     const firings = Object.entries(answer.firings).map(([latent, [places, values]]) => [+latent, places.map((place, k) => [place, values[k]])]);
-    bundle.typed = { words: answer.tokens, firings: new Map(firings) };
+    bundle.typed = { text: answer.text, words: answer.tokens, firings: new Map(firings) };
     show();
     say(`${answer.tokens.length} tokens`);
-  });
+  };
+  model.on?.("change:answer", read);
+  closing.push(() => model.off?.("change:answer", read));
   return { element: box };
 }

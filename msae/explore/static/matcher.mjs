@@ -2,7 +2,12 @@
 // `patternsModule` is patterns.mjs as a function; _html.py puts it here.
 
 const SECONDS = 5;
-const searches = new WeakMap(); // one worker per bundle
+const searches = new Map(); // one worker per bundle
+
+export function closeMatcher(bundle) {
+  searches.get(bundle)?.close();
+  searches.delete(bundle);
+}
 
 // Returns one byte per position of the bundle, 1 where the pattern matches. Throws an Error whose message is for the reader.
 export async function matchPattern(bundle, query) {
@@ -17,5 +22,6 @@ export async function matchPattern(bundle, query) {
     const { positions, q } = await bundle.firings(latent);
     return [id, { positions, values: Float64Array.from(q, (strength) => bundle.activation(latent, strength)), max: bundle.max[latent] }];
   }));
+  searches.get(bundle).drop(); // the last pattern asked for is the one that is shown
   return searches.get(bundle).match(query, Object.fromEntries(latents));
 }

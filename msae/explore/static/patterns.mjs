@@ -679,6 +679,10 @@ export function matcher(source, { tokens, start, vocab, ids }, seconds = 5) {
         worker.postMessage({ id, query, latents });
       });
     },
+    /** Gives up what is still being matched. */
+    drop() {
+      if (waiting.size) end("another pattern was asked for");
+    },
     close() {
       end("closed");
       URL.revokeObjectURL(address);

@@ -1,7 +1,7 @@
 // Latents ranked by how well they fit a token pattern, the SAEs side by side: the same pattern, the same texts.
 import { amount, count, dotted, element, option, percent, plural } from "./dom.mjs";
 import { press } from "./chips.mjs";
-import { matchPattern } from "./matcher.mjs";
+import { closeMatcher, matchPattern } from "./matcher.mjs";
 import { f1Intervals, fragmentation, rank } from "./rank.mjs";
 import { textsPanel } from "./texts.mjs";
 
@@ -27,12 +27,18 @@ export function searchView(app) {
   const { bundle, say } = app;
   const page = element("div", { className: "page" });
   const title = element("h3", { tabIndex: -1 }, "Search by token pattern");
-  const field = element("input", { type: "text", spellcheck: false, autocomplete: "off", "aria-label": "Token pattern", placeholder: "Lily|Sue" });
+  const field = element("textarea", { rows: 1, spellcheck: false, "aria-label": "Token pattern", placeholder: "Lily|Sue" });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey) return; // with Shift a pattern goes on in the next line
+    event.preventDefault();
+    form.requestSubmit();
+  });
   const order = element("select", { "aria-label": "Order of the results" }, ...Object.entries(ORDERS).map(([value, [text]]) => option(value, text)));
   const form = element("form", { className: "query" }, field, element("button", {}, "Search"), order);
   const message = element("p", { className: "message" });
   const results = element("div");
   page.append(title, form, ...examples(app), message, results);
+  app.closing.push(() => closeMatcher(bundle));
 
   let asked = null; // the query whose results are shown
   let found = null; // { mask, hits, rows, floor }
@@ -49,9 +55,14 @@ export function searchView(app) {
 
   async function show({ query }) {
     if (query !== asked) field.value = query;
-    if (query === asked || !query.trim()) return;
+    field.rows = Math.min(6, field.value.split("\n").length);
+    if (query === asked) return;
     asked = query;
-    await search(query);
+    if (query.trim()) return search(query);
+    running.aborted = true;
+    found = null;
+    message.textContent = "";
+    results.replaceChildren();
   }
 
   async function search(query) {

@@ -19,15 +19,19 @@ export function treeView(app) {
   const above = element("div", { className: "group", role: "group", "aria-label": "Above it" });
   page.append(title, hint, above, tree, over.element, element("h4", {}, "Texts of the root"), panel.element);
   let root = null;
+  let holesOf = -1; // the pinned latent whose holes chose the texts
 
   async function show({ latent, pinned }) {
     const top = rootOf(bundle, latent);
     if (top !== root) await draw(top);
+    else if (holesOf >= 0 && holesOf !== pinned) await showTexts();
+    if (root !== rootOf(bundle, app.state.latent)) return;
     await over.pin(pinned);
   }
 
   async function draw(top) {
-    const firings = await bundle.firings(top);
+    await bundle.firings(top);
+    if (rootOf(bundle, app.state.latent) !== top) return;
     root = top;
     title.textContent = `Tree of ${bundle.id[root]}: ${bundle.name(root, dotted)}`;
     const items = [];
@@ -50,16 +54,22 @@ export function treeView(app) {
     tree.replaceChildren(...items);
     const way = ancestors(bundle, root).map((latent) => press(bundle.id[latent], () => app.go({ latent, pinned: -1 }, { focus: true })));
     above.replaceChildren(...(way.length ? [element("span", { className: "quiet" }, "Above it"), ...way] : []));
-    const found = bundle.examples(firings, bundle.manifest.n_examples ?? 10);
-    await panel.show(found.map(({ position }) => bundle.passage(position, bundle.manifest.window)), root);
+    await showTexts();
     items.forEach((item) => bundle.firings(+item.dataset.latent));
   }
 
+  async function showTexts() {
+    holesOf = -1;
+    const found = bundle.examples(await bundle.firings(root), bundle.manifest.n_examples ?? 10);
+    await panel.show(found.map(({ position }) => bundle.passage(position, bundle.manifest.window)), root);
+  }
+
   async function showPlaces(positions) {
+    holesOf = app.state.pinned;
     const texts = new Map([...positions].reverse().map((position) => [bundle.textOf(position), position]));
     const some = [...texts.values()].reverse().slice(0, bundle.manifest.n_examples ?? 10);
     await panel.show(some.map((position) => bundle.passage(position, bundle.manifest.window)), root);
-    await over.lay(app.state.pinned);
+    await over.lay(app.state.pinned, true);
     say(`${some.length} texts with these holes`);
     panel.element.focus();
   }
