@@ -121,6 +121,8 @@ def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visi
     pinned = view.locator(".chip").first
     pinned.click()
     view.locator(".sentence").wait_for()
+    status = view.locator("[role=status]").first
+    assert status.text_content() == view.locator(".sentence").text_content()
     run(1, f"chosen ['S/2', '{pinned.locator('b').text_content()}', 'latent']")
     view.locator("textarea").fill("Sue has a dog.")
     view.get_by_role("button", name="Read it").click()
@@ -131,4 +133,7 @@ def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visi
     assert view.locator(".query textarea").input_value() == "Lily"
     assert view.locator(".row[aria-selected=true] b").text_content() == "S/0"
     run(1, "chosen ['S/0', '', 'search']")
+    view.get_by_role("tab", name="Latent").click()
+    view.locator(".row", has_text="S/5").click()
+    view.locator("[role=status]", has_text="Latent S/5").wait_for()  # told, though the kernel is told too
     assert browser_page.outside == []

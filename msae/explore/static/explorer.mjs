@@ -47,6 +47,8 @@ async function render({ model, el }) {
   all.prepend(side.element, element("div", { className: "main" }, tabs, body), heard);
   shadow.replaceChildren(element("style", {}, CSS), all);
 
+  let telling = false;
+
   // The one way to change what is shown. focus: move the keyboard's focus to it, for actions inside a view that is left.
   async function go(change, { focus = false, tell = true } = {}) {
     const before = app.state;
@@ -63,7 +65,9 @@ async function render({ model, el }) {
     }
     app.tip.hide();
     body.querySelector(":scope > .failed")?.remove();
+    telling = true; // a live model calls back for each name that is set
     if (tell) share(model, bundle, app.state);
+    telling = false;
     const mine = app.state;
     if (focus && view === "search") views.search.focus(); // its results take a while
     try {
@@ -79,7 +83,7 @@ async function render({ model, el }) {
     if (focus && view !== "search") views[view].focus();
   }
 
-  const follow = () => go(wanted(model, bundle), { tell: false });
+  const follow = () => telling || go(wanted(model, bundle), { tell: false });
   for (const key of ADDRESSED) model.on?.(`change:${key}`, follow);
   await go(wanted(model, bundle), { tell: false });
   el.dataset.ready = "1";
