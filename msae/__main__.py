@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msae._cli import Stopped, add_command
+from msae._cli import Stopped, add_command, add_source, read_source
 from msae._explore_command import add_explore_command
 from msae._family_commands import add_family_commands
 
@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     pack.add_argument("--trained-by", help="the command that trained it, for the manifest")
 
     train = add_command(commands, "train", train_sae, "train an SAE on a language model's activations; started again it goes on")
-    _add_source(train)
+    add_source(train)
     train.add_argument("--hook", required=True, metavar="NAME", help="for example blocks.3.hook_resid_pre")
     train.add_argument("--n-ctx", type=int, default=128, help="tokens in a text, [BEGIN] included")
     train.add_argument("--n-tokens", type=int, help="harvest this many activations; all by default")
@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate = add_command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
     evaluate.add_argument("sae", help="folder of the SAE")
-    _add_source(evaluate, default=None)
+    add_source(evaluate, default=None)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     add_family_commands(commands)
@@ -218,7 +218,7 @@ def train_sae(options: argparse.Namespace) -> None:
     from msae.training import train
 
     config = _sae_config(options)
-    activations = _activations(options.model, options.stories, options.hook, options.n_ctx, options.n_tokens, held_out=False)
+    _, activations = read_source(options.model, options.stories, options.hook, options.n_ctx, options.n_tokens, held_out=False)
     checkpoint = options.out / "checkpoint.safetensors"
     try:
         result = train(
@@ -319,22 +319,13 @@ def _measure(sae: SAE, model: str, stories: str) -> dict[str, Any]:
     data = sae.config.get("data", {})
     if sae.hook_name is None:
         raise ValueError("this SAE names no hook of a language model: it cannot be measured on stories")
-    activations = _activations(model, stories, sae.hook_name, data.get("n_ctx", 128), None, held_out=True)
+    _, activations = read_source(model, stories, sae.hook_name, data.get("n_ctx", 128), None, held_out=True)
     x = activations.x[:50_000].float()
     with torch.no_grad():
         parts = [sae.encode(part) for part in x.split(4096)]
         reconstructed = torch.cat([sae.decode(part) for part in parts])
     total = sum(l0(part) * len(part) for part in parts)
     return {"l0": total / len(x), "fvu": fvu(x, reconstructed), "n_tokens": len(x), "stories": f"every {HELD_OUT}th of {stories}"}
-
-
-def _activations(model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool) -> Any:
-    from msae.activations import Activations
-    from msae.language_model import load_language_model
-    from msae.stories import load_stories, split_stories
-
-    texts = split_stories(load_stories(stories))[int(held_out)]
-    return Activations(load_language_model(model), texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
 
 
 def _sae_config(options: argparse.Namespace) -> TrainConfig:
@@ -368,15 +359,6 @@ def _stopped(checkpoint: Path) -> None:
     if not checkpoint.exists():
         raise KeyboardInterrupt
     raise Stopped(checkpoint) from None
-
-
-def _add_source(command: argparse.ArgumentParser, default: str | None = "bundled") -> None:
-    command.add_argument(
-        "--model", default=default, help="'bundled', 'tinymodel' (the article's), a packed folder, or a TransformerLens name"
-    )
-    command.add_argument(
-        "--stories", default=default, help="'bundled', 'tinystories', 'tinystories-v2', or a file; every 20th story is held out"
-    )
 
 
 _CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}

@@ -148,14 +148,9 @@ def _explorer(app: Any, failed: Exception | None) -> None:
     if app.builder.format != "html" or failed:
         return
     folder = Path(app.outdir) / "explorer"
-    package = Path(__file__).parent
-    sources = [
-        package / "_explore_command.py",
-        package / "_pattern_examples.py",
-        *sorted(package.glob("explore/**/*.*")),
-        *sorted(package.glob("assets/*/manifest.json")),
-    ]
-    key = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources if path.suffix != ".pyc")).hexdigest()
+    parts = {".py", ".mjs", ".css", ".lark", ".json"}  # weights and stories are named, with their hashes, in the manifests among these
+    sources = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.suffix in parts]
+    key = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
     stamp = folder / "made-from.txt"
     if stamp.exists() and stamp.read_text() == key:
         return
@@ -175,9 +170,10 @@ def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: 
     kept = []
     for script in context.get("script_files", []):
         name = str(getattr(script, "filename", "") or "")
-        body = (getattr(script, "attributes", None) or {}).get("body")
+        attributes = getattr(script, "attributes", None) or {}
+        body = attributes.get("body")
         key = (name, body)
-        state = "widget-state" in ((getattr(script, "attributes", None) or {}).get("type") or "")  # nothing in the page would read it
+        state = "widget-state" in (attributes.get("type") or "")  # nothing in the page would read it
         if "thebe" in name or "THEBE_JS_URL" in (body or "") or state or key in seen:
             continue
         seen.add(key)

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msae._cli import add_command
+from msae._cli import add_command, add_source, read_source
 
 if TYPE_CHECKING:
     from msae.explore import Explorer
 
 SHIPPED = ["S/0", "S/1", "S/2", "S/3", "S/4", "S/5", "vanilla-30", "matryoshka-30"]
-LEVEL, GOOD = 0.25, 0.6
-"""A latent is called by the name of a concept if its firings above this share of its maximum reach this F1."""
+GOOD = 0.6
+"""Least F1, at the level of the table of results, of a latent that is called by its concept's name."""
 
 
 def add_explore_command(commands: Any) -> None:
@@ -22,23 +22,19 @@ def add_explore_command(commands: Any) -> None:
     explore.add_argument(
         "--sae", action="append", metavar="NAME=FOLDER", help="an SAE to show, from small to large; those that ship where none is given"
     )
-    explore.add_argument("--model", default="bundled", help="'bundled', 'tinymodel', a packed folder, or a TransformerLens name")
-    explore.add_argument("--stories", default="bundled", help="'bundled', 'tinystories', or a file; every 20th story is shown")
+    add_source(explore)
     explore.add_argument("--n-ctx", type=int, default=128, help="tokens in a text, [BEGIN] included")
-    explore.add_argument("--n-tokens", type=int, help="show this many tokens; all by default")
+    explore.add_argument("--n-tokens", type=int, help="show this many tokens of the held-out stories; all by default")
     explore.add_argument("--title", default="Latents")
     explore.add_argument("--back", metavar="ADDRESS", help="a link on the page, for example to the book around it")
 
 
 def explore_saes(options: argparse.Namespace) -> None:
     from msae import __version__
-    from msae.activations import Activations
     from msae.explore import Explorer
-    from msae.language_model import load_language_model
     from msae.patterns import EXAMPLES
     from msae.sae import SAE
     from msae.shipped import load_saes
-    from msae.stories import load_stories, split_stories
 
     if (options.out.suffix and not options.out.is_dir()) or options.out.is_file():
         raise ValueError(f"expected a folder to write into, got {options.out}")
@@ -50,9 +46,7 @@ def explore_saes(options: argparse.Namespace) -> None:
     hooks = sorted({str(sae.hook_name) for sae in saes.values()})
     if len(hooks) > 1 or hooks == ["None"]:
         raise ValueError(f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: write one folder for each")
-    stories = split_stories(load_stories(options.stories))[1]
-    lm = load_language_model(options.model)
-    activations = Activations(lm, stories, hook_name=hooks[0], n_ctx=options.n_ctx, n_tokens=options.n_tokens)
+    lm, activations = read_source(options.model, options.stories, hooks[0], options.n_ctx, options.n_tokens, held_out=True)
     explorer = Explorer.from_saes(saes, activations, lm)
     explorer.labels = concept_labels(explorer)
     opened = explorer.search(examples=EXAMPLES | holes_to_search(explorer)).latent(explorer.open)
@@ -66,6 +60,7 @@ def concept_labels(explorer: Explorer) -> dict[str, str]:
     from msae.family import load_family
     from msae.metrics import concept_scores
     from msae.patterns import match
+    from msae.results import LEVEL
 
     labels: dict[str, str] = {}
     for concept, pattern in load_family("bundled").concepts.items():

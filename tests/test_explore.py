@@ -329,6 +329,20 @@ def test_saes_are_shown_with_their_place_directions_and_effects():
     assert np.array_equal(explorer.dense("L/3")[mask] > 0, (saes["L"].encode(x)[:, 3] > 0).numpy())
 
 
+@pytest.mark.parametrize("name", ["S", "S/2", "a.b-c_d/0", "30", "big one", "S:2", "é", "", "S/", "/S"])
+def test_an_sae_may_have_the_names_that_patterns_can_say(name):
+    from msae.patterns import PatternError, match
+
+    acts = {name: SPARSE}
+    try:
+        match(f"[{name}/0]", TOKENS, HOSTILE, acts, MASK)
+    except PatternError:
+        with pytest.raises(ValueError, match="an SAE cannot be called"):
+            Explorer(acts, TOKENS, HOSTILE)
+    else:
+        assert Explorer(acts, TOKENS, HOSTILE).open.startswith(f"{name}/")
+
+
 def test_a_smaller_bundle_leaves_nothing_of_a_larger_one(tmp_path):
     tokens, acts, mask = sample()
     larger = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE)

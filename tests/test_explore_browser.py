@@ -496,17 +496,32 @@ def test_an_address_says_what_is_shown_and_nothing_else(visit, folder):
     page.wait_for_selector(".text")
 
 
-def test_the_view_is_of_what_was_asked_for_last(visit, folder, folder_url):
-    page = visit.page
-    slow = "acts/000.bin" if folder_url else ""
-    page.route(f"**/{slow}", lambda route: (page.wait_for_timeout(1500), route.continue_()))
-    show(visit, folder_url + "#latent=B/59")
+def test_the_view_is_of_what_was_asked_for_last(visit, folder_url):
+    page = show(visit, folder_url + "#latent=B/59")
+    late = []
+    page.route("**/acts/000.bin", lambda route: late.append(route))  # that of A/1 does not come yet
     page.evaluate("location.hash = 'latent=A/1&view=tree&pinned=B/2'")
     page.evaluate("location.hash = 'latent=B/58&view=tree'")
     page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Tree of B/58')")
-    page.wait_for_timeout(2500)
+    assert late
+    with page.expect_response("**/acts/000.bin"):
+        late[0].continue_()
+    page.wait_for_timeout(300)
     assert page.locator("h3").text_content().startswith("Tree of B/58")
     assert page.locator(".sentence").count() == 0
+
+
+def test_a_shard_that_did_not_come_is_asked_for_again(visit, folder_url):
+    page = show(visit, folder_url + "#latent=B/59")
+    page.route("**/acts/000.bin", lambda route: route.fulfill(status=503), times=1)
+    page.evaluate("location.hash = 'latent=A/1'")
+    page.wait_for_selector(".failed")
+    page.evaluate("location.hash = 'latent=B/58'")
+    page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Latent B/58')")
+    assert page.locator(".failed").count() == 0
+    page.evaluate("location.hash = 'latent=A/1'")
+    page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Latent A/1')")
+    visit.errors[:] = [error for error in visit.errors if "503" not in error and "cannot load" not in error]
 
 
 def ask(page) -> str:

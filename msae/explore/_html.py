@@ -107,7 +107,7 @@ def module() -> str:
         return re.sub(r"^export (?!default)", "", re.sub(r"^import [^;]*;\n", "", text, flags=re.M), flags=re.M)
 
     css = f"const CSS = {json.dumps(static.joinpath('explorer.css').read_text(encoding='utf-8'))};"
-    patterns = f"function patternsModule() {{\n{script('patterns')}\nreturn {{ answer, latentsIn, matcher }};\n}}"
+    patterns = f"function patternsModule() {{\n{script('patterns')}\nreturn {{ MAX_TESTS, answer, latentsIn, matcher }};\n}}"
     return "\n".join([css, patterns, *map(script, MODULES)])
 
 

@@ -86,10 +86,10 @@ export class Bundle {
 
   // ------------------------------------------------------------- firings
 
-  async block(k) {
+  // A promise of a block; whoever asks ahead need not wait for it, nor hear of its failure.
+  block(k) {
     if (!this.blocks.has(k)) {
       const block = loadShard(k, new URL(this.manifest.shards[k], this.base)).then(openBlock);
-      block.catch(() => this.blocks.delete(k)); // asked for again next time
       this.blocks.set(k, block);
     }
     return this.blocks.get(k);
@@ -176,6 +176,16 @@ export class Bundle {
       if (!found.has(text)) found.set(text, { text, position: positions[j], q: q[j] });
     }
     return [...found.values()];
+  }
+
+  // Of ascending positions the first in each text, at most k of them.
+  firstOfTexts(positions, k) {
+    const found = [];
+    for (const position of positions) {
+      if (found.length === k) break;
+      if (!found.length || this.textOf(position) !== this.textOf(found.at(-1))) found.push(position);
+    }
+    return found;
   }
 
   // From … to - 1: the whole text of a position, or a window with two thirds of it before the position.

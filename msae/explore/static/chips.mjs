@@ -1,9 +1,9 @@
 // Other latents beside the one that is shown: hover or focus lays a latent over the texts, a click pins it, and a pinned one is put into words.
 import { count, dotted, element, list, percent, plural } from "./dom.mjs";
 import { shared } from "./bundle.mjs";
+import { MAX_TESTS } from "./matcher.mjs";
 
 const MOSTLY = 6; // tokens and latents named in a sentence
-const MOST_TESTS = 24; // in one pattern
 const RELEVANT = 0.05; // share of the holes that a latent must fill to be named
 
 export function chip(bundle, latent, note = "") {
@@ -21,14 +21,14 @@ export function overlay(app, panel, within, places) {
   const finding = element("div", { className: "finding", hidden: true });
   let wanted = -1;
 
-  // asked: holes were asked for, so they are marked however many there are.
-  async function lay(latent, asked = false) {
+  async function lay(latent) {
     wanted = latent;
     if (latent < 0) return panel.lay(-1);
     const [whole, part] = await Promise.all([bundle.firings(panel.latent), bundle.firings(latent)]);
     if (wanted !== latent) return undefined; // the pointer has moved on
     const covered = shared(whole.positions, part.positions);
-    return panel.lay(latent, part, latent !== panel.latent && (asked || covered >= whole.positions.length / 2));
+    const marked = panel.holesOf === latent || covered >= whole.positions.length / 2; // holes that were asked for are marked in any case
+    return panel.lay(latent, part, latent !== panel.latent && marked);
   }
 
   // Pins a latent (-1: none): it stays over the texts, and its holes are put into words.
@@ -56,7 +56,7 @@ export function overlay(app, panel, within, places) {
     if (unexplained.length && siblings.length) {
       const query = `[${[whole, part, ...siblings].join(" & !")}]`;
       out.push(press(`Show ${plural(unexplained.length, "unexplained hole")}`, () => places(unexplained)));
-      if (siblings.length <= MOST_TESTS - 2) out.push(press("Search for those", () => app.go({ view: "search", query }, { focus: true })));
+      if (siblings.length <= MAX_TESTS - 2) out.push(press("Search for those", () => app.go({ view: "search", query }, { focus: true })));
     } else if (positions.length) out.push(press("Show the holes", () => places(positions)));
     return out;
   }

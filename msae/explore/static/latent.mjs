@@ -35,11 +35,10 @@ export function latentView(app) {
   page.append(title, skip, numbers, facts, relatives, over.element, typed.element, heading, controls, hint, panel.element);
 
   let drawn = null; // "latent": drawn again only when it changes
-  let holesOf = -1; // the pinned latent whose holes chose the texts
 
   async function show({ latent, pinned }) {
     if (drawn !== latent) await draw(latent);
-    else if (holesOf >= 0 && holesOf !== pinned) await showExamples(); // the texts with holes of another latent go
+    else if (panel.holesOf >= 0 && panel.holesOf !== pinned) await showExamples(); // the texts chosen for another latent's holes go
     if (app.state.latent === latent) await over.pin(pinned);
   }
 
@@ -70,7 +69,6 @@ export function latentView(app) {
 
   async function showExamples() {
     const latent = app.state.latent;
-    holesOf = -1;
     const firings = await bundle.firings(latent);
     const [least, most] = [+low.value, +high.value];
     range.textContent = `${least} – ${most} %`;
@@ -84,23 +82,16 @@ export function latentView(app) {
 
   // The texts around some positions, one passage per text.
   async function showPlaces(positions) {
-    const firstOf = new Map();
-    for (const position of positions) {
-      const text = bundle.textOf(position);
-      if (!firstOf.has(text)) firstOf.set(text, position);
-      if (firstOf.size === (bundle.manifest.n_examples ?? 10)) break;
-    }
+    const found = bundle.firstOfTexts(positions, bundle.manifest.n_examples ?? 10).map((position) => bundle.passage(position, width()));
     heading.textContent = "Texts with these holes";
-    holesOf = app.state.pinned;
-    await panel.show([...firstOf.values()].map((position) => bundle.passage(position, width())), app.state.latent);
-    await over.lay(app.state.pinned, true);
-    say(`${firstOf.size} texts with these holes`);
+    await panel.show(found, app.state.latent, { chosenFor: app.state.pinned });
+    await over.lay(app.state.pinned);
+    say(`${found.length} texts with these holes`);
     panel.element.focus();
   }
 
   async function showTyped() {
     heading.textContent = "The text you typed";
-    holesOf = -1;
     await panel.show([{ from: bundle.nTokens, to: bundle.nTokens + bundle.typed.words.length, cut: false }], app.state.latent);
     if (app.state.pinned >= 0) await over.lay(app.state.pinned);
   }

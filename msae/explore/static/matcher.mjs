@@ -1,6 +1,7 @@
 // Which tokens a pattern marks, asked of a worker: a pattern that takes too long is stopped, and the page stays alive.
 // `patternsModule` is patterns.mjs as a function; _html.py puts it here.
 
+export const { MAX_TESTS, latentsIn, matcher } = patternsModule();
 const SECONDS = 5;
 const searches = new Map(); // one worker per bundle
 
@@ -11,7 +12,6 @@ export function closeMatcher(bundle) {
 
 // Returns one byte per position of the bundle, 1 where the pattern matches. Throws an Error whose message is for the reader.
 export async function matchPattern(bundle, query) {
-  const { latentsIn, matcher } = patternsModule();
   if (!searches.has(bundle)) {
     const source = `const { answer } = (${patternsModule})();`;
     searches.set(bundle, matcher(source, { tokens: bundle.tokens, start: bundle.starts, vocab: bundle.vocab, ids: bundle.manifest.vocab_ids }, SECONDS));

@@ -41,7 +41,7 @@ export function searchView(app) {
   app.closing.push(() => closeMatcher(bundle));
 
   let asked = null; // the query whose results are shown
-  let found = null; // { mask, hits, rows, floor }
+  let found = null; // { mask, hits, parts: of each SAE its rows, its fragmentation and its luck }
   const saes = [...bundle.saes.keys()].filter((sae) => bundle.latentsOf(sae).length);
   const beside = new Set(saes.slice(-2)); // the SAEs whose latents stand side by side
   let running = {};
@@ -80,7 +80,13 @@ export function searchView(app) {
       const ranked = await rank(bundle, mask, (done) => tell(`ranking: ${count(done)} of ${count(bundle.id.length)} latents`), mine);
       if (mine.aborted || !ranked) return;
       const ended = performance.now();
-      found = { mask, ...ranked };
+      const { hits, rows, floor } = ranked;
+      const parts = await Promise.all(saes.map(async (sae) => {
+        const own = rows.filter((row) => bundle.sae(row.latent) === sae);
+        return { sae, rows: own, spread: await fragmentation(bundle, mask, hits, own), luck: floor.get(sae) ?? 0 };
+      }));
+      if (mine.aborted) return;
+      found = { mask, hits, parts };
       const where = `${plural(bundle.manifest.n_sample, "text")} of ${count(bundle.sampleEnd)} tokens`;
       const times = `matched in ${Math.round(matched - began)} ms, ranked in ${Math.round(ended - matched)} ms`;
       tell(`${plural(found.hits, "token matches", "tokens match")} in ${where}; ${times}.`);
@@ -96,11 +102,7 @@ export function searchView(app) {
   }
 
   async function draw() {
-    const passages = textsWithHits();
-    const parts = await Promise.all(saes.map(async (sae) => {
-      const rows = found.rows.filter((row) => bundle.sae(row.latent) === sae);
-      return { sae, rows, spread: await fragmentation(bundle, found.mask, found.hits, rows), luck: found.floor.get(sae) ?? 0 };
-    }));
+    const passages = textsWithHits(), { parts } = found;
     const columns = element("div", { className: "columns" });
     const drawn = new Map(); // a column is made when it is asked for
     const arrange = async () => {

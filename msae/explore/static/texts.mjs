@@ -5,15 +5,15 @@ import { amount, element, visible } from "./dom.mjs";
 export function textsPanel({ bundle, say, tip }, name) {
   const box = element("div", { className: "texts", role: "group", tabIndex: 0, "aria-label": `${name}: arrow keys move between tokens` });
   let passages = []; // { from, to, row, spans, base: strengths of the latent, over: strengths of the second one }
-  let latent = -1, over = -1;
+  let latent = -1, over = -1, holesOf = -1;
   let touched = []; // spans that the second latent changed
   let now = null; // the token that is read out
 
   // Draws passages [{ from, to, cut }] coloured by a latent. hits: bytes per position, tokens to underline; with `missed`, those on which the
-  // latent is silent are holes.
-  async function show(wanted, of, { hits, missed } = {}) {
+  // latent is silent are holes. chosenFor: the second latent whose holes these texts were chosen for.
+  async function show(wanted, of, { hits, missed, chosenFor = -1 } = {}) {
     const firings = await bundle.firings(of);
-    [latent, over, touched, now] = [of, -1, [], null];
+    [latent, over, holesOf, touched, now] = [of, -1, chosenFor, [], null];
     tip.hide();
     passages = wanted.map((passage, k) => draw(passage, k, bundle.strengths(of, firings, passage.from, passage.to), hits, missed));
     box.replaceChildren(...passages.map(({ row }) => row));
@@ -129,7 +129,7 @@ export function textsPanel({ bundle, say, tip }, name) {
     now.scrollIntoView({ block: "nearest" });
   });
 
-  return { element: box, show, lay, get latent() { return latent; } };
+  return { element: box, show, lay, get latent() { return latent; }, get holesOf() { return holesOf; } };
 }
 
 // The box beside the token that is pointed at; one for the whole explorer.

@@ -19,12 +19,11 @@ export function treeView(app) {
   const above = element("div", { className: "group", role: "group", "aria-label": "Above it" });
   page.append(title, hint, above, tree, over.element, element("h4", {}, "Texts of the root"), panel.element);
   let root = null;
-  let holesOf = -1; // the pinned latent whose holes chose the texts
 
   async function show({ latent, pinned }) {
     const top = rootOf(bundle, latent);
     if (top !== root) await draw(top);
-    else if (holesOf >= 0 && holesOf !== pinned) await showTexts();
+    else if (panel.holesOf >= 0 && panel.holesOf !== pinned) await showTexts();
     if (root !== rootOf(bundle, app.state.latent)) return;
     await over.pin(pinned);
   }
@@ -59,17 +58,14 @@ export function treeView(app) {
   }
 
   async function showTexts() {
-    holesOf = -1;
     const found = bundle.examples(await bundle.firings(root), bundle.manifest.n_examples ?? 10);
     await panel.show(found.map(({ position }) => bundle.passage(position, bundle.manifest.window)), root);
   }
 
   async function showPlaces(positions) {
-    holesOf = app.state.pinned;
-    const texts = new Map([...positions].reverse().map((position) => [bundle.textOf(position), position]));
-    const some = [...texts.values()].reverse().slice(0, bundle.manifest.n_examples ?? 10);
-    await panel.show(some.map((position) => bundle.passage(position, bundle.manifest.window)), root);
-    await over.lay(app.state.pinned, true);
+    const some = bundle.firstOfTexts(positions, bundle.manifest.n_examples ?? 10).map((position) => bundle.passage(position, bundle.manifest.window));
+    await panel.show(some, root, { chosenFor: app.state.pinned });
+    await over.lay(app.state.pinned);
     say(`${some.length} texts with these holes`);
     panel.element.focus();
   }
