@@ -1,7 +1,7 @@
 """The language model whose activations the book reads: the bundled one, one you trained, or any that TransformerLens knows.
 
-    lm = msae.load_language_model("bundled")
-    logits, cache = lm.run_with_cache("Once upon a time")
+lm = msae.load_language_model("bundled")
+logits, cache = lm.run_with_cache("Once upon a time")
 """
 
 from __future__ import annotations

@@ -8,11 +8,14 @@ A law draws `n` prefix lengths a step: always the full one, and n - 1 at random,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from msae.support.arguments import number, shown, whole
 
 
 def inclusion_probability(lengths: Tensor) -> Tensor:
@@ -35,8 +38,7 @@ class _RandomPrefixes:
     """Prefixes per step, the full one included."""
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"a step needs at least one prefix (the full one), got n={self.n}")
+        whole("n", self.n, 1, hint="a step needs at least the full prefix")
 
     def lengths(self, n_latents: int) -> Tensor:
         """(n_latents,) float64 probabilities of a drawn length being 1 … n_latents."""
@@ -77,8 +79,7 @@ class ParetoPrefixes(_RandomPrefixes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.alpha > 0:
-            raise ValueError(f"alpha must be positive, got {self.alpha}; the article names 0.5")
+        number("alpha", self.alpha, above=0, hint="the article names 0.5")
 
     def lengths(self, n_latents: int) -> Tensor:
         survival = torch.arange(1, n_latents + 2, dtype=torch.float64) ** -self.alpha
@@ -111,9 +112,13 @@ class FixedPrefixes:
     widths: Sequence[int] = field(default=())
 
     def __post_init__(self) -> None:
-        if not self.widths or any(b <= a for a, b in zip([0, *self.widths], self.widths, strict=False)):
-            raise ValueError(f"widths must be positive and strictly increasing, got {list(self.widths)}; for instance [64, 256, 1024]")
-        object.__setattr__(self, "widths", tuple(self.widths))
+        hint = "for instance [64, 256, 1024]"
+        if isinstance(self.widths, str) or not isinstance(self.widths, Iterable):
+            raise ValueError(f"widths must be a list of whole numbers, got {shown(self.widths)}; {hint}")
+        widths = tuple(whole("each of widths", width, 1, hint=hint) for width in self.widths)
+        if not widths or any(b <= a for a, b in pairwise(widths)):
+            raise ValueError(f"widths must be strictly increasing, at least one, got {list(widths)}; {hint}")
+        object.__setattr__(self, "widths", widths)
 
     def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
         if self.widths[-1] != n_latents:

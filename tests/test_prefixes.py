@@ -69,7 +69,7 @@ def test_more_prefixes_than_latents_is_fine():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: msae.SquareRootPrefixes(0), "n=0"),
+        (lambda: msae.SquareRootPrefixes(0), "n must be at least 1, got 0"),
         (lambda: msae.ParetoPrefixes(10, alpha=-1), "alpha must be positive"),
         (lambda: msae.FixedPrefixes([4, 2]), "increasing"),
         (lambda: msae.FixedPrefixes([2, 4]).sample(5), "last width must be the number of latents, 5"),

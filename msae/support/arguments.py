@@ -1,0 +1,159 @@
+"""Where an argument from outside is judged: the value that the rest of the library may rely on, or one sentence and no work done.
+
+Each check takes the argument's name and what was given, returns the value as the kind that is wanted, and raises a ValueError that says
+what was given, what was expected and, where there is one, the fix.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def shown(value: Any) -> str:
+    """A value as an error can show it: short, on one line, and for arrays the shape and the kind of number."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and {value.dtype}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "") -> int:
+    """A whole number from `least` to `most`, as an int."""
+    bounds = f"{least:,} to {most:,}" if most is not None else f"at least {least:,}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise ValueError(f"{name} must be a whole number, {bounds}, got {shown(value)}{hint and f'; {hint}'}")
+    n = int(value)
+    if n < least or (most is not None and n > most):
+        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most:,}"
+        raise ValueError(f"{name} must {wanted}, got {n:,}{hint and f'; {hint}'}")
+    return n
+
+
+def number(
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+    hint: str = "",
+) -> float:
+    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float."""
+    limits = [
+        *([f"at least {least:g}"] if least > -math.inf else []),
+        *(["positive" if above == 0 else f"above {above:g}"] if above > -math.inf else []),
+        *([f"at most {most:g}"] if most < math.inf else []),
+        *([f"below {below:g}"] if below < math.inf else []),
+    ]
+    wanted = " and ".join(limits) or "of any size"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, {wanted}, got {shown(value)}{hint and f'; {hint}'}")
+    x = float(value)
+    if not (least <= x <= most and above < x < below):
+        raise ValueError(f"{name} must be {wanted}, got {value}{hint and f'; {hint}'}")
+    return x
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
+def one_of(name: str, value: Any, choices: Collection[Any], hint: str = "") -> Any:
+    """One of some values, which are named where it is none of them."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {shown(value)}{hint and f'; {hint}'}")
+    return value
+
+
+def text(name: str, value: Any, hint: str = "") -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, got {shown(value)}{hint and f'; {hint}'}")
+    return value
+
+
+def path(name: str, value: Any) -> Path:
+    """A path, given as a string or a path."""
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise ValueError(f"{name} must be a path, got {shown(value)}")
+    return Path(value)
+
+
+def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, numbers: str = "any", finite: bool = False) -> Tensor:
+    """A tensor of torch; arrays of NumPy are taken too.
+
+    Args:
+        shape: a size for each axis, or a word for an axis of any size ("batch"); a leading "…" stands for any leading axes.
+        numbers: "any" kind but complex; "real", floating point; "whole", integers.
+        finite: refuse NaN and infinity, naming the first place. It reads the whole tensor.
+    """
+    if isinstance(value, np.ndarray) and value.dtype != object and value.dtype.kind in "biuf":
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name} must be a tensor{_of(shape)}, got {shown(value)}")
+    if shape is not None and not _fits(tuple(value.shape), shape):
+        raise ValueError(f"{name} must have the shape {_words(shape)}, got {tuple(value.shape)}")
+    real, other = value.is_floating_point(), value.is_complex() or value.dtype == torch.bool
+    if not {"any": not value.is_complex(), "real": real, "whole": not (real or other)}[numbers]:
+        wanted = {"any": "numbers", "real": "floating-point numbers", "whole": "whole numbers"}[numbers]
+        raise ValueError(f"{name} must hold {wanted}, got {value.dtype}")
+    if finite and value.is_floating_point():
+        all_finite(name, value)
+    return value
+
+
+def all_finite(name: str, value: Tensor) -> None:
+    """Refuse NaN and infinity, naming the first place."""
+    if not torch.isfinite(value).all():
+        place = tuple((~torch.isfinite(value)).nonzero()[0].tolist())
+        raise ValueError(f"{name} must be finite, got {value[place].item()} at {list(place)}")
+
+
+def device(name: str, value: Any) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        ValueError: it is none, or it is not here, naming what is.
+    """
+    try:
+        wanted = torch.device(value)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{name} must be a device such as 'cpu' or 'cuda', got {shown(value)}") from error
+    counts = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
+    if wanted.type in counts:
+        n = counts[wanted.type]()
+        if not n:
+            raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'")
+        if (wanted.index or 0) >= n:
+            raise ValueError(f"{name}: this machine has {n} of {wanted.type}, numbered from 0, got {shown(str(wanted))}")
+    return wanted
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
+    if wanted and wanted[0] == "…":
+        wanted = wanted[1:]
+        shape = shape[len(shape) - len(wanted) :] if len(shape) >= len(wanted) else ()
+    return len(shape) == len(wanted) and all(isinstance(w, str) or s == w for s, w in zip(shape, wanted, strict=True))
+
+
+def _words(shape: tuple[int | str, ...]) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def _of(shape: tuple[int | str, ...] | None) -> str:
+    return "" if shape is None else f" {_words(shape)}"
