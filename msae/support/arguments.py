@@ -48,22 +48,25 @@ def number(
     *,
     above: float = -math.inf,
     below: float = math.inf,
+    also: str = "",
     hint: str = "",
 ) -> float:
-    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float."""
-    limits = [
-        *([f"at least {least:g}"] if least > -math.inf else []),
-        *(["positive" if above == 0 else f"above {above:g}"] if above > -math.inf else []),
-        *([f"at most {most:g}"] if most < math.inf else []),
-        *([f"below {below:g}"] if below < math.inf else []),
-    ]
-    wanted = " and ".join(limits) or "of any size"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, {wanted}, got {shown(value)}{hint and f'; {hint}'}")
-    x = float(value)
-    if not (least <= x <= most and above < x < below):
-        raise ValueError(f"{name} must be {wanted}, got {value}{hint and f'; {hint}'}")
-    return x
+    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float.
+
+    Args:
+        also: what else the argument may be, for the error: " or None". The caller has let it through before.
+    """
+    low, high = max(least, above), min(most, below)
+    if low > -math.inf and high < math.inf:
+        wanted = f"lie between {low:g} and {high:g}"
+    elif low > -math.inf:
+        wanted = "be positive" if above == 0 else f"be at least {low:g}" if least == low else f"be above {low:g}"
+    else:
+        wanted = f"be below {high:g}" if below == high < math.inf else f"be at most {high:g}" if high < math.inf else "be a finite number"
+    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    if not is_number or not (least <= value <= most and above < value < below):
+        raise ValueError(f"{name} must {wanted}{also}, got {shown(value)}{hint and f'; {hint}'}")
+    return float(value)
 
 
 def yes_or_no(name: str, value: Any) -> bool:
