@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from msae.buffers import Buffers, keep_freed_memory
@@ -512,7 +515,7 @@ class _Progress:
 
     def __init__(self, runs: dict[str, Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None):
         self.runs, self.n_steps, self.path = runs, n_steps, path
-        self.about = {"what": WHAT, "data_seed": data_seed, "stream": _origin_of(stream)}
+        self.about = {"what": WHAT, "made_from": _made_from(stream, data_seed)}
         self.step, self.before, self.last_rows = 0, 0.0, None
         self.is_whole = True
         self.written = -1  # the step of the newest checkpoint
@@ -554,8 +557,11 @@ class _Progress:
                 run.check_finite(name)
             self.is_whole = True
             state = self.about | {"seconds": self.seconds, "last_rows": self.last_rows}
-            save_checkpoint(self.path, state | {"runs": {name: run.state() for name, run in self.runs.items()}})
-            self.written = self.step
+            try:
+                save_checkpoint(self.path, state | {"runs": {name: run.state() for name, run in self.runs.items()}})
+                self.written = self.step
+            except (OSError, SafetensorError) as error:  # a full disk, say: the training itself need not end for that
+                warnings.warn(f"the checkpoint of step {self.step} could not be written: {error}", stacklevel=3)
 
     def check_stream(self, x: Tensor) -> None:
         """Hold the batch before this step, drawn again, against what the checkpoint remembers of it.
@@ -602,9 +608,11 @@ def _checked(configs: Mapping[str, TrainConfig] | TrainConfig, stream: Stream) -
     return several
 
 
-def _origin_of(stream: Stream) -> dict[str, Any]:
+def _made_from(stream: Stream, data_seed: int) -> dict[str, Any]:
+    """What all SAEs of a run are made from, beside their recipes."""
     named = {"hook_name": stream.hook_name, "d_model": stream.d_model, "scale": float(stream.scale)}
-    return named | plain(getattr(stream, "origin", {}))
+    origin = named | plain(getattr(stream, "origin", {}))
+    return {"stream": origin, "data_seed": data_seed, "dtype": str(torch.get_default_dtype())}
 
 
 def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Stream, data_seed: int) -> dict[str, Any]:
@@ -614,7 +622,7 @@ def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Str
         ValueError: the file is no such checkpoint, is damaged, or is of other settings or another stream, naming what differs.
     """
     state = load_checkpoint(path)
-    if state.get("what", WHAT) != WHAT or "runs" not in state:
+    if state.get("what") != WHAT:
         raise ValueError(f"{path} is not a checkpoint of SAEs in training: choose another file")
     fix = "choose another file, or delete it to start again"
     if set(state["runs"]) != set(configs):
@@ -624,8 +632,7 @@ def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Str
         if differs:
             names = ", ".join(text.split()[0] for text in differs)
             raise ValueError(f"{path} was written with other settings of {name!r} ({names}): {'; '.join(differs)}; {fix}")
-    recorded = {"data_seed": state["data_seed"], "stream": state.get("stream", {})}
-    check_origin(recorded, {"data_seed": data_seed, "stream": _origin_of(stream)}, f"{path}", fix)
+    check_origin(state["made_from"], _made_from(stream, data_seed), f"{path}", fix)
     return state
 
 
@@ -650,9 +657,9 @@ def _next_batch(batches: Iterator[Tensor], stream: Stream, step: int, n_steps: i
 
 
 def _bar(names: list[str], n_steps: int, done: int, progress: bool) -> Any:
-    """A bar with the time left; one that says nothing where none is wanted, or tqdm is not installed."""
+    """A bar with the time left; one that says nothing where none is wanted, or where tqdm, an extra, is not installed."""
     title = ", ".join(names) if len(names) <= 3 else f"{len(names)} SAEs, {names[0]} … {names[-1]}"
-    if progress:
+    if progress and find_spec("tqdm"):
         from tqdm.auto import tqdm
 
         return tqdm(total=n_steps, initial=done, unit="step", desc=title, mininterval=0.5)

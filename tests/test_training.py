@@ -364,6 +364,27 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
         msae.train(config, STREAM, checkpoint=tmp_path / "sae.safetensors", **QUIET)
 
 
+def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
+    """Hours of training do not end because the disk is full."""
+
+    def full(path, state):
+        raise OSError(28, "No space left on device")
+
+    config = dataclasses.replace(SMALL, n_steps=4)
+    monkeypatch.setattr("msae.training.save_checkpoint", full)
+    with pytest.warns(UserWarning, match="the checkpoint of step 4 could not be written: .* No space left"):
+        found = msae.train(config, STREAM, checkpoint=tmp_path / "run", checkpoint_every=9, **QUIET)
+    assert_same(found.sae, msae.train(config, STREAM, **QUIET).sae, rtol=0, atol=0)
+
+
+def test_numbers_of_another_kind_do_not_go_on(tmp_path, float64):
+    config, stream = dataclasses.replace(SMALL, n_steps=4), Listed([torch.rand(100, 20) for _ in range(4)])
+    msae.train(config, stream, checkpoint=tmp_path / "run", **QUIET)
+    torch.set_default_dtype(torch.float32)
+    with pytest.raises(ValueError, match=r"dtype is 'torch.float64', and 'torch.float32' is asked for"):
+        msae.train(config, stream, checkpoint=tmp_path / "run", **QUIET)
+
+
 def test_weights_that_are_no_longer_finite_are_never_kept(tmp_path, monkeypatch):
     """The loss of the last step is finite; its update is not."""
     config, path = dataclasses.replace(SMALL, n_steps=4), tmp_path / "run"
