@@ -121,8 +121,10 @@ class Firings(NamedTuple):
 def check_level(level: Any, name: str = "level") -> None:
     """Refuse what is no share of a latent's largest activation, or no array of them."""
     found = to_numpy(level)
-    wrong = level if found.dtype.kind not in "iuf" else next((float(v) for v in found.ravel() if not 0 <= v < 1), None)
-    if wrong is not None or level is None:
+    numbers = found.dtype.kind in "iuf"
+    outside = found[~((found >= 0) & (found < 1))] if numbers else found
+    if not numbers or len(outside):
+        wrong = outside[0].item() if numbers else level
         raise ValueError(f"{name}: a level is a share of a latent's largest activation, in [0, 1), got {shown(wrong)}; 0.25 is usual")
 
 
