@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Collection
 from numbers import Integral, Real
 from pathlib import Path
@@ -105,8 +106,12 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
         numbers: "any" kind but complex; "real", floating point; "whole", integers.
         finite: refuse NaN and infinity, naming the first place. It reads the whole tensor.
     """
-    if isinstance(value, np.ndarray) and value.dtype != object and value.dtype.kind in "biuf":
-        value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        if value.dtype.itemsize > 8 or not value.dtype.isnative:  # a long double, or another machine's
+            value = value.astype(np.float64 if value.dtype.kind == "f" else value.dtype.newbyteorder("="))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of arrays that cannot be written to: nobody here writes to what it is given
+            value = torch.from_numpy(np.asarray(value, order="C"))
     if not isinstance(value, Tensor):
         raise ValueError(f"{name} must be a tensor{_of(shape)}, got {shown(value)}")
     if shape is not None and not _fits(tuple(value.shape), shape):
@@ -144,6 +149,11 @@ def device(name: str, value: Any) -> torch.device:
             raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'")
         if (wanted.index or 0) >= n:
             raise ValueError(f"{name}: this machine has {n} of {wanted.type}, numbered from 0, got {shown(str(wanted))}")
+    else:
+        try:
+            torch.empty(0, device=wanted)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'") from error
     return wanted
 
 
