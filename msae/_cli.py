@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from msae.sae import SAE
 
 MEASURED_TOKENS = 50_000
 """Held-out tokens that an SAE is measured on, at most."""
 
 
 class Stopped(Exception):
-    """Interrupted by hand, after something was written: what that is."""
+    """Interrupted by hand, after something was kept: what that is. The same command goes on from there."""
+
+
+class Ended(Stopped):
+    """The same, of a command that would begin anew."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,21 +70,77 @@ def whole(least: int) -> Callable[[str], int]:
     return read
 
 
-def split_texts(stories: str) -> tuple[list[str], list[str]]:
-    """The stories to train on, and the held-out ones."""
+def read_source(
+    model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool, at_most: int | None = None
+) -> tuple[Any, Any]:
+    """The language model, and its activations on the stories to train on or on the held-out ones: `n_tokens`, all, or all up to a limit."""
+    from msae.activations import Activations
+    from msae.harvesting import read_texts
+    from msae.language_model import load_language_model
     from msae.stories import load_stories, split_stories
 
-    return split_stories(load_stories(stories))
-
-
-def read_source(model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool) -> tuple[Any, Any]:
-    """The language model, and its activations on the stories to train on or on the held-out ones."""
-    from msae.activations import Activations
-    from msae.language_model import load_language_model
-
-    texts = split_texts(stories)[int(held_out)]
+    texts = split_stories(load_stories(stories))[int(held_out)]
     lm = load_language_model(model)
+    if at_most is not None:
+        texts = texts[:at_most]  # each has a token at least
+        n_tokens = min(at_most, int(read_texts(lm, texts, n_ctx).mask.sum()))
     return lm, Activations(lm, texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
+
+
+def check_model(saes: Mapping[str, SAE], model: str, stories: str) -> None:
+    """Refuse SAEs that were made from another language model than the one that they are to be looked at with."""
+    from msae.sources import recorded_source, source, source_differences
+
+    for name, sae in saes.items():
+        found = [
+            text for text in source_differences(recorded_source(sae.config), source(model, stories)) if text.startswith("language_model")
+        ]
+        if found:
+            raise ValueError(f"{name} was made from another language model ({found[0]}): give the one it was made from as --model")
+
+
+def check_activations(saes: Mapping[str, SAE], activations: Any) -> None:
+    """The same, once the model is there: by its weights and settings."""
+    from msae.support.origin import check_origin
+
+    now = getattr(activations, "origin", None) or {}
+    for name, sae in saes.items():
+        asked = {key: now[key] for key in ("language_model", "d_model") if key in now}
+        check_origin(sae.config.get("made_from") or {}, asked, name, "give the language model that it was made from as --model")
+
+
+def add_fields(
+    command: argparse.ArgumentParser, module: str, name: str, defaults: dict[str, Any] | None = None, leave_out: Sequence[str] = ()
+) -> None:
+    """One option per field of a configuration class, with its type and default."""
+    for field in fields(getattr(import_module(module), name)):
+        if field.name in leave_out:
+            continue
+        default = (defaults or {}).get(field.name, field.default)
+        option = "--" + field.name.replace("_", "-")
+        if field.type == "bool":
+            command.add_argument(option, action="store_true")
+        elif field.type == "tuple[float, float]":
+            command.add_argument(option, type=float, nargs=2, default=default)
+        else:
+            required = default is MISSING
+            command.add_argument(
+                option,
+                type=_TYPES.get(str(field.type), str),
+                choices=_CHOICES.get(field.name),
+                required=required,
+                default=None if required else default,
+            )
+
+
+def config_from(options: argparse.Namespace, kind: Any, **given: Any) -> Any:
+    """A configuration from the options that `add_fields` made, and what was made from others."""
+    values = {field.name: getattr(options, field.name) for field in fields(kind) if field.name not in given}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in (values | given).items()})
+
+
+_CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}
+_TYPES = {"int": int, "float": float, "str": str, "int | tuple[int, ...]": int, "float | None": float}
 
 
 def in_place(name: str, path: Path | None) -> None:

@@ -135,7 +135,7 @@ class Family:
 
 
 def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float) -> Iterator[tuple[str, str, int, TrainConfig]]:
-    shared = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.items()}
+    shared: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.items()}
     shared["n_steps"] = max(1, round(length * group["n_steps"]))
     for hook_name in group["hook_names"]:
         for seed in group["seeds"]:
@@ -292,19 +292,18 @@ def is_trained(out: Path, member: Member) -> bool:
         recorded |= {name: about[name] for name in ("hook_name",) if name in about} | dict(recorded.get("family", {}))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}): delete {path.parent} to train it again") from error
-    refuse_other(member, recorded, f"{path.parent} was trained with", "or another --out")
+    if found := other_than(member, recorded):
+        of_length = any(text.startswith(("n_steps ", "n_tokens ")) for text in found)
+        fix = f"give the {'--length' if of_length else 'family'} it was trained with, or another --out"
+        raise ValueError(f"{path.parent} was trained with {'; '.join(found)}: {fix}")
     return True
 
 
-def refuse_other(member: Member, recorded: Mapping[str, Any], what: str, fix: str) -> None:
-    """Hold what an SAE, or a row of a table, was made from against what a member of a family is made from.
+def other_than(member: Member, recorded: Mapping[str, Any]) -> list[str]:
+    """Where what an SAE, or a row of a table, was made from is not what a member is made from: "lr 0.003, and 0.001 is asked for".
 
     Args:
         recorded: the recipe, what it was trained on, `hook_name` and `seed`, in one dict. What it lacks is not compared.
-        what: how the error begins. fix: how it ends.
-
-    Raises:
-        ValueError: naming all that differs.
     """
     asked = plain(member.config.record()) | {"hook_name": member.hook_name, "seed": member.seed}
     asked |= {name: value for name, value in member.made_from.items() if name not in SOURCES}
@@ -313,10 +312,7 @@ def refuse_other(member: Member, recorded: Mapping[str, Any], what: str, fix: st
     found = differences(recorded, asked)
     if member.made_from:
         found += source_differences(recorded, source(member.made_from["language_model"], member.made_from["stories"]))
-    if found:
-        of_length = any(text.startswith(("n_steps ", "n_tokens ")) for text in found)
-        words = "; ".join(text.replace(" is ", " ", 1) for text in found)
-        raise ValueError(f"{what} {words}: give the {'--length' if of_length else 'family'} it was trained with, {fix}")
+    return [text.replace(" is ", " ", 1) for text in found]
 
 
 def _check_stream(folder: Path, stream: Any) -> None:

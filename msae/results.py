@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from msae import metrics
-from msae.family import Family, Member, checked, is_trained, refuse_other, together
+from msae.family import Family, Member, checked, is_trained, other_than, together
 from msae.harvesting import Texts, read_texts
 from msae.sae import SAE
 from msae.sources import content_of, sha256_of_file, source
@@ -124,10 +124,10 @@ def measure_family(
                     row = _describe(out / member.id, member) | {"asked": asked, "references": _references(out, member, others)}
                     write_file(out / member.id / "row.json", as_json(row | {"measured": measured}, "row", indent=1))
     if failed:
-        name, error = next(iter(failed.items()))
+        name, why = next(iter(failed.items()))
         raise ValueError(
-            f"{len(failed)} of {len(members)} SAEs cannot be measured, the rows of the others are kept; {name}: {error}"
-        ) from error
+            f"{len(failed)} of {len(members)} SAEs cannot be measured, the rows of the others are kept; {name}: {why}"
+        ) from why
     return [json.loads((out / member.id / "row.json").read_text(encoding="utf-8")) for member in members]
 
 
@@ -326,8 +326,8 @@ def load_results(path: str | os.PathLike | None = None, family: Family | None = 
         for row in rows:
             if row["id"] not in members:
                 raise ValueError(f"{source} has a row {row['id']!r}, and this family has no such SAE: give the family it was made with")
-            recorded = dict(row.get("recipe", {})) | row
-            refuse_other(members[row["id"]], recorded, f"{source} is of other SAEs: {row['id']} has", "or another table")
+            if found := other_than(members[row["id"]], dict(row.get("recipe", {})) | row):
+                raise ValueError(f"{source} is of other SAEs: {row['id']} has {'; '.join(found)}: give the family it was made with")
     return rows
 
 

@@ -56,7 +56,7 @@ def source_differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) ->
 
 def recorded_source(config: Mapping[str, Any]) -> Origin:
     """What an SAE's `config` says about its source: "language_model", "stories", "n_ctx", "content"; empty where it says nothing."""
-    about = next((config[name] for name in ("family", "data") if isinstance(config.get(name), Mapping)), {})
+    about: Mapping[str, Any] = next((config[name] for name in ("family", "data") if isinstance(config.get(name), Mapping)), {})
     renamed = {"model": "language_model"}  # what `python -m msae train` calls it
     return {renamed.get(name, name): value for name, value in about.items() if renamed.get(name, name) in (*SOURCES, "n_ctx", "content")}
 
