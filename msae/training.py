@@ -32,7 +32,6 @@ from msae.schedules import trapezoid
 from msae.sparse import Observed, slots_worth, sparse_step
 from msae.support import arguments
 from msae.support.arguments import number, one_of, shown, whole
-from msae.support.files import check_writable
 from msae.support.interrupts import uninterrupted
 from msae.support.origin import check_origin, differences, plain
 
@@ -480,13 +479,12 @@ def train(
     whole("data_seed", data_seed, 0, 2**63 - 1)
     whole("checkpoint_every", checkpoint_every, 1)
     place = arguments.device("device", device)
-    path = None if checkpoint is None else arguments.path("checkpoint", checkpoint)
+    path = None if checkpoint is None else arguments.new_file("checkpoint", checkpoint)
     for name, config in several.items():
         if config.encoder_dtype == "bfloat16" and place.type == "cuda" and torch.cuda.get_device_capability(place) < (8, 0):
             raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(place)} lacks: use encoder_dtype='float16'")
     saved = None
     if path is not None:
-        check_writable(path)
         saved = _read_checkpoint(path, several, stream, data_seed) if path.exists() else None
     runs = {name: Run(config, stream.d_model, place) for name, config in several.items()}
     progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
