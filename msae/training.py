@@ -193,7 +193,7 @@ class TrainResult(NamedTuple):
         return self.saes[0]
 
 
-class Run:
+class _Run:
     """All state of one recipe in training: everything in it is indexed by latent, and no latent ever changes its place."""
 
     def __init__(self, config: TrainConfig, d_model: int, device: torch.device):
@@ -486,15 +486,16 @@ def train(
     saved = None
     if path is not None:
         saved = _read_checkpoint(path, several, stream, data_seed) if path.exists() else None
-    runs = {name: Run(config, stream.d_model, place) for name, config in several.items()}
+    runs = {name: _Run(config, stream.d_model, place) for name, config in several.items()}
     progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
     batches = stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1))
     if progressed.step > 0:
-        progressed.check_stream(_next_batch(batches, stream, progressed.step - 1, first.n_steps))
+        progressed.check_stream(_next_batch(batches, progressed.step - 1, first.n_steps))
     with _bar(list(runs), first.n_steps, progressed.step, progress) as bar:
         try:
             while progressed.step < first.n_steps:
-                x = _next_batch(batches, stream, progressed.step, first.n_steps).to(place)
+                x = _next_batch(batches, progressed.step, first.n_steps).to(place)
+                _check_batch(x, stream.d_model, progressed.step)
                 progressed.take_step(x)
                 bar.update()
                 if progressed.step % 50 == 1 and len(runs) <= 3:
@@ -511,7 +512,9 @@ def train(
 class _Progress:
     """How far all recipes of one call have come together: the state between two steps, on disk or in memory."""
 
-    def __init__(self, runs: dict[str, Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None):
+    def __init__(
+        self, runs: dict[str, _Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None
+    ):
         self.runs, self.n_steps, self.path = runs, n_steps, path
         self.about = {"what": WHAT, "made_from": _made_from(stream, data_seed)}
         self.step, self.before, self.last_rows = 0, 0.0, None
@@ -634,24 +637,26 @@ def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Str
     return state
 
 
-def _next_batch(batches: Iterator[Tensor], stream: Stream, step: int, n_steps: int) -> Tensor:
-    """The next batch in float32, which is what is trained in; float64 where that is PyTorch's default.
+def _next_batch(batches: Iterator[Tensor], step: int, n_steps: int) -> Tensor:
+    """The next batch in the numbers that are trained in: float32, or what PyTorch's default is.
 
     Raises:
-        ValueError: the stream has ended, or the batch is of another shape, holds no real numbers, or holds NaN or infinity.
+        ValueError: the stream has ended, or gives no real numbers.
     """
     x = next(batches, None)
     if x is None:
         raise ValueError(f"the stream ended after {step} of {n_steps} batches: give more data, or n_steps={max(step, 1)}")
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise ValueError(f"expected batches of floating-point numbers, got {shown(x)}")
-    if x.ndim not in (2, 3) or x.shape[-1] != stream.d_model or 0 in x.shape:
-        raise ValueError(f"expected batches (batch, {stream.d_model}) or (n_seeds, batch, {stream.d_model}), got {tuple(x.shape)}")
-    x = x.to(torch.get_default_dtype())
+    return x.to(torch.get_default_dtype())
+
+
+def _check_batch(x: Tensor, d_model: int, step: int) -> None:
+    if x.ndim not in (2, 3) or x.shape[-1] != d_model or 0 in x.shape:
+        raise ValueError(f"expected batches (batch, {d_model}) or (n_seeds, batch, {d_model}), got {tuple(x.shape)}")
     if not torch.isfinite(x).all():
         place = (~torch.isfinite(x)).nonzero()[0].tolist()
         raise ValueError(f"batch {step} holds {x[tuple(place)].item()} at position {place}: clean the activations before training")
-    return x
 
 
 def _bar(names: list[str], n_steps: int, done: int, progress: bool) -> Any:
