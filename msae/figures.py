@@ -924,8 +924,8 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
             a = measured[heading, label] = drawn.array(values, f"ratios of {label!r}", 1)
             if a.min() <= 0:
                 raise ValueError(f"ratios must be positive, {label!r} has {a.min():g}")
-    numbers = dict(zip(measured, _together(list(measured.values()))))
-    medians = dict(zip(measured, drawn.apart(np.array([np.median(a) for a in measured.values()]))))
+    *rounded, middles = _together([*measured.values(), np.array([np.median(a) for a in measured.values()])])
+    numbers, medians = dict(zip(measured, rounded)), dict(zip(measured, middles))
     fig = _figure(title, alt, height=25 * (len(groups) + len(measured)) + 20)
     ticks: list[str] = []
     for (heading, its), shown in zip(groups.items(), drawn.words(groups)):

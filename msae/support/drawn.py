@@ -102,13 +102,13 @@ def hovered(text: str) -> str:
 
 def sentence(name: str, text: Any) -> str:
     """A title, a name of an axis: prose, whose line breaks and doubled spaces are one space; not escaped."""
-    return _UNSEEN.sub(_numbered, " ".join(arguments.text(name, text).split()))
+    return _UNSEEN.sub(_numbered, re.sub(r"[ \t\r\n]+", " ", arguments.text(name, text)).strip())
 
 
 def wrapped(text: str, width: int) -> str:
     """Prose for plotly, escaped: `<br>` between lines of at most `width` characters. A word that is longer is broken."""
     rows: list[str] = []
-    for word in text.split():
+    for word in text.split(" "):
         for part in (word[i : i + width] for i in range(0, len(word), width)):
             if rows and len(rows[-1]) + 1 + len(part) <= width:
                 rows[-1] += " " + part
@@ -168,8 +168,8 @@ def _gaps_of_row(row: np.ndarray) -> np.ndarray:
 def number(x: float) -> str:
     """A number that went through `apart`, with all of its digits, as plotly's `NUMBER` shows it."""
     if x and not 1e-6 <= abs(x) < 1e15:
-        return re.sub(r"e([+-])0*", r"e\1", f"{x:.15g}").replace("-", "−", 1 if x < 0 else 0)
-    return f"{Decimal(repr(x)):,f}".replace("-", "−")
+        return re.sub(r"e([+-])0*", r"e\1", f"{x:.15g}")
+    return f"{Decimal(repr(x)):,f}"
 
 
 def array(values: Any, what: str, ndim: int) -> np.ndarray:
