@@ -70,6 +70,7 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": np.less_equal,
     "=": np.equal,
 }
+SPACE = regex.compile(r"\p{White_Space}*")
 ANY = "[^\\x00]"
 TRUE, FALSE = All(()), AnyOf(())
 
@@ -229,7 +230,7 @@ class Corpus:
         end = begin + len(text)
         first = (np.searchsorted(begins, begin, side="right") - 1).clip(min=0)
         last = np.searchsorted(ends, end).clip(max=len(ends) - 1)
-        space = np.array([len(text) - len(text.lstrip()) for text in self.texts], dtype=np.int64)[self.tokens[first]]
+        space = np.array([len(SPACE.match(text)[0]) for text in self.texts], dtype=np.int64)[self.tokens[first]]
         split = np.concatenate([[0], np.cumsum(self.split[self.tokens])])
         behind_space = (begins[first] + space == begin) & (split[last + 1] > split[first])
         whole = ((begins[first] == begin) | behind_space) & (ends[last] == end) & (self.text_of[first] == self.text_of[last])
