@@ -50,7 +50,7 @@ from msae._pattern_syntax import (
 )
 
 from msae.support.arguments import array, number, shown
-from msae.support.letters import as_token, join
+from msae.support.letters import as_token, check_vocabulary, join
 
 if TYPE_CHECKING:
     from msae.explore import LatentActivations
@@ -236,17 +236,6 @@ class Corpus:
         whole = ((begins[first] == begin) | behind_space) & (ends[last] == end) & (self.text_of[first] == self.text_of[last])
         first, n_tokens = first[whole], (last - first)[whole] + 1
         return {int(n): first[n_tokens == n] for n in np.unique(n_tokens)}
-
-
-def check_vocabulary(str_tokens: Any, ids: np.ndarray) -> None:
-    """Refuse what is no list of texts, or lacks one of these token ids."""
-    if isinstance(str_tokens, (str, bytes)) or not isinstance(str_tokens, (Sequence, np.ndarray)):
-        raise ValueError(f"str_tokens must be a list with the text of each token id, got {shown(str_tokens)}")
-    if len(ids) and not 0 <= ids.min() <= ids.max() < len(str_tokens):
-        raise ValueError(f"token ids run from {ids.min()} to {ids.max()}, but str_tokens has the texts of 0 … {len(str_tokens) - 1}")
-    for i, token in enumerate(str_tokens):
-        if not isinstance(token, (str, bytes)):
-            raise ValueError(f"str_tokens must hold strings, or bytes, got {shown(token)} for token {i}")
 
 
 def _asks_for_text(node: Node) -> bool:

@@ -10,6 +10,9 @@ A block is a uint32 length, that many bytes of JSON (one object of details per l
 The n firings of a latent are n varints, the steps from one position to the next (the first from 0), then n bytes q of 1 … 255; the
 activation is q / 255 · max. Positions count tokens over all texts. All integers are little-endian and unsigned.
 
+Where a tokenizer splits a letter over several tokens, the first of them shows the letter and the others nothing; `vocab_parts` tells which
+kinds of token these are. The manifest is written last, with the SHA-256 of the other files and of itself.
+
 The first `n_sample` texts are an unbiased sample, on which statistics may be computed. Those after them were added because a latent is
 strong there.
 """
@@ -18,19 +21,27 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from msae.support.arguments import path as path_of
+from msae.support.arguments import shown, whole, yes_or_no
+from msae.support.files import Content, write_files
+
 T = TypeVar("T")
 
 SCHEMA = "msae-explorer/1"
-ABOUT = ("title", "window", "n_examples", "edge_metric", "cosine_of", "provenance")
+ABOUT = ("title", "window", "n_examples", "edge_metric", "cosine_of", "provenance", "made_from")
 """What a manifest may say that the firings do not need."""
 
 N_TOP = 3
@@ -92,6 +103,9 @@ class Bundle(NamedTuple):
     about: dict[str, Any]
     """What is known of ABOUT."""
 
+    parts: Sequence[tuple[int, int, int, str]] = ()
+    """(kind of token, which part it is from 1, of how many, what they make together) of each kind that is part of a letter."""
+
     def of(self, latent: str) -> tuple[np.ndarray, np.ndarray]:
         """(positions, activations) of a latent's firings, within max/510 of the true ones; those below max/510 become max/255."""
         k = self.id.index(latent)
@@ -152,6 +166,7 @@ def manifest(bundle: Bundle, latents_per_shard: int = 0) -> tuple[dict[str, Any]
         "schema": SCHEMA,
         "vocab": bundle.vocab,
         "vocab_ids": bundle.vocab_ids.tolist(),
+        **({"vocab_parts": [list(part) for part in bundle.parts]} if bundle.parts else {}),
         "n_tokens": len(bundle.tokens),
         **({"text_length": int(lengths[0])} if same_length else {"text_starts": bundle.starts.tolist()}),
         "n_sample": bundle.n_sample,
@@ -193,7 +208,7 @@ def _block(bundle: Bundle, low: int, high: int) -> tuple[bytes, list[int]]:
         pieces.append(piece)
         offsets.append(size)
         size += len(piece)
-    details = _ascii(bundle.details[low:high])
+    details = _ascii(bundle.details[low:high], "details")
     return len(details).to_bytes(4, "little") + details + b"".join(pieces), offsets
 
 
@@ -208,24 +223,54 @@ def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: i
 
     Args:
         latents_per_shard: latents whose firings share a file; 0 puts everything into payload.bin.
+
+    Raises:
+        ValueError: NaN or infinity in the bundle. OSError: a place that cannot be written, a full disk.
+            Whatever bundle stood there before stands there still, whole.
     """
-    if latents_per_shard < 0:
-        raise ValueError(f"latents_per_shard must be 0 (no shards) or positive, got {latents_per_shard}")
-    folder = Path(folder)
-    (folder / "acts" if latents_per_shard else folder).mkdir(parents=True, exist_ok=True)
-    described, blocks = manifest(bundle, latents_per_shard)
-    for k, (name, block) in enumerate(zip(bar(described["shards"], "file", progress), blocks)):
-        packed = gzip.compress(block, 6, mtime=0)
-        (folder / name).write_bytes(packed)
-        # A page opened from a disk may load nothing but scripts; this one hands its block to the page.
-        script = f'msaeShard({k}, "{base64.b64encode(packed).decode()}");\n'
-        (folder / name).with_suffix(".js").write_text(script, encoding="ascii")
-    (folder / "payload.bin").write_bytes(payload(bundle, [] if latents_per_shard else blocks))
-    (folder / "manifest.json").write_bytes(_ascii(described))
-    for old in (folder / "acts").glob("[0-9][0-9][0-9]*"):  # of a larger bundle that was here before
-        if f"acts/{old.stem}.bin" not in described["shards"]:
-            old.unlink()
+    check_latents_per_shard(latents_per_shard)
+    folder = path_of("folder", folder)
+    if not isinstance(bundle, Bundle):
+        raise ValueError(f"bundle must be a Bundle, of Explorer.bundle or read_bundle, got {shown(bundle)}")
+    described, files = bundle_files(bundle, latents_per_shard, yes_or_no("progress", progress))
+    write_folder(folder, files)
     return described
+
+
+def check_latents_per_shard(n: Any) -> None:
+    if isinstance(n, int) and n < 0:
+        raise ValueError(f"latents_per_shard must be 0 (no shards) or positive, got {n}")
+    whole("latents_per_shard", n)
+
+
+def bundle_files(bundle: Bundle, latents_per_shard: int, progress: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest, and name → content of each file, that of the manifest last."""
+    described, blocks = manifest(bundle, latents_per_shard)
+    files: dict[str, Any] = {}
+    for k, (name, block) in enumerate(zip(bar(described["shards"], "file", progress), blocks)):
+        files[name] = packed = gzip.compress(block, 6, mtime=0)
+        files[name.removesuffix(".bin") + ".js"] = partial(_write_script, k, packed)
+    files["payload.bin"] = payload(bundle, [] if latents_per_shard else blocks)
+    hashes = {name: sha256(content) for name, content in files.items() if isinstance(content, bytes)}
+    described["sha256"] = hashes | {"manifest.json": sha256(_ascii(described, "the manifest"))}
+    return described, files | {"manifest.json": _ascii(described, "the manifest")}
+
+
+def _write_script(k: int, packed: bytes, path: Path) -> None:
+    # A page opened from a disk may load nothing but scripts; this one hands its block to the page.
+    path.write_text(f'msaeShard({k}, "{base64.b64encode(packed).decode()}");\n', encoding="ascii")
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_folder(folder: Path, files: Mapping[str, Content]) -> None:
+    """Write all files of a bundle, then take away those of a larger one that was here before."""
+    write_files({folder / name: content for name, content in files.items()})
+    for old in (folder / "acts").glob("*"):
+        if re.fullmatch(r"[0-9]{3,}\.(bin|js)", old.name) and f"acts/{old.name}" not in files:
+            old.unlink()
 
 
 def bar(steps: Sequence[T], unit: str, progress: bool) -> Iterable[T]:
@@ -241,26 +286,50 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
     """Read a bundle that `write_bundle` or another program wrote.
 
     Raises:
-        FileNotFoundError: no manifest.json there. ValueError: another format, or a file that is cut short.
+        FileNotFoundError: no manifest.json there, or a file that it names is missing.
+        ValueError: another or a newer format; a file that was altered, cut short or belongs to another save.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     if not (folder / "manifest.json").exists():
         raise FileNotFoundError(f"there is no manifest.json in {folder}: expected a folder made by Explorer.save")
-    m = json.loads((folder / "manifest.json").read_bytes())
-    if m.get("schema") != SCHEMA:
-        raise ValueError(f"expected a bundle of the form {SCHEMA!r}, got {m.get('schema')!r} in {folder}")
-    raw = np.frombuffer(gzip.decompress((folder / "payload.bin").read_bytes()), dtype=np.uint8)
+    try:
+        m = json.loads((folder / "manifest.json").read_bytes())
+    except ValueError as error:
+        raise ValueError(f"manifest.json in {folder} is no JSON: it was altered or cut short, save the explorer again") from error
+    form = m.get("schema") if isinstance(m, dict) else None
+    if form != SCHEMA:
+        newer = isinstance(form, str) and re.fullmatch(r"msae-explorer/[0-9]+", form)
+        fix = ": it was written by another version of msae, read it with that one or save it again" if newer else ""
+        raise ValueError(f"expected a bundle of the form {SCHEMA!r}, got {form!r} in {folder}{fix}")
+    try:
+        return _read(m, folder)
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError, UnicodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"the files in {folder} do not fit each other ({error!r}): they were altered, save the explorer again") from error
+
+
+def _read(m: dict[str, Any], folder: Path) -> Bundle:
+    hashes = dict(m.get("sha256", {}))
+
+    def content(name: str) -> np.ndarray:
+        packed = _packed(folder, name)
+        if name in hashes and sha256(packed) != hashes[name]:
+            raise ValueError(f"{name} in {folder} is not the file that its manifest names: it was altered, save the explorer again")
+        return np.frombuffer(gzip.decompress(packed), dtype=np.uint8)
+
+    raw = content("payload.bin")
     size = 2 if len(m["vocab"]) <= 65_536 else 4
     n_bytes = m["n_tokens"] * size
     if len(raw) < n_bytes:
         raise ValueError(f"payload.bin holds {len(raw)} bytes, but {m['n_tokens']} tokens take {n_bytes}: the file is cut short")
+    if "manifest.json" in hashes and sha256(_ascii(_without_own_hash(m), "the manifest")) != hashes["manifest.json"]:
+        raise ValueError(f"manifest.json in {folder} is not as it was written: it was altered, save the explorer again")
     tokens = raw[:n_bytes].view(f"<u{size}")
     if "text_starts" in m:
         starts = np.array(m["text_starts"], dtype=np.int64)
     else:
         starts = np.arange(0, m["n_tokens"] + 1, m["text_length"], dtype=np.int64)
     table, details, positions, q = m["latents"], [], [], []
-    for low, high, block in _blocks(m, folder, raw[n_bytes:]):
+    for low, high, block in _blocks(m, content, raw[n_bytes:]):
         n_details = int.from_bytes(block[:4].tobytes(), "little")
         details += json.loads(block[4 : 4 + n_details].tobytes())
         firings = block[4 + n_details :]
@@ -270,7 +339,7 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
             positions.append(np.cumsum(steps).astype(np.uint32))
             q.append(here[used : used + n])
     n_texts = len(starts) - 1
-    return Bundle(
+    bundle = Bundle(
         vocab=m["vocab"],
         vocab_ids=np.array(m["vocab_ids"], dtype=np.int64),
         tokens=tokens.astype(np.int64),
@@ -288,16 +357,54 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
         details=details,
         edges=[(parent, child, score) for parent, child, score in m["edges"]],
         about={key: value for key, value in m.items() if key in ABOUT},
+        parts=[(kind, part, of, text) for kind, part, of, text in m.get("vocab_parts", [])],
+    )
+    if not _fits(bundle):
+        raise ValueError(f"the files in {folder} do not fit each other: they were altered or are of two saves, save the explorer again")
+    return bundle
+
+
+def _fits(bundle: Bundle) -> bool:
+    """Whether the parts of a bundle have the sizes, and the numbers the ranges, that they must have together."""
+    n_texts, n_latents, n_vocab, starts = len(bundle.starts) - 1, len(bundle.id), len(bundle.vocab), bundle.starts
+    firsts = bundle.start[:-1][np.diff(bundle.start) > 0]
+    within = np.ones(len(bundle.positions), dtype=bool)
+    within[firsts] = False
+    return bool(
+        len(bundle.vocab_ids) == n_vocab
+        and len(bundle.number) == len(bundle.first) == n_texts >= bundle.n_sample >= 0
+        and starts[0] == 0
+        and starts[-1] == len(bundle.tokens)
+        and (np.diff(starts) >= 0).all()
+        and bundle.tokens.max(initial=-1) < n_vocab
+        and len(bundle.label) == len(bundle.max) == len(bundle.details) == n_latents
+        and np.isfinite(bundle.max).all()
+        and len(bundle.q) == len(bundle.positions) == bundle.start[-1]
+        and bundle.q.min(initial=1) > 0
+        and bundle.positions.max(initial=0) < max(1, len(bundle.tokens))
+        and (np.diff(bundle.positions.astype(np.int64), prepend=-1)[within] > 0).all()
+        and all(0 <= end < n_latents for parent, child, _ in bundle.edges for end in (parent, child))
+        and all(0 <= kind < n_vocab and 1 <= part <= of for kind, part, of, _ in bundle.parts)
     )
 
 
-def _blocks(m: dict[str, Any], folder: Path, rest: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+def _packed(folder: Path, name: str) -> bytes:
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"there is no {name} in {folder}, which its manifest names: save the explorer again")
+    return (folder / name).read_bytes()
+
+
+def _without_own_hash(m: dict[str, Any]) -> dict[str, Any]:
+    """The manifest as it was when its own hash was taken."""
+    return {key: value for key, value in m.items() if key != "sha256"}
+
+
+def _blocks(m: dict[str, Any], content: Callable[[str], np.ndarray], rest: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     n_latents, per_shard = len(m["latents"]["id"]), m["latents_per_shard"]
     if not m["shards"]:
         yield 0, n_latents, rest
     for k, name in enumerate(m["shards"]):
-        block = np.frombuffer(gzip.decompress((folder / name).read_bytes()), dtype=np.uint8)
-        yield k * per_shard, min((k + 1) * per_shard, n_latents), block
+        yield k * per_shard, min((k + 1) * per_shard, n_latents), content(name)
 
 
 def schema() -> dict[str, Any]:
@@ -305,6 +412,9 @@ def schema() -> dict[str, Any]:
     return json.loads(files("msae.explore").joinpath("msae-explorer-1.schema.json").read_text(encoding="utf-8"))
 
 
-def _ascii(values: Any) -> bytes:
+def _ascii(values: Any, what: str) -> bytes:
     # ASCII, so that lone surrogates and line separators stay what they are wherever the file goes
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    try:
+        return json.dumps(values, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+    except ValueError as error:
+        raise ValueError(f"{what} of the explorer holds NaN or infinity, which JSON has no form for: look at what was given") from error

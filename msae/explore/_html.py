@@ -84,7 +84,7 @@ def address(page: str, latent: str, pin: str = "", view: str = "", query: str = 
 
 def in_script(values: Any) -> str:
     """JSON that can stand in a script: ASCII without <, > and &, so that no text in it ends the script or becomes markup."""
-    text = json.dumps(values, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -122,6 +122,6 @@ def _coloured(token: str, activation: float, largest: float) -> str:
         return shown
     space = " " if token.startswith(" ") else ""
     alpha = 0.12 + 0.48 * activation / largest
-    return (
-        f'{space}<mark title="{activation:.2f}" style="color:inherit;background:rgba(31,111,235,{alpha:.2f})">{shown.strip() or "·"}</mark>'
-    )
+    seen = shown.strip() or "·" * bool(token)  # a later part of a letter is a bar beside it
+    style = f"color:inherit;background:rgba(31,111,235,{alpha:.2f})" + (";padding:0 .18em" if not token else "")
+    return f'{space}<mark title="{activation:.2f}" style="{style}">{seen}</mark>'

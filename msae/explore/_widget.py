@@ -9,7 +9,8 @@ import numpy as np
 
 from msae.explore import _html
 from msae.explore._activations import LatentActivations
-from msae.explore._assemble import as_text, split_id
+from msae.explore._assemble import split_id
+from msae.support.letters import join
 
 try:
     import anywidget
@@ -80,7 +81,7 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
     """What latents do on a text that was typed just now.
 
     Returns:
-        "text"; "tokens", their texts; "firings": index in ids → [places, activations], silent latents left out.
+        "text"; "tokens", their texts; "parts", [place, part, of, text] of those that are part of a letter; "firings": index in ids → [places, activations], silent latents left out.
     """
     from msae.activations import Activations
 
@@ -89,6 +90,7 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
         kept.setdefault(name, []).append((k, number))
     firings: dict[str, Any] = {}
     words: list[str] = []
+    parts: list[tuple[int, int, int, str]] = []
     hooks: dict[str, Activations] = {}
     for name, latents in kept.items():
         hook = saes[name].hook_name
@@ -100,12 +102,16 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
         acts = LatentActivations.from_sae(saes[name], read, latents=[number for _, number in latents])
         counted = np.flatnonzero(acts.mask.ravel())
         if not words:
-            words = [as_text(read.str_tokens[t]) for t in read.tokens.numpy().ravel()[counted]]
+            start = np.concatenate([[0], np.cumsum(acts.mask.sum(1))])
+            numbers, letters = join(read.tokens.numpy().ravel()[counted], start, read.str_tokens)
+            pieces = {k: letters[i] for k, number in enumerate(numbers) if (i := int(number) - len(read.str_tokens)) >= 0}
+            words = [pieces[k].shown if k in pieces else str(read.str_tokens[number]) for k, number in enumerate(numbers)]
+            parts = [(k, piece.part, piece.n_parts, piece.text) for k, piece in pieces.items()]
         for k, number in latents:
             positions, values = acts.of(number)
             if len(positions):
                 firings[str(k)] = [np.searchsorted(counted, positions).tolist(), [round(float(v), 4) for v in values]]
-    return {"text": text, "tokens": words, "firings": firings}
+    return {"text": text, "tokens": words, "parts": parts, "firings": firings}
 
 
 def make_widget(explorer: Explorer, model: Any = None, saes: Mapping[str, Any] | None = None) -> ExplorerWidget:

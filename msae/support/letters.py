@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msae.support.arguments import shown
+
 SPACE = "\u2581"
 """What SentencePiece writes for a space."""
 
@@ -50,8 +52,13 @@ def vocabulary(tokenizer: Any) -> list[str]:
     known = {i: piece for piece, i in tokenizer.get_vocab().items()}
     ids = sorted(known)
     texts = tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
-    shown = {i: _text(known[i], text) for i, text in zip(ids, texts, strict=True)}
-    return [shown.get(i, f"[id {i}]") for i in range(max(ids, default=-1) + 1)]
+    found = {i: _text(known[i], text) for i, text in zip(ids, texts, strict=True)}
+    return [found.get(i, no_token(i)) for i in range(max(ids, default=-1) + 1)]
+
+
+def no_token(i: int) -> str:
+    """What stands in a vocabulary for a number that no token has."""
+    return f"[id {i}]"
 
 
 def _text(piece: str, decoded: str) -> str:
@@ -77,6 +84,17 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 BYTE_OF = _byte_alphabet()
+
+
+def check_vocabulary(str_tokens: Any, ids: np.ndarray) -> None:
+    """Refuse what is no list of texts, or lacks one of these token ids."""
+    if isinstance(str_tokens, (str, bytes)) or not isinstance(str_tokens, (Sequence, np.ndarray)):
+        raise ValueError(f"str_tokens must be a list with the text of each token id, got {shown(str_tokens)}")
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < len(str_tokens):
+        raise ValueError(f"token ids run from {ids.min()} to {ids.max()}, but str_tokens has the texts of 0 … {len(str_tokens) - 1}")
+    for i, token in enumerate(str_tokens):
+        if not isinstance(token, (str, bytes)):
+            raise ValueError(f"str_tokens must hold strings, or bytes, got {shown(token)} for token {i}")
 
 
 class Piece(NamedTuple):
