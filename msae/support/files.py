@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ def write_files(contents: Mapping[Path, Content]) -> None:
     parts: dict[Path, Path] = {}
     with ExitStack() as stack:
         for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in reversed([folder for folder in path.parents if not folder.exists()]):
+                folder.mkdir(exist_ok=True)
+                stack.callback(_remove_if_empty, folder)
             if path.is_dir():
                 raise IsADirectoryError(f"{path} is a folder: a file is to be written there")
             part = parts[path] = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -46,6 +48,11 @@ def write_files(contents: Mapping[Path, Content]) -> None:
         with uninterrupted():
             for path, part in parts.items():
                 os.replace(part, path)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def write_file(path: Path, content: Content) -> None:
