@@ -48,7 +48,6 @@ from msae._pattern_syntax import (
     parse,
     split,
 )
-
 from msae.support.arguments import array, number, shown
 from msae.support.letters import as_token, check_vocabulary, join
 

@@ -5,6 +5,7 @@ The naive matcher never sees a pattern's text: a random pattern is made together
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -372,9 +373,9 @@ def cut_texts(rng: random.Random) -> tuple[list[list[bytes]], list[list[tuple[st
         raw = read.encode()
         letter_ends = {len(read[:k].encode()) for k in range(len(read) + 1)}
         cuts = sorted({0, len(raw), *(k for k in range(1, len(raw)) if rng.random() < 0.5)})
-        tokens.append([raw[a:b] for a, b in zip(cuts, cuts[1:])])
+        tokens.append([raw[a:b] for a, b in itertools.pairwise(cuts)])
         borders = [cut for cut in cuts if cut in letter_ends]
-        groups.append([(raw[a:b].decode(), cuts.index(b) - 1) for a, b in zip(borders, borders[1:])])
+        groups.append([(raw[a:b].decode(), cuts.index(b) - 1) for a, b in itertools.pairwise(borders)])
     return tokens, groups
 
 
@@ -402,10 +403,14 @@ def test_letters_cut_at_any_byte_are_matched_as_letters_in_python_and_node() -> 
         for literal in ("é", " é", "aé", "中", "中😀", "😀", "a", "éa中"):
             marked = [spelled(words, each, literal) for words, each in zip(groups, tokens)]
             cases.append({"corpus": name, "pattern": f'"{literal}"', "marked": marked})
-        for pattern, passes in (("é", lambda text: text.strip() == "é"), ("[alpha]", lambda text: text.strip().isalpha()), ("/.?中/", None)):
+        for pattern, passes in (
+            ("é", lambda text: text.strip() == "é"),
+            ("[alpha]", lambda text: text.strip().isalpha()),
+            ("/.?中/", None),
+        ):
             ask = passes or (lambda text: text.endswith("中") and len(text) <= 2)
             cases.append({"corpus": name, "pattern": pattern, "marked": [[p for text, p in words if ask(text)] for words in groups]})
-        pairs = [[q for (a, _), (b, q) in zip(words, words[1:]) if a.strip() == "é" and b.strip() == "中"] for words in groups]
+        pairs = [[q for (a, _), (b, q) in itertools.pairwise(words) if a.strip() == "é" and b.strip() == "中"] for words in groups]
         cases.append({"corpus": name, "pattern": "é 中", "marked": pairs})
         cases.append({"corpus": name, "pattern": "[]", "marked": [[*range(len(each))] for each in tokens]})
     given = {name: corpus_of(**each) for name, each in corpora.items()}

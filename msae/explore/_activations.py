@@ -84,7 +84,8 @@ class LatentActivations:
         Raises:
             ValueError: another shape, or an activation that is negative, NaN or infinite (its text, place and latent are given).
         """
-        dense = array("activations", acts).astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+            dense = array("activations", acts).astype(np.float32, copy=False)
         if dense.ndim != 3 or not dense.shape[2]:
             raise ValueError(f"expected activations (n_texts, n_ctx, n_latents), got shape {dense.shape}; one text alone is acts[None]")
         mask = np.ones(dense.shape[:2], dtype=bool) if mask is None else array("mask", mask, numbers="marks")

@@ -35,7 +35,6 @@ MIN_FIRINGS = 10
 """Of a child in the tree: rarer latents would crowd it, with parents that chance has given them."""
 
 WARN_BYTES, REFUSE_BYTES = 1_500_000, 5_000_000
-VIEWS = ("latent", "tree", "search")
 
 
 class Explorer:
@@ -257,17 +256,18 @@ class Explorer:
         numbers.reshape(-1)[where], pieces = join(self.tokens.reshape(-1)[where], start, self.str_tokens)
         return numbers, pieces
 
-    def _words(self, text: int, first: int, length: int) -> list[str]:
+    def _words(self, row: int, first: int, length: int) -> list[str]:
         """Part of a text, token by token: a split letter stands in the first of its tokens."""
         numbers, pieces = self._letters
         found = []
-        for k, token in enumerate(numbers[text, first : first + length].tolist()):
+        for k, token in enumerate(numbers[row, first : first + length].tolist()):
             piece = pieces[token - len(self.str_tokens)] if token >= len(self.str_tokens) else None
             found.append(self.str_tokens[token] if piece is None else piece.shown if k else piece.text)
         return found
 
     def bundle(self, progress: bool = False) -> Bundle:
         """All texts, with all the latents of `acts` or those of `latents`: what `save("folder")` writes."""
+        yes_or_no("progress", progress)
         everything = [f"{name}/{number}" for name, acts in self.acts.items() for number in acts.latents]
         return self._assemble(everything if self._asked is None else self._ids, _sample.whole(self.mask), progress)
 
@@ -332,10 +332,9 @@ class Explorer:
         first, length = _sample.spans(self.mask)
         dense = acts.dense(number)
         rows = []
-        for text, peak in acts.top_texts(number, 3):
-            begin, size = _sample.window(int(first[text]), int(length[text]), peak, self.window)
-            words = self._words(text, begin, size)
-            rows.append(_html.coloured(zip(words, dense[text, begin : begin + size]), dense.max()))
+        for row, peak in acts.top_texts(number, 3):
+            begin, size = _sample.window(int(first[row]), int(length[row]), peak, self.window)
+            rows.append(_html.coloured(zip(self._words(row, begin, size), dense[row, begin : begin + size]), dense.max()))
         label = f" ({html.escape(self.labels[self.open])})" if self.open in self.labels else ""
         return (
             f"<p>Latent {html.escape(self.open)}{label} on its strongest texts. The list of latents and the activation of each token "

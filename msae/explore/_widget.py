@@ -10,6 +10,7 @@ import numpy as np
 from msae.explore import _html
 from msae.explore._activations import LatentActivations
 from msae.explore._assemble import split_id
+from msae.support.arguments import shown
 from msae.support.letters import join
 
 try:
@@ -40,6 +41,10 @@ class ExplorerWidget(anywidget.AnyWidget):
     def __init__(self, explorer: Explorer, model: Any = None, saes: Mapping[str, Any] | None = None):
         if (model is None) != (saes is None):
             raise ValueError("typed text needs both model= and saes={name: sae}; give both or neither")
+        if saes is not None and not isinstance(saes, Mapping):
+            raise ValueError(f"saes must be {{name: SAE}}, got {shown(saes)}")
+        if model is not None and not hasattr(model, "cfg"):
+            raise ValueError(f"model must be a language model, got {shown(model)}")
         if saes is not None and set(saes) != set(explorer.acts):
             raise ValueError(f"saes must name the SAEs {', '.join(explorer.acts)}, got {', '.join(saes)}")
         self._explorer, self._model, self._saes = explorer, model, saes
@@ -104,9 +109,10 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
         if not words:
             start = np.concatenate([[0], np.cumsum(acts.mask.sum(1))])
             numbers, letters = join(read.tokens.numpy().ravel()[counted], start, read.str_tokens)
-            pieces = {k: letters[i] for k, number in enumerate(numbers) if (i := int(number) - len(read.str_tokens)) >= 0}
-            words = [pieces[k].shown if k in pieces else str(read.str_tokens[number]) for k, number in enumerate(numbers)]
-            parts = [(k, piece.part, piece.n_parts, piece.text) for k, piece in pieces.items()]
+            n_vocab = len(read.str_tokens)
+            words = [read.str_tokens[i] if i < n_vocab else letters[i - n_vocab].shown for i in numbers.tolist()]
+            pieces = [(k, letters[i - n_vocab]) for k, i in enumerate(numbers.tolist()) if i >= n_vocab]
+            parts = [(k, piece.part, piece.n_parts, piece.text) for k, piece in pieces]
         for k, number in latents:
             positions, values = acts.of(number)
             if len(positions):

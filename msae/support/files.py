@@ -1,7 +1,7 @@
 """The one way in which files are written: all of a set or none, never half of one, with the permissions that the umask gives.
 
 A file is written beside its place under another name and moved there when it is whole. Of several files that belong together each is
-written first; then they are moved, and Ctrl-C waits until they are.
+written first; then they are moved, and Ctrl-C waits until they are. Where a move fails, those before it are taken back.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -46,8 +47,32 @@ def write_files(contents: Mapping[Path, Content]) -> None:
             with part.open("rb") as file:
                 os.fsync(file.fileno())
         with uninterrupted():
-            for path, part in parts.items():
-                os.replace(part, path)
+            _move(parts, stack)
+
+
+def _move(parts: Mapping[Path, Path], stack: ExitStack) -> None:
+    before: dict[Path, Path | None] = {}
+    for path in parts if len(parts) > 1 else ():  # one move alone is whole or not at all
+        before[path] = None
+        if path.exists():
+            before[path] = kept = path.with_name(f".{path.name}.{os.getpid()}.before")
+            stack.callback(kept.unlink, missing_ok=True)
+            try:
+                os.link(path, kept)
+            except OSError:  # a disk without links
+                shutil.copy2(path, kept)
+    moved: list[Path] = []
+    try:
+        for path, part in parts.items():
+            os.replace(part, path)
+            moved.append(path)
+    except BaseException:
+        for path in moved:
+            if kept := before[path]:
+                os.replace(kept, path)
+            else:
+                path.unlink()
+        raise
 
 
 def _remove_if_empty(folder: Path) -> None:

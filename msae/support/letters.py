@@ -128,7 +128,8 @@ def join(ids: np.ndarray, start: np.ndarray, str_tokens: Sequence[str | bytes]) 
     Returns:
         (n,) numbers: a token's id, or len(str_tokens) + k for the k-th of the pieces; and the pieces.
     """
-    numbers, pieces = np.array(ids, dtype=np.int64), []
+    numbers = np.array(ids, dtype=np.int64)
+    pieces: list[Piece] = []
     known = {int(i): raw for i in np.unique(numbers) if (raw := _broken(str_tokens[i])) is not None}
     where = np.flatnonzero(np.isin(numbers, list(known)))
     if not len(where):

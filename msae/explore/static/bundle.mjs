@@ -104,6 +104,7 @@ export class Bundle {
     if (!this.blocks.has(k)) {
       const block = loadShard(k, new URL(this.manifest.shards[k], this.base)).then(openBlock);
       this.blocks.set(k, block);
+      block.catch(() => this.blocks.delete(k)); // it is asked for again the next time
     }
     return this.blocks.get(k);
   }
