@@ -366,7 +366,7 @@ def test_random_patterns_agree_with_the_naive_matcher_and_with_node() -> None:
 
 
 def cut_texts(rng: random.Random) -> tuple[list[list[bytes]], list[list[tuple[str, int]]]]:
-    """Texts cut into tokens at random bytes, and what they are: (text, place of the last token) of each token or group that shares letters."""
+    """Texts cut into tokens at random bytes, and (text, place of the last token) of each token or group that shares letters."""
     tokens, groups = [], []
     for _ in range(4):
         read = "".join(rng.choice("aé中😀 ") for _ in range(rng.randint(1, 12)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import html
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -18,17 +17,15 @@ from msae.explore import _html, _sample
 from msae.explore._activations import LatentActivations
 from msae.explore._assemble import assemble, best_parents, split_id
 from msae.explore._bundle import Bundle, bundle_files, check_latents_per_shard, manifest, payload, write_folder
+from msae.explore._checks import check_acts, check_directions, check_saes, label_of, listed, numbers_of
 from msae.support.arguments import array, number, shown, text, whole, yes_or_no
 from msae.support.arguments import path as path_of
 from msae.support.files import as_json, write_file
-from msae.support.letters import Piece, as_token, check_vocabulary, join
+from msae.support.letters import Piece, as_token, join
 
 if TYPE_CHECKING:
     from msae.activations import Activations
     from msae.sae import SAE
-
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*")
-"""Of an SAE, as `patterns.lark` reads it."""
 
 MAX_LATENTS = 300
 MIN_FIRINGS = 10
@@ -84,7 +81,7 @@ class Explorer:
         made_from: Mapping[str, Any] | None = None,
     ):
         tokens = array("tokens", tokens)
-        _check(acts, tokens, str_tokens)
+        check_acts(acts, tokens, str_tokens)
         if not all(isinstance(n, int) and n >= 1 for n in (n_examples, window)):
             raise ValueError(f"n_examples and window must be whole numbers of at least 1, got {shown(n_examples)} and {shown(window)}")
         self.acts, self.tokens, self.str_tokens = dict(acts), tokens, [as_token(token) for token in str_tokens]
@@ -94,13 +91,13 @@ class Explorer:
             if not isinstance(each, (Mapping, type(None))):
                 raise ValueError(f"{name} must be a dict, got {shown(each)}")
         self.directions = {
-            name: array(f"directions[{name!r}]", getattr(each, "W_dec", each), finite=True) for name, each in (directions or {}).items()
+            name: numbers_of(f"directions[{name!r}]", getattr(each, "W_dec", each)) for name, each in (directions or {}).items()
         }
         self.about_saes = {name: _about(each) for name, each in (directions or {}).items()}
-        self.unembed = None if unembed is None else array("unembed", unembed, finite=True)
-        _check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
-        self.labels = {self.id_of(key): _label(key, label) for key, label in (labels or {}).items()}
-        self._asked = None if latents is None else [self.id_of(latent) for latent in _listed("latents", latents)]
+        self.unembed = None if unembed is None else numbers_of("unembed", unembed)
+        check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
+        self.labels = {self.id_of(key): label_of(key, label) for key, label in (labels or {}).items()}
+        self._asked = None if latents is None else [self.id_of(latent) for latent in listed("latents", latents)]
         if self._asked == []:
             raise ValueError("latents must name at least one latent, got none; leave it out to show all")
         self._edges = None if edges is None else self._checked(edges)
@@ -123,7 +120,7 @@ class Explorer:
         Raises:
             ValueError: as `Explorer`; or an SAE that is of another hook, width or model than the activations, by its name.
         """
-        _check_saes(saes, activations, model)
+        check_saes(saes, activations, model)
         acts = {name: LatentActivations.from_sae(sae, activations) for name, sae in saes.items()}
         origin = getattr(activations, "origin", None)
         options = {"directions": saes, "unembed": None if model is None else model.W_U, "made_from": origin, **options}
@@ -145,7 +142,7 @@ class Explorer:
 
     def _checked(self, edges: Any) -> list[tuple[str, str, float]]:
         found = []
-        for edge in _listed("edges", edges):
+        for edge in listed("edges", edges):
             if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 3:
                 raise ValueError(f"edges must be (parent, child, score), got {shown(edge)}")
             parent, child = self.id_of(edge[0]), self.id_of(edge[1])
@@ -405,93 +402,3 @@ def _about(sae: Any) -> dict[str, str]:
     """What a bundle says of an SAE beyond its numbers; nothing where only directions were given."""
     told = {"hook_name": getattr(sae, "hook_name", None), "architecture": getattr(sae, "nonlinearity", None)}
     return {key: str(value) for key, value in told.items() if value is not None}
-
-
-def _label(key: Any, label: Any) -> str:
-    return text(f"labels[{key!r}]", label).encode("utf-8", "replace").decode()
-
-
-def _listed(name: str, values: Any) -> list[Any]:
-    if isinstance(values, (str, bytes)):
-        raise ValueError(f"{name} must be a list, got {shown(values)}")
-    try:
-        return list(values)
-    except TypeError as error:
-        raise ValueError(f"{name} must be a list, got {shown(values)}") from error
-
-
-def _check(acts: Any, tokens: np.ndarray, str_tokens: Sequence[str | bytes]) -> None:
-    if not isinstance(acts, Mapping) or not acts:
-        raise ValueError(f'expected acts={{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
-    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
-        raise ValueError(f"tokens must be whole numbers (n_texts, n_ctx), got shape {tokens.shape} of {tokens.dtype}")
-    for name, each in acts.items():
-        _check_name(name)
-        if not isinstance(each, LatentActivations):
-            raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by LatentActivations.from_dense or from_sae")
-        if each.mask.shape != tokens.shape:
-            raise ValueError(f"acts[{name!r}] is of texts of shape {each.mask.shape}, but tokens have shape {tokens.shape}")
-    if not any(each.mask.any() for each in acts.values()):
-        raise ValueError("acts must have a mask in which some place counts, got none that does: there is no text to show")
-    check_vocabulary(str_tokens, tokens)
-
-
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(
-            f"an SAE cannot be called {name!r}: patterns name latents as S/7, so a name begins with a letter and has only letters, "
-            "digits, _ . - and /"
-        )
-
-
-def _check_saes(saes: Any, activations: Any, model: Any) -> None:
-    """Whether all of these belong together, before anything is computed."""
-    from msae.support.origin import check_origin
-
-    if not isinstance(saes, Mapping) or not saes:
-        raise ValueError(f'saes must be {{"name": SAE}}, got {shown(saes)}; one SAE is {{"S": sae}}')
-    for name in ("x", "mask", "hook_name", "tokens", "str_tokens"):
-        if not hasattr(activations, name):
-            raise ValueError(f"activations must be msae.Activations, got {shown(activations)}")
-    if model is not None and not hasattr(model, "W_U"):
-        raise ValueError(f"model must be a language model, with W_U, got {shown(model)}")
-    origin = getattr(activations, "origin", None) or {}
-    for name, sae in saes.items():
-        _check_name(name)
-        if not all(hasattr(sae, part) for part in ("encode", "d_model", "n_latents", "hook_name", "W_dec")):
-            raise ValueError(f"saes[{name!r}] must be an SAE, got {shown(sae)}")
-        if sae.d_model != activations.x.shape[1]:
-            raise ValueError(
-                f"saes[{name!r}] reads vectors of width {sae.d_model}, but these activations have width {activations.x.shape[1]}"
-            )
-        if sae.hook_name and activations.hook_name and sae.hook_name != activations.hook_name:
-            raise ValueError(f"saes[{name!r}] was trained at {sae.hook_name}, but these activations come from {activations.hook_name}")
-        trained = (getattr(sae, "config", None) or {}).get("made_from") or {}
-        of_model = {key: trained[key] for key in ("hook_name", "language_model") if trained.get(key) is not None}
-        check_origin(of_model, origin, f"saes[{name!r}]", "give activations of the model and hook that it was trained on")
-    if model is not None and model.W_U.shape[0] != activations.x.shape[1]:
-        raise ValueError(
-            f"model must be the one that the activations of width {activations.x.shape[1]} are of, got one whose W_U has the shape "
-            f"{tuple(model.W_U.shape)}; leave it out where the hook is not the residual stream"
-        )
-
-
-def _check_directions(
-    acts: Mapping[str, LatentActivations], directions: Mapping[str, np.ndarray], unembed: np.ndarray | None, n_vocab: int
-) -> None:
-    if directions and set(directions) != set(acts):
-        raise ValueError(f"directions must name the SAEs {', '.join(acts)}, got {', '.join(directions)}")
-    for name, rows in directions.items():
-        if rows.ndim != 2 or len(rows) <= acts[name].latents.max(initial=0):
-            expected = f"(at least {acts[name].latents.max(initial=0) + 1}, d_model)"
-            raise ValueError(f"directions[{name!r}] must be {expected}, one row per latent, got shape {rows.shape}")
-    if len({rows.shape[1] for rows in directions.values()}) > 1:
-        widths = {name: rows.shape[1] for name, rows in directions.items()}
-        raise ValueError(f"directions must all have the same width, got {widths}; give SAEs of one place, or leave directions out")
-    if unembed is None:
-        return
-    if not directions:
-        raise ValueError("unembed needs directions: give directions={name: sae} too")
-    width = next(iter(directions.values())).shape[1]
-    if unembed.ndim != 2 or unembed.shape[0] != width or not unembed.shape[1]:
-        raise ValueError(f"unembed must be (d_model, n_vocab) = ({width}, {n_vocab}), got shape {unembed.shape}")

@@ -86,7 +86,8 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
     """What latents do on a text that was typed just now.
 
     Returns:
-        "text"; "tokens", their texts; "parts", [place, part, of, text] of those that are part of a letter; "firings": index in ids → [places, activations], silent latents left out.
+        "text"; "tokens", their texts; "parts", [place, part, of, text] of each that is part of a letter; "firings": index in ids →
+        [places, activations], silent latents left out.
     """
     from msae.activations import Activations
 

@@ -68,10 +68,11 @@ def _move(parts: Mapping[Path, Path], stack: ExitStack) -> None:
             moved.append(path)
     except BaseException:
         for path in moved:
-            if kept := before[path]:
-                os.replace(kept, path)
-            else:
+            old = before[path]
+            if old is None:
                 path.unlink()
+            else:
+                os.replace(old, path)
         raise
 
 
