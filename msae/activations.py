@@ -23,6 +23,7 @@ from torch import Tensor
 
 from msae.activation_cache import DTYPES, CachedArray, cache_folder, cache_lock, fingerprint, texts_hash
 from msae.harvesting import Texts, check_hook_names, forward, read_texts, run_to_hook, run_to_hooks, tokenize, widths
+from msae.support.letters import vocabulary
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -136,8 +137,8 @@ class Activations:
 
     @cached_property
     def str_tokens(self) -> list[str]:
-        """The vocabulary as text to show, one string per token id."""
-        return _str_tokens(self._tokenizer)
+        """The vocabulary as text to show, one string per token id; `\\xc3` and the like, with its bytes as `raw`, for part of a letter."""
+        return vocabulary(self._tokenizer)
 
     def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
         """Activations in random order, without end; every pass over the data is shuffled anew.
@@ -358,7 +359,7 @@ def _block(
 def _refuse(lm: TransformerBridge, texts: Texts, hook_name: str, kept: Tensor, norms: Tensor) -> NoReturn:
     """Name the first activation that is not finite."""
     text, position = texts.mask.nonzero()[int((~norms.isfinite()).nonzero()[0])].tolist()
-    token = _str_tokens(lm.tokenizer)[int(texts.tokens[text, position])]
+    token = vocabulary(lm.tokenizer)[int(texts.tokens[text, position])]
     where = f"of story {int(texts.story[text])}, position {position}, token {token!r}"
     value = run_to_hook(lm, texts.tokens[text : text + 1, : position + 1], hook_name)[0, position]
     if value.isfinite().all():
@@ -434,7 +435,3 @@ def _cut(order: Tensor, first: int, size: int) -> list[Tensor]:
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """starts[0] … starts[0] + counts[0] - 1, starts[1] …, all in a row."""
     return np.repeat(starts - (counts.cumsum() - counts), counts) + np.arange(counts.sum())
-
-
-def _str_tokens(tokenizer: Any) -> list[str]:
-    return tokenizer.batch_decode([[i] for i in range(len(tokenizer))], clean_up_tokenization_spaces=False)
