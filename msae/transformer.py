@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msae.support.arguments import shown, whole, yes_or_no
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
@@ -25,6 +27,9 @@ class TransformerConfig:
     layer_norm: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("d_vocab", "d_model", "n_layers", "n_heads", "n_ctx"):
+            object.__setattr__(self, name, whole(name, getattr(self, name), 2 if name == "n_ctx" else 1))
+        object.__setattr__(self, "layer_norm", yes_or_no("layer_norm", self.layer_norm))
         if self.d_model % (2 * self.n_heads):
             raise ValueError(
                 f"d_model must be an even multiple of n_heads (rotary positions turn pairs), "
@@ -89,6 +94,8 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
+        if not isinstance(config, TransformerConfig):
+            raise ValueError(f"config must be a TransformerConfig, got {shown(config)}")
         self.config = config
         self.tok_embed = nn.Embedding(config.d_vocab, config.d_model)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
@@ -110,6 +117,8 @@ class Transformer(nn.Module):
                     parameter.mul_((2 * self.config.n_layers) ** -0.5)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
+        if tokens_BT.ndim != 2 or not 1 <= tokens_BT.shape[1] <= self.config.n_ctx or tokens_BT.dtype not in (torch.int64, torch.int32):
+            raise ValueError(f"tokens_BT must be (batch, 1 to {self.config.n_ctx}) whole numbers, got {shown(tokens_BT)}")
         x_BTD = self.tok_embed(tokens_BT)
         for block in self.layers:
             x_BTD = block(x_BTD, self.rotation[: tokens_BT.shape[1]])
