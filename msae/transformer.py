@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msae.support.arguments import shown, whole, yes_or_no
+from msae.support.arguments import shown, tensor, whole, yes_or_no
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,19 @@ class Transformer(nn.Module):
                     parameter.mul_((2 * self.config.n_layers) ** -0.5)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
-        if tokens_BT.ndim != 2 or not 1 <= tokens_BT.shape[1] <= self.config.n_ctx or tokens_BT.dtype not in (torch.int64, torch.int32):
-            raise ValueError(f"tokens_BT must be (batch, 1 to {self.config.n_ctx}) whole numbers, got {shown(tokens_BT)}")
+        self._check(tokens_BT)
         x_BTD = self.tok_embed(tokens_BT)
         for block in self.layers:
             x_BTD = block(x_BTD, self.rotation[: tokens_BT.shape[1]])
         return self.head(self.ln_out(x_BTD))
+
+    def _check(self, tokens_BT: Tensor) -> None:
+        config = self.config
+        tensor("tokens_BT", tokens_BT, ("batch", "position"), numbers="whole")
+        if not 1 <= tokens_BT.shape[1] <= config.n_ctx:
+            raise ValueError(f"tokens_BT must hold 1 to {config.n_ctx} tokens in a row, got the shape {tuple(tokens_BT.shape)}")
+        if tokens_BT.device.type == "cpu" and len(tokens_BT) and not 0 <= tokens_BT.min() <= tokens_BT.max() < config.d_vocab:
+            raise ValueError(f"tokens_BT must lie between 0 and {config.d_vocab - 1}, got {tokens_BT.min()} to {tokens_BT.max()}")
 
 
 def rotation(n_ctx: int, d_head: int, base: float = 10_000.0) -> Tensor:
