@@ -33,14 +33,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "") -> int:
-    """A whole number from `least` to `most`, as an int."""
-    bounds = f"{least:,} to {most:,}" if most is not None else f"at least {least:,}"
+def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "", *, most_is: str = "") -> int:
+    """A whole number from `least` to `most`, as an int; `most_is` is how an error calls the latter."""
+    bounds = f"{least:,} to {most_is or f'{most:,}'}" if most is not None else f"at least {least:,}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, {bounds}, got {shown(value)}{hint and f'; {hint}'}")
     n = int(value)
     if n < least or (most is not None and n > most):
-        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most:,}"
+        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most_is or f'{most:,}'}"
         raise ValueError(f"{name} must {wanted}, got {n:,}{hint and f'; {hint}'}")
     return n
 
