@@ -121,7 +121,7 @@ class SAE(nn.Module):
                 raise FileNotFoundError(f"{folder} holds no {name}: give the folder that sae.save(folder) wrote")
         try:
             about = json.loads((folder / "sae.json").read_text(encoding="utf-8"))
-            tensors = load_file(folder / "sae.safetensors", device=str(device))
+            tensors = load_file(folder / "sae.safetensors")
             options = dict(about["nonlinearity"])
             nonlinearity = NONLINEARITIES[options.pop("name")](**options)
             sae = cls(

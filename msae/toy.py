@@ -181,12 +181,13 @@ class FeatureTree:
             directions: (n_features, d_model), or (n_seeds, n_features, d_model) for several toys at once with batch (n_seeds, n).
 
         Returns:
-            x (*batch, d_model), the sum of the active features' directions; features (*batch, n_features) of 0 and 1.
+            x (*batch, d_model), the sum of the active features' directions; features (*batch, n_features) of 0 and 1. Both have the
+            precision and the device of the directions.
         """
         if directions.shape[-2] != self.n_features:
             raise ValueError(f"expected one direction for each of {self.n_features} features, got {directions.shape[-2]}")
         shape = (batch,) if isinstance(batch, int) else tuple(batch)
-        features = self.sample_features(shape, generator)
+        features = self.sample_features(shape, generator).to(directions)
         return features @ directions, features
 
 

@@ -16,11 +16,11 @@ nothing of that one; code must not branch on the name but on `device.type == "cp
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -29,10 +29,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+import msae
+
 DEVICE = torch.device("meta")
-HERE = Path(__file__).resolve()
-MSAE = HERE.parent.parent / "msae"
-TORCH = Path(torch.__file__).parent
+MSAE, TORCH = (os.path.join(os.path.dirname(module.__file__ or ""), "") for module in (msae, torch))
 
 aten = torch.ops.aten
 COPIES = {"copy_", "_to_copy"}
@@ -112,8 +112,7 @@ class OnDevice(Tensor):
         return f"OnDevice({self.elem})"
 
     def tolist(self) -> Any:
-        _note("reads", "tolist")
-        return self.elem.tolist()
+        return self.cpu().tolist()
 
     def numpy(self, **_: Any) -> Any:
         raise TypeError("can't convert a tensor of the pretend device to NumPy: use Tensor.cpu() first")
@@ -135,13 +134,22 @@ class _FromData(TorchFunctionMode):
         if func in FROM_DATA and kwargs.get("device") is not None:
             device = torch.device(kwargs.pop("device"))
             return func(*args, **kwargs).to(device)
+        if func in (Tensor.__getitem__, Tensor.__setitem__) and isinstance(args[0], OnDevice):
+            args = args[0], _index(args[1]), *args[2:]
         return func(*args, **kwargs)
+
+
+def _index(index: Any) -> Any:
+    """A list as an index is a tensor made of numbers."""
+    parts = [torch.tensor(part).to(DEVICE) if isinstance(part, list) else part for part in (index if isinstance(index, tuple) else [index])]
+    return tuple(parts) if isinstance(index, tuple) else parts[0]
 
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = func.overloadpacket.__name__
     tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
     ours, cpu = [t for t in tensors if isinstance(t, OnDevice)], [t for t in tensors if not isinstance(t, OnDevice)]
+    assert not any(t.is_meta for t in cpu), f"{func} has a tensor that was made past the dispatcher, without values"
     asked = kwargs.get("device")
     to_device = bool(ours) if asked is None else torch.device(asked).type == DEVICE.type
     if name == "copy_":
@@ -202,10 +210,10 @@ def _place() -> str:
     """The line of msae that is being run, or else the first that is neither PyTorch's nor this file's."""
     frame, found = sys._getframe(1), ""
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if MSAE in path.parents:
-            return f"msae/{path.relative_to(MSAE)}:{frame.f_lineno}"
-        if not found and path != HERE and TORCH not in path.parents:
-            found = f"{path.name}:{frame.f_lineno}"
+        name = frame.f_code.co_filename
+        if name.startswith(MSAE):
+            return f"msae/{name[len(MSAE) :]}:{frame.f_lineno}"
+        if not found and name != __file__ and not name.startswith(TORCH):
+            found = f"{os.path.basename(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return found
