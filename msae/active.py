@@ -60,7 +60,7 @@ class Pairs(NamedTuple):
 
 
 def lay_out(count_B: Tensor) -> Layout:
-    """Sort inputs by their number of active latents and group neighbours, so that little is padded. The host reads once, and sends nothing."""
+    """Sort inputs by their number of active latents and group neighbours, so that little is padded. The host reads once."""
     batch = len(count_B)
     size = GROUP if count_B.device.type == "cpu" else max(GROUP, -(-batch // 8))
     tail = max(0, batch - size)  # the widest inputs differ most, so their groups are small

@@ -238,7 +238,8 @@ class _Run:
         """Raise FloatingPointError where the last loss was NaN or infinite: from then on every loss and every parameter is."""
         t, error_S = self.last_loss
         if not torch.isfinite(error_S).all():
-            raise FloatingPointError(f"the loss is {error_S.tolist()} at step {t}: lower lr (now {self.config.lr}), or look for huge inputs")
+            loss, lr = error_S.tolist(), self.config.lr
+            raise FloatingPointError(f"the loss is {loss} at step {t}: lower lr (now {lr}), or look for huge inputs")
 
     def _start_sparse(self, x_SBD: Tensor) -> None:
         """Lower every encoder bias to where `start_l0` latents fire on these inputs."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 import msae
 
@@ -147,7 +146,8 @@ def _index(index: Any) -> Any:
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = func.overloadpacket.__name__
-    tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+    tensors: list[Tensor] = []
+    _each(tensors.append, (args, list(kwargs.values())))
     ours, cpu = [t for t in tensors if isinstance(t, OnDevice)], [t for t in tensors if not isinstance(t, OnDevice)]
     assert not any(t.is_meta for t in cpu), f"{func} has a tensor that was made past the dispatcher, without values"
     asked = kwargs.get("device")
@@ -163,17 +163,12 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _note("sends", name)
     if asked is not None:
         kwargs = kwargs | {"device": torch.device("cpu")}
-    result = func(*tree_map(_beneath, args), **tree_map(_beneath, kwargs))
+    result = func(*_each(_beneath, args), **{key: _each(_beneath, value) for key, value in kwargs.items()})
     if name == "_local_scalar_dense":
         return result
     known = {id(t.elem): t for t in ours} | {id(t): t for t in cpu}  # what was written in place stays the tensor that it is
 
-    def claim(value: Any) -> Any:
-        if not isinstance(value, Tensor) or id(value) in known:
-            return known.get(id(value), value)
-        return OnDevice(value) if to_device else value
-
-    return tree_map(claim, result)
+    return _each(lambda t: known[id(t)] if id(t) in known else OnDevice(t) if to_device else t, result)
 
 
 def _refuse_mixtures(func: Any, name: str, args: tuple[Any, ...], ours: list[Any], cpu: list[Tensor]) -> None:
@@ -197,8 +192,15 @@ def _reads(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], to_device: 
     return name in READING or (name in COPIES and not to_device)
 
 
-def _beneath(value: Any) -> Any:
-    return value.elem if isinstance(value, OnDevice) else value
+def _beneath(tensor: Tensor) -> Tensor:
+    return tensor.elem if isinstance(tensor, OnDevice) else tensor
+
+
+def _each(change: Callable[[Tensor], Any], value: Any) -> Any:
+    """The value with every tensor in it changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return type(value)(_each(change, item) for item in value) if type(value) in (list, tuple) else value
 
 
 def _note(kind: str, what: str) -> None:
