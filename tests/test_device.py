@@ -9,10 +9,12 @@ import gc
 import pytest
 import torch
 from pretend_device import OnDevice, pretend_device
+from test_steps import case
 from torch.testing import assert_close
 
 import msae
 from msae.controller import L0Controller
+from msae.sparse import sparse_step
 from msae.toy import orthogonal_directions
 from msae.training import _Run
 
@@ -130,6 +132,31 @@ def test_a_run_on_a_device_ends_where_one_on_a_cpu_ends(config, float64):
         assert_close(torch.stack(there.history[name]), torch.stack(here.history[name]), **tolerance)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("level", [-50.0, -2.0, 0.0])
+@pytest.mark.parametrize("batch", [1, 7, 200])
+def test_a_step_has_the_gradients_of_one_on_a_cpu(kind, level, batch):
+    """No latent active, few, or half of them; a single input, one group of inputs, and several."""
+    x, params, rank, _ = case(0, batch, 30, 6, kind, level)
+    inclusion, penalty, weight = (
+        torch.linspace(1, 0, 30).double()[rank],
+        None if kind.fixes_l0 else msae.PENALTIES["log"],
+        torch.tensor(0.3),
+    )
+    learnt = [name for name in params if name != "threshold" or kind.threshold_shape == "each"]
+    grads = {name: torch.full_like(params[name], torch.nan) for name in learnt}
+    seen = sparse_step(x, params, grads, inclusion, penalty, weight, kind, max_mean=torch.inf)
+    with pretend_device() as gpu:
+        there = {name: tensor.to(gpu.device) for name, tensor in params.items()}
+        grads_there = {name: torch.full_like(there[name], torch.nan) for name in learnt}
+        given = inclusion.to(gpu.device), penalty, weight.to(gpu.device), kind
+        seen_there = sparse_step(x.to(gpu.device), there, grads_there, *given, max_mean=torch.inf)
+        for name in learnt:
+            assert_close(grads_there[name].cpu(), grads[name], rtol=1e-10, atol=1e-10)
+        for ours, theirs in zip(seen_there, seen, strict=True):
+            assert_close(ours.cpu(), theirs, rtol=1e-10, atol=1e-10)
+
+
 class Stops(msae.TreeStream):
     """A stream that is interrupted at its batch number 5."""
 
@@ -213,6 +240,12 @@ def test_a_step_waits_once_where_the_number_of_active_latents_varies_and_never_w
     varies = seed == 0 and not isinstance(kind, msae.TopK)
     assert [wait.where.split(":")[0] for wait in reads] == ["msae/active.py"] * varies
     assert [wait.where.split(":")[0] for wait in sends] == ["msae/training.py"] * (loss == "sampled"), "the lengths are drawn on the host"
+
+
+def test_an_exchange_waits_once_more():
+    reads, sends = waits(recipe(msae.TopK(3), exchange_every=1))
+    assert [wait.where.split(":")[0] for wait in reads] == ["msae/exchange.py"]
+    assert sends == []
 
 
 def test_where_too_many_are_active_a_step_waits_to_know_it():
