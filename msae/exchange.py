@@ -63,6 +63,11 @@ def find_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
     power_SN = tensor("power_SN", power_SN, (n_saes, "N"), numbers="real", finite=True)
     if len(x_SBD) not in (1, n_saes) or not residual_SBD.numel() or not power_SN.numel():
         raise ValueError(f"x_SBD, residual_SBD must hold inputs of {n_saes} SAEs, got {tuple(x_SBD.shape)}, {tuple(residual_SBD.shape)}")
+    return moves_that_pay(x_SBD, residual_SBD, power_SN)
+
+
+def moves_that_pay(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
+    """`find_moves` on what training has checked already: on a GPU every look at the numbers would make the host wait."""
     size_SB = residual_SBD.norm(dim=-1)
     unit_SBD = residual_SBD / size_SB.clamp(min=1e-12).unsqueeze(-1)
     read_SBB = x_SBD @ unit_SBD.mT  # input i along the direction that input j proposes
