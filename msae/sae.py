@@ -199,7 +199,7 @@ class SAE(nn.Module):
             "scale": self.scale,
             "config": self.config,
         }
-        weights = {name: weight.detach().cpu().contiguous() for name, weight in self.named_parameters()}
+        weights = {name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in self.named_parameters()}
         # The same mark in both files: a crash between the two moves leaves files of two saves, and `load` notices.
         about["save"] = sha256_of_json(about | {"weights": {name: sha256_of_array(weight) for name, weight in weights.items()}})
         write_files(

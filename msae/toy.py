@@ -115,6 +115,8 @@ class FeatureTree:
         """Read a tree file; raises ValueError with the path to the bad node."""
         try:
             tree = json.loads(checked_path("path", path).read_text(encoding="utf-8"))
+        except RecursionError as error:
+            raise ValueError(f"{path} is nested too deeply: a few dozen levels are the most that is read") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not JSON: {error}") from error
         return cls.from_dict(tree)
