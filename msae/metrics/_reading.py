@@ -65,7 +65,10 @@ def to_numpy(values: Any) -> np.ndarray:
         values = values.detach().cpu()
         values = wide(values) if values.is_floating_point() else values
         return np.asarray(values.numpy())
-    found = np.asarray(values)
+    try:
+        found = np.asarray(values)
+    except ValueError:  # lists of different length: whoever asked says what it wants
+        found = np.asarray(values, dtype=object)
     return found.astype(np.float32) if found.dtype == np.float16 else found
 
 

@@ -1,7 +1,8 @@
 """Losses, penalties, prefix laws, the controller, exchanges and the schedule."""
 
-import msae
 import torch
+
+import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_TENSOR, NOT_WHOLE, Function, Says
 from bad_input.sae import NO_DEVICE, NOT_A_GENERATOR
 from msae.controller import L0Controller
@@ -33,6 +34,7 @@ def shapes(*shape):
 
 PROBABILITIES = [*NOT_A_TENSOR, torch.full((N,), 1.5), torch.full((N,), -0.5), with_one((N,), NAN), torch.ones(N + 1), torch.tensor(1.0)]
 INDICES = torch.tensor([[0, 1], [2, 3], [4, 0]])
+NO_LENGTHS = [torch.tensor(value) for value in ([0], [N + 1], [1.5], 2)] + [torch.zeros(0).long()]
 BASE = {"x": torch.ones(B, D), "b_dec": torch.zeros(D)}
 
 
@@ -47,7 +49,7 @@ TABLE = [
         all_prefix_loss,
         lambda: {**BASE, "values": torch.ones(B, K), "indices": INDICES, "W_dec": torch.ones(N, D), "inclusion": torch.ones(N)},
         {
-            "x": [*shapes(B, D), Says(torch.ones(B + 1, D), "batch 4"), Says(torch.ones(0, D), "empty")] + [torch.ones(2, B, D)],
+            "x": [*shapes(B, D), Says(torch.ones(B + 1, D), "batch 4"), Says(torch.ones(0, D), "empty"), torch.ones(2, B, D)],
             "b_dec": [*shapes(D), torch.zeros(D).long(), torch.zeros(1, D)],
             "values": [*shapes(B, K), torch.ones(B, K + 1), torch.ones(B)],
             "indices": [*NOT_A_TENSOR, INDICES[:2], INDICES.float(), INDICES + 1, INDICES - 1, Says(INDICES * 0, "got 0 twice in input 0")],

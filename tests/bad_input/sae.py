@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-import msae
 import torch
+
+import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_WHOLE, Function, Says
 
 META = torch.zeros(3, 4, device="meta")
 NOT_A_GENERATOR = [3, "a", torch.Generator]
 NOT_A_BOOL = [None, 1, "yes", torch.tensor([True, False])]
 NOT_REAL = [torch.zeros(3, 4, dtype=torch.long), torch.zeros(3, 4, dtype=torch.complex64), torch.zeros(3, 4, dtype=torch.bool)]
+NO_VECTORS = [*NOT_A_TENSOR, torch.zeros(3, 5), torch.tensor(1.0), torch.zeros(0), torch.zeros(3, 4).to(torch.float8_e5m2), META, *NOT_REAL]
 NO_DEVICE = ["cuda:99", "tpu", "", None, 3.5, ["cpu"]]
 
 

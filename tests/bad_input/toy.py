@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-import msae
 import torch
+
+import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_WHOLE, Function, Says
 from bad_input.sae import NOT_A_GENERATOR
 from msae.toy import orthogonal_directions
@@ -67,10 +68,7 @@ TABLE = [
         {
             "content": [
                 *(Says(content, "is not JSON") for content in (b"", b"\xff\xfe", b"{", b"caf\xe9", b'{"active_prob": 0.5}}')),
-                *(
-                    Says(content, "tree")
-                    for content in (b"[]", b'{"active_prob": NaN}', b'{"active_prob": Infinity}', b'{"active_prob": 2}')
-                ),
+                *(Says(content, "tree") for content in (b"[]", b'{"active_prob": NaN}', b'{"active_prob": 2}')),
                 Says(b'{"active_prob": 0.5, "name": "\\ud800"}', "surrogates"),
                 Says(b"[" * 100_000, "nested too deeply"),
                 Says(b'{"active_prob": 0.5, "children": [' * 300 + b'{"active_prob": 0.5}' + b"]}" * 300, "nested too deeply"),
