@@ -132,7 +132,7 @@ def _splice_of(table: Tensor) -> Splice:
 
 
 def _reconstruct(sae: SAE, x: Tensor) -> Tensor:
-    return sae(wide(x).to(sae.W_enc.device)).to(x)
+    return sae(wide(x.to(sae.W_enc.device))).to(x)
 
 
 def _loss(log_probabilities: Tensor, target: Tensor) -> Tensor:

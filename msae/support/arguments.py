@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,20 @@ def all_finite(name: str, value: Tensor) -> None:
     if not torch.isfinite(value).all():
         place = tuple((~torch.isfinite(value)).nonzero()[0].tolist())
         raise ValueError(f"{name} must be finite, got {value[place].item()} at {list(place)}")
+
+
+def items(name: str, value: Any) -> list[Any]:
+    """The items of a list, a tuple, an array or what else can be gone through; a string is no list."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or (isinstance(value, (Tensor, np.ndarray)) and not value.ndim):
+        raise ValueError(f"{name} must be a list, got {shown(value)}")
+    return list(value)
+
+
+def generator(name: str, value: Any) -> torch.Generator | None:
+    """A generator of random numbers on the CPU, where all is drawn, or None for the global one."""
+    if value is not None and (not isinstance(value, torch.Generator) or value.device.type != "cpu"):
+        raise ValueError(f"{name} must be a torch.Generator on the CPU, where numbers are drawn, or None, got {shown(value)}")
+    return value
 
 
 def device(name: str, value: Any) -> torch.device:
