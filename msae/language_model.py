@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from msae import hub
+from msae.support.files import as_json, write_file
 from msae.transformer import Transformer, TransformerConfig
 
 if TYPE_CHECKING:
@@ -178,13 +179,15 @@ def save_language_model(
 
 def write_manifest(folder: Path, files: tuple[str, ...], content: dict[str, Any]) -> dict[str, Any]:
     """Write `manifest.json`: the content, the versions and the hardware of this machine, and the hash of each file."""
-    manifest = content | {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in ("msae", "torch", "tokenizers")},
-        "hardware": _hardware(),
-        "sha256": {name: sha256_of(folder / name) for name in files},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    manifest = content | made_with() | {"sha256": {name: sha256_of(folder / name) for name in files}}
+    write_file(folder / "manifest.json", as_json(manifest, "manifest"))
     return manifest
+
+
+def made_with() -> dict[str, Any]:
+    """The versions and the hardware of this machine, for a manifest."""
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in ("msae", "torch", "tokenizers")}
+    return {"versions": versions, "hardware": _hardware()}
 
 
 def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
+import warnings
 from collections.abc import Collection
 from numbers import Integral, Real
 from pathlib import Path
@@ -48,22 +50,25 @@ def number(
     *,
     above: float = -math.inf,
     below: float = math.inf,
+    also: str = "",
     hint: str = "",
 ) -> float:
-    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float."""
-    limits = [
-        *([f"at least {least:g}"] if least > -math.inf else []),
-        *(["positive" if above == 0 else f"above {above:g}"] if above > -math.inf else []),
-        *([f"at most {most:g}"] if most < math.inf else []),
-        *([f"below {below:g}"] if below < math.inf else []),
-    ]
-    wanted = " and ".join(limits) or "of any size"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, {wanted}, got {shown(value)}{hint and f'; {hint}'}")
-    x = float(value)
-    if not (least <= x <= most and above < x < below):
-        raise ValueError(f"{name} must be {wanted}, got {value}{hint and f'; {hint}'}")
-    return x
+    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float.
+
+    Args:
+        also: what else the argument may be, for the error: " or None". The caller has let it through before.
+    """
+    low, high = max(least, above), min(most, below)
+    if low > -math.inf and high < math.inf:
+        wanted = f"lie between {low:g} and {high:g}"
+    elif low > -math.inf:
+        wanted = "be positive" if above == 0 else f"be at least {low:g}" if least == low else f"be above {low:g}"
+    else:
+        wanted = f"be below {high:g}" if below == high < math.inf else f"be at most {high:g}" if high < math.inf else "be a finite number"
+    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    if not is_number or not (least <= value <= most and above < value < below):
+        raise ValueError(f"{name} must {wanted}{also}, got {shown(value)}{hint and f'; {hint}'}")
+    return float(value)
 
 
 def yes_or_no(name: str, value: Any) -> bool:
@@ -94,6 +99,32 @@ def path(name: str, value: Any) -> Path:
     return Path(value)
 
 
+def new_file(name: str, value: Any) -> Path:
+    """A path that a file can be written to, its folder made where it is missing. Nothing is written to find out."""
+    found = path(name, value)
+    _writable(name, found, found.parent)
+    if found.is_dir():
+        raise ValueError(f"{name} must be a file, got the folder {found}: give a name in it")
+    return found
+
+
+def new_folder(name: str, value: Any) -> Path:
+    """A path of a folder that can be written into, or be made. Nothing is written to find out."""
+    found = path(name, value)
+    _writable(name, found, found)
+    return found
+
+
+def _writable(name: str, given: Path, folder: Path) -> None:
+    try:
+        there = next(part for part in (folder, *folder.parents) if part.exists())
+        if not there.is_dir():
+            raise ValueError(f"{name} must lie in a folder, got {given}: {there} is a file")
+        tempfile.TemporaryFile(dir=there).close()  # without a name, so that no one sees it
+    except OSError as error:
+        raise ValueError(f"{name} must be a place that can be written to, got {shown(str(given))}: {error.strerror or error}") from error
+
+
 def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, numbers: str = "any", finite: bool = False) -> Tensor:
     """A tensor of torch; arrays of NumPy are taken too.
 
@@ -102,8 +133,12 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
         numbers: "any" kind but complex; "real", floating point; "whole", integers.
         finite: refuse NaN and infinity, naming the first place. It reads the whole tensor.
     """
-    if isinstance(value, np.ndarray) and value.dtype != object and value.dtype.kind in "biuf":
-        value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        if value.dtype.itemsize > 8 or not value.dtype.isnative:  # a long double, or another machine's
+            value = value.astype(np.float64 if value.dtype.kind == "f" else value.dtype.newbyteorder("="))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of arrays that cannot be written to: nobody here writes to what it is given
+            value = torch.from_numpy(np.asarray(value, order="C"))
     if not isinstance(value, Tensor):
         raise ValueError(f"{name} must be a tensor{_of(shape)}, got {shown(value)}")
     if shape is not None and not _fits(tuple(value.shape), shape):
@@ -141,6 +176,11 @@ def device(name: str, value: Any) -> torch.device:
             raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'")
         if (wanted.index or 0) >= n:
             raise ValueError(f"{name}: this machine has {n} of {wanted.type}, numbered from 0, got {shown(str(wanted))}")
+    else:
+        try:
+            torch.empty(0, device=wanted)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'") from error
     return wanted
 
 

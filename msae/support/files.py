@@ -6,6 +6,7 @@ written first; then they are moved, and Ctrl-C waits until they are.
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -29,10 +30,9 @@ def write_files(contents: Mapping[Path, Content]) -> None:
     parts: dict[Path, Path] = {}
     with ExitStack() as stack:
         for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(f"{path} is a folder: a file is to be written there")
-            part = parts[path] = path.with_name(f".{path.name}.{os.getpid()}.part")
+            check_writable(path)
+            _sweep(path)
+            part = parts[path] = _beside(path)
             stack.callback(part.unlink, missing_ok=True)
             part.touch()
             mode = part.stat().st_mode
@@ -53,6 +53,23 @@ def write_file(path: Path, content: Content) -> None:
     write_files({path: content})
 
 
+def check_writable(path: Path) -> None:
+    """See that a file can be written here, before the work that will fill it. Its folder is made where it is missing.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: a file is to be written there")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{path.parent} is no folder: {path.name} cannot be written there") from error
+    part = _beside(path)
+    part.touch()
+    part.unlink()
+
+
 def as_json(value: Any, what: str, *, indent: int | None = 2) -> str:
     """JSON that any reader takes, and a newline.
 
@@ -64,6 +81,29 @@ def as_json(value: Any, what: str, *, indent: int | None = 2) -> str:
     """
     _check(value, what)
     return json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
+
+
+def _beside(path: Path) -> Path:
+    """Where this process writes what is to be moved to `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed while they wrote this file have left."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        process = part.name.split(".")[-2]
+        if process.isdecimal() and not _runs(int(process)):
+            part.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def _check(value: Any, place: str) -> None:
