@@ -84,7 +84,7 @@ def ours(task: dict[str, Any]) -> Step:
     import torch
 
     from msae.nonlinearities import ReLU, TopK
-    from msae.training import Run, TrainConfig
+    from msae.training import TrainConfig, _Run
 
     relu = task["nonlinearity"] == "relu"
     config = TrainConfig(
@@ -99,7 +99,7 @@ def ours(task: dict[str, Any]) -> Step:
         encoder_dtype=task["dtype"],
         start_l0=None,
     )
-    run = Run(config, task["d_model"], torch.device(task["device"]))
+    run = _Run(config, task["d_model"], torch.device(task["device"]))
     batches = inputs(task)
     W_enc, b_enc = run.params["W_encT"][0].T, run.params["b_enc"][0]
     turn = itertools.cycle(batches)

@@ -194,7 +194,7 @@ class TrainResult(NamedTuple):
         return self.saes[0]
 
 
-class Run:
+class _Run:
     """All state of one recipe in training: everything in it is indexed by latent, and no latent ever changes its place."""
 
     def __init__(self, config: TrainConfig, d_model: int, device: torch.device):
@@ -227,6 +227,7 @@ class Run:
         self.law_inclusion_N = law.inclusion(n).to(self.params["W_dec"].dtype)
         self.law_on_device_N = self.law_inclusion_N.to(device)
         self.step_number = 0
+        self.last_loss = 0, torch.zeros(n_seeds, device=device)
         self.history: dict[str, list[Any]] = {"step": [], "loss": [], "l0": [], "penalty_weight": []}
 
     @torch.no_grad()
@@ -237,9 +238,9 @@ class Run:
             self._start_sparse(x_SBD[:, :256])
         self.weight_S = self._penalty_weight()
         seen = self._gradients(x_SBD)
-        logged = self.logged
-        if (logged or x_SBD.device.type == "cpu") and not torch.isfinite(seen.error).all():  # elsewhere a look costs a stall
-            raise FloatingPointError(f"the loss is {seen.error.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
+        self.last_loss, logged = (t, seen.error), self.logged
+        if logged or x_SBD.device.type == "cpu":  # elsewhere a look costs a stall
+            self.look()
         self._clip()
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
@@ -256,6 +257,13 @@ class Run:
     def logged(self) -> bool:
         """Whether the next step is one that the history tells of."""
         return self.step_number % max(1, self.config.n_steps // 200) == 0 or self.step_number + 1 == self.config.n_steps
+
+    def look(self) -> None:
+        """Raise FloatingPointError where the last loss was NaN or infinite: from then on every loss and every parameter is."""
+        t, error_S = self.last_loss
+        if not torch.isfinite(error_S).all():
+            loss, lr = error_S.tolist(), self.config.lr
+            raise FloatingPointError(f"the loss is {loss} at step {t}: lower lr (now {lr}), or look for huge inputs")
 
     def _start_sparse(self, x_SBD: Tensor) -> None:
         """Lower every encoder bias to where `start_l0` latents fire on these inputs."""
@@ -498,17 +506,17 @@ def train(
     saved = None
     if path is not None:
         saved = _read_checkpoint(path, several, stream, data_seed) if path.exists() else None
-    runs = {name: Run(config, stream.d_model, place) for name, config in several.items()}
+    runs = {name: _Run(config, stream.d_model, place) for name, config in several.items()}
     progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
     batches = stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1))
     if progressed.step > 0:
-        progressed.check_stream(_next_batch(batches, stream, progressed.step - 1, first.n_steps))
+        progressed.check_stream(_next_batch(batches, progressed.step - 1, first.n_steps))
     with _bar(list(runs), first.n_steps, progressed.step, progress) as bar:
         try:
             while progressed.step < first.n_steps:
-                x = _next_batch(batches, stream, progressed.step, first.n_steps)
-                progressed.bad.see(x, progressed.step)
-                progressed.take_step(x.to(place))
+                x = _next_batch(batches, progressed.step, first.n_steps).to(place)
+                _check_batch(x, stream.d_model, progressed.step)
+                progressed.take_step(x)
                 bar.update()
                 if progressed.step % 50 == 1 and len(runs) <= 3:
                     bar.set_postfix({name: f"L0 {run.history['l0'][-1].mean():.1f}" for name, run in runs.items()})
@@ -524,12 +532,13 @@ def train(
 class _Progress:
     """How far all recipes of one call have come together: the state between two steps, on disk or in memory."""
 
-    def __init__(self, runs: dict[str, Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None):
+    def __init__(
+        self, runs: dict[str, _Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None
+    ):
         self.runs, self.n_steps, self.path = runs, n_steps, path
         self.about = {"what": WHAT, "made_from": _made_from(stream, data_seed)}
         self.step, self.before, self.last_rows = 0, 0.0, None
-        self.bad = FirstBad()
-        self.is_whole = True
+        self.is_whole, self.bad = True, FirstBad(next(iter(runs.values())).rank_SN.device)
         self.written = -1  # the step of the newest checkpoint
         if saved is not None:
             for name, run in runs.items():
@@ -551,11 +560,12 @@ class _Progress:
                 raise ValueError(
                     f"the stream gives {len(x_SBD)} batches at once, and {name!r} has {len(run.config.seeds)} seeds: one for each, or one"
                 )
+        self.bad.see(x, self.step)
         with uninterrupted():
             self.is_whole = False
+            if next(iter(self.runs.values())).logged:
+                self.bad.look()
             for run in self.runs.values():
-                if run.logged:  # before the loss is looked at
-                    self.bad.look()
                 run.step(x_SBD)
             self.step += 1
             self.last_rows = x_SBD[:, :N_ROWS]
@@ -566,9 +576,10 @@ class _Progress:
         if self.path is None or not self.is_whole or self.step == self.written:
             return
         with uninterrupted():
-            self.is_whole = False  # should a weight be NaN, nothing is saved from here on
+            self.is_whole = False  # should something be NaN, nothing is saved from here on
             self.bad.look()
             for name, run in self.runs.items():
+                run.look()
                 run.check_finite(name)
             self.is_whole = True
             state = self.about | {"seconds": self.seconds, "last_rows": self.last_rows}
@@ -651,20 +662,23 @@ def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Str
     return state
 
 
-def _next_batch(batches: Iterator[Tensor], stream: Stream, step: int, n_steps: int) -> Tensor:
-    """The next batch in float32, which is what is trained in; float64 where that is PyTorch's default.
+def _next_batch(batches: Iterator[Tensor], step: int, n_steps: int) -> Tensor:
+    """The next batch in the numbers that are trained in: float32, or what PyTorch's default is.
 
     Raises:
-        ValueError: the stream has ended, or the batch is of another shape or holds no real numbers.
+        ValueError: the stream has ended, or gives no real numbers.
     """
     x = next(batches, None)
     if x is None:
         raise ValueError(f"the stream ended after {step} of {n_steps} batches: give more data, or n_steps={max(step, 1)}")
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise ValueError(f"expected batches of floating-point numbers, got {shown(x)}")
-    if x.ndim not in (2, 3) or x.shape[-1] != stream.d_model or 0 in x.shape:
-        raise ValueError(f"expected batches (batch, {stream.d_model}) or (n_seeds, batch, {stream.d_model}), got {tuple(x.shape)}")
     return x.to(torch.get_default_dtype())
+
+
+def _check_batch(x: Tensor, d_model: int, step: int) -> None:
+    if x.ndim not in (2, 3) or x.shape[-1] != d_model or 0 in x.shape:
+        raise ValueError(f"expected batches (batch, {d_model}) or (n_seeds, batch, {d_model}), got {tuple(x.shape)}")
 
 
 def _bar(names: list[str], n_steps: int, done: int, progress: bool) -> Any:

@@ -16,7 +16,7 @@ import msae
 from msae.controller import L0Controller
 from msae.sparse import sparse_step
 from msae.toy import orthogonal_directions
-from msae.training import Run
+from msae.training import _Run
 
 torch.set_num_threads(1)
 TREE = msae.FeatureTree.article()
@@ -100,7 +100,11 @@ def test_the_pretend_device_tells_where_the_host_waits():
         assert (gpu.reads, gpu.sends) == ([], [])
         L0Controller(1, device=gpu.device).weight().item()
         msae.exchange.find_moves(x[None, None], x[None, None], x[None])
-        assert [wait.where.split(":")[0] for wait in gpu.reads] == ["test_device.py", *["msae/support/arguments.py"] * 3, "msae/exchange.py"]
+        assert [wait.where.split(":")[0] for wait in gpu.reads] == [
+            "test_device.py",
+            *["msae/support/arguments.py"] * 3,
+            "msae/exchange.py",
+        ]
 
 
 def test_the_pretend_device_tells_what_is_alive():
@@ -113,12 +117,12 @@ def test_the_pretend_device_tells_what_is_alive():
 
 @pytest.mark.parametrize("config", RECIPES, ids=name_of)
 def test_a_run_on_a_device_ends_where_one_on_a_cpu_ends(config, float64):
-    here = Run(config, 20, torch.device("cpu"))
+    here = _Run(config, 20, torch.device("cpu"))
     batches = [x[None].double() for x, _ in zip(STREAM.batches(config.batch_size, 0), range(config.n_steps), strict=False)]
     for x in batches:
         here.step(x)
     with pretend_device() as gpu:
-        there = Run(config, 20, gpu.device)
+        there = _Run(config, 20, gpu.device)
         for x in batches:
             there.step(x.to(gpu.device))
         assert all(isinstance(tensor, OnDevice) for tensor in (*there.params.values(), there.power_SN, there.rank_SN, there.weight_S))
@@ -225,7 +229,7 @@ def waits(config):
     """What a step waits for that the history does not tell of, and whether it is the sparse form."""
     config = dataclasses.replace(config, n_steps=10_000, warmup=0.0, lr=1e-12)
     with pretend_device() as gpu:
-        run = Run(config, 20, gpu.device)
+        run = _Run(config, 20, gpu.device)
         for x, _ in zip(STREAM.batches(config.batch_size, 0), range(5), strict=False):
             there = x[None].to(gpu.device)
             gpu.clear()
@@ -280,7 +284,7 @@ def test_training_itself_waits_only_for_its_steps():
 def test_nothing_of_the_size_of_all_activations_outlives_a_step(kind, seed):
     config = recipe(kind, seed=seed)
     with pretend_device() as gpu:
-        run = Run(config, 20, gpu.device)
+        run = _Run(config, 20, gpu.device)
         for x, _ in zip(STREAM.batches(config.batch_size, 0), range(3), strict=False):
             run.step(x[None].to(gpu.device))
         gc.collect()

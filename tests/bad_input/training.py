@@ -9,6 +9,7 @@ from msae.toy import orthogonal_directions
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 GIVEN = {"hook_name": None, "scale": 1.0, "d_model": 20, "batches": STREAM.batches}
+WRONG = [{"scale": NAN}, {"scale": 0}, {"scale": None}, {"d_model": 2.5}]
 RECIPE = msae.TrainConfig(20, 2.0, 1, 8)
 SHARE = [*NOT_A_NUMBER, -0.1, 1.1]
 WHOLE = [*NOT_WHOLE, 0, -3]
@@ -54,12 +55,7 @@ TABLE = [
                 {3: RECIPE},
                 Says({"a": RECIPE, "b": msae.TrainConfig(20, 2.0, 2, 8)}, "share n_steps"),
             ],
-"stream": [None, [1.0], "stream", TREE, *(SimpleNamespace(**GIVEN | {"scale": wrong}) for wrong in (NAN, 0, None)), SimpleNamespace(**GIVEN | {"d_model": 2.5})],
-                "stream",
-                TREE,
-                msae.TreeStream(TREE, STREAM.directions, scale=NAN),
-                msae.TreeStream(TREE, STREAM.directions, scale=0),
-            ],
+            "stream": [None, [1.0], "stream", TREE, *(SimpleNamespace(**GIVEN | wrong) for wrong in WRONG)],
             "data_seed": [*NOT_WHOLE, -1],
             "checkpoint": [*NOT_A_PATH[1:], "."],
             "checkpoint_every": WHOLE,
