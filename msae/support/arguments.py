@@ -197,11 +197,7 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
 
 def items(name: str, value: Any) -> list[Any]:
     """The items of a list, a tuple, an array or what else can be gone through; a string is no list."""
-    if (
-        isinstance(value, (str, bytes))
-        or not isinstance(value, Iterable)
-        or ((_is_tensor(value) or isinstance(value, np.ndarray)) and not value.ndim)
-    ):
+    if isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0 or not isinstance(value, Iterable):
         raise ValueError(f"{name} must be a list, got {shown(value)}")
     return list(value)
 
