@@ -13,8 +13,8 @@ A figure draws what it is given. A label may be anything: it is drawn as `str(la
 newline in it is ↵, a tab ⇥, a space at an end or beside another a dot, a sign without a picture its number; an empty one is "(empty)",
 and of labels that look alike the later ones get a number. Long labels are cut in ticks and legends and whole, up to 600 characters, in
 the hover box. Titles and the names of axes are prose: line breaks and doubled spaces in them are one space. Numbers must be finite.
-What is hovered says them with three digits or more, and with so many, up to twelve, that a number differs from the others of the figure
-(in a heatmap: from those of its row, its column and its place in the other panels).
+What is hovered says them with four digits (in a heatmap three), and with so many more, up to twelve, that a number differs from the
+others of the figure (in a heatmap: from those of its row, its column and its place in the other panels).
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ _PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousand
 _LEGEND = 40
 """Characters of a name in a legend or on a button."""
 _MAX_SIDE = 200
+_MAX_HEIGHT = 60_000
 _MAX_POINTS = 1_000
 
 
@@ -118,6 +119,8 @@ def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0)
         raise ValueError(f"a figure needs title=, one sentence with its claim, got {title!r}")
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError(f"a figure needs alt=, a sentence for readers who cannot see it, got {alt!r}")
+    if height > _MAX_HEIGHT:
+        raise ValueError(f"a figure {height:,} pixels high is too much for a page, which has room for {_MAX_HEIGHT:,}; show fewer rows")
     wrapped = drawn.wrapped(drawn.sentence("title", title), _TITLE_CHARACTERS)
     n_lines = wrapped.count("<br>") + 1
     margin_top = max(60, 26 + 20 * n_lines + 16) + top
@@ -185,13 +188,14 @@ def _row_ticks(labels: list[str], limit: int = 22) -> dict[str, Any]:
 
 
 def _log_ticks(low: float, high: float) -> dict[str, list]:
-    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room; where neither lies
-    within, the ends."""
+    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room; where not two of them
+    lie within, the ends."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    powers = range(first, last + 1, max(1, math.ceil((last - first) / 10)))
+    powers = range(first, last + 1, max(1, math.ceil((last - first) / 9)))
     values = [float(f"{m}e{p}") for p in powers for m in ((1,) if last - first > 3 else (1, 2, 5))]
-    values = [v for v in values if 0.95 * low <= v <= 1.05 * high] or sorted({low, high})
-    values = drawn.apart(np.array(values))
+    beyond = min(1.05, (high / low) ** 0.05)
+    values = [v for v in values if low / beyond <= v <= high * beyond]
+    values = drawn.apart(np.array(values if len(values) > 1 else sorted({low, high})))
     return {"tickvals": values, "ticktext": [_log_tick(v) for v in values]}
 
 
@@ -203,7 +207,7 @@ def _log_tick(v: float) -> str:
     return f"{times}10<sup>{int(power)}</sup>".replace("-", "−")
 
 
-def _together(arrays: list[np.ndarray], least: int = 3) -> list[list]:
+def _together(arrays: list[np.ndarray], least: int = 4) -> list[list]:
     """Numbers that stand beside one another in a figure, rounded so that they stay apart; one list for each array."""
     flat = drawn.apart(np.concatenate(arrays), least)
     ends = [0, *np.cumsum([len(a) for a in arrays]).tolist()]
@@ -529,7 +533,7 @@ def lines(
             arrays = [a[keep] for a in arrays]
         curves.append(arrays)
     at = _together([curve[0] for curve in curves], 6)
-    heights = _together([curve[1] for curve in curves], 4)
+    heights = _together([curve[1] for curve in curves])
     for k, (key, name, short, arrays) in enumerate(zip(series, names, _short(names, _LEGEND), curves)):
         colour, _, dash = _style(str(key), k)
         if len(arrays) == 4:
