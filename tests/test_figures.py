@@ -245,6 +245,17 @@ def test_a_tree_names_both_probabilities():
     assert {t.marker.color for t in fig.data[1:]} == {figures.COLORS["parent"], figures.COLORS["child"]}
 
 
+def test_a_parent_that_never_occurs_gives_no_chance():
+    never = SimpleNamespace(names=["a", "b"], parent=[-1, 0], probability=[0, 0])
+    assert "probability unknown given a, which never occurs" in figures.tree(never, title="t", alt="a").data[2].customdata[0]
+
+
+def test_errors_name_long_labels_in_short():
+    with pytest.raises(ValueError, match="must be finite, got nan") as caught:
+        figures.dots({"long " * 1000: [math.nan]}, axis="x", title="t", alt="a")
+    assert len(str(caught.value)) < 200
+
+
 def test_bins_count_every_value_once():
     values = 10 ** RNG.normal(-2, 0.5, 300)
     fig = figures.histogram(values, title="t", alt="a", axis="density", of="latents", log_x=True, n_bins=20)
