@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msae._cli import add_command, add_source, read_source
+from msae._cli import add_command, add_source, check_activations, check_model, one_line, read_source, warn, whole
+from msae.support import arguments
 
 if TYPE_CHECKING:
     from msae.explore import Explorer
@@ -22,9 +24,9 @@ def add_explore_command(commands: Any) -> None:
     explore.add_argument(
         "--sae", action="append", metavar="NAME=FOLDER", help="an SAE to show, from small to large; those that ship where none is given"
     )
-    add_source(explore)
-    explore.add_argument("--n-ctx", type=int, default=128, help="tokens in a text, [BEGIN] included")
-    explore.add_argument("--n-tokens", type=int, help="show this many tokens of the held-out stories; all by default")
+    add_source(explore, default=None)
+    explore.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
+    explore.add_argument("--n-tokens", type=whole(1), help="show this many tokens of the held-out stories; all by default")
     explore.add_argument("--title", default="Latents")
     explore.add_argument("--back", metavar="ADDRESS", help="a link on the page, for example to the book around it")
 
@@ -35,9 +37,11 @@ def explore_saes(options: argparse.Namespace) -> None:
     from msae.patterns import EXAMPLES
     from msae.sae import SAE
     from msae.shipped import load_saes
+    from msae.sources import recorded_source
 
     if (options.out.suffix and not options.out.is_dir()) or options.out.is_file():
         raise ValueError(f"expected a folder to write into, got {options.out}")
+    arguments.new_folder("FOLDER", options.out)
     pairs = [_name_and_folder(each) for each in options.sae or []]
     given = dict(pairs)
     if len(given) < len(pairs):
@@ -46,13 +50,27 @@ def explore_saes(options: argparse.Namespace) -> None:
     hooks = sorted({str(sae.hook_name) for sae in saes.values()})
     if len(hooks) > 1 or hooks == ["None"]:
         raise ValueError(f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: write one folder for each")
-    lm, activations = read_source(options.model, options.stories, hooks[0], options.n_ctx, options.n_tokens, held_out=True)
+    made_from: dict[str, Any] = {"language_model": "bundled", "stories": "bundled"} | recorded_source(next(iter(saes.values())).config)
+    model, stories = options.model or made_from["language_model"], options.stories or made_from["stories"]
+    check_model(saes, model, stories)
+    lm, activations = read_source(model, stories, hooks[0], options.n_ctx, options.n_tokens, held_out=True)
+    check_activations(saes, activations)
     explorer = Explorer.from_saes(saes, activations, lm)
-    explorer.labels = concept_labels(explorer)
-    opened = explorer.search(examples=EXAMPLES | holes_to_search(explorer)).latent(explorer.open)
-    made_from = {name: getattr(options, name) for name in ("model", "stories", "n_ctx")} | {"n_tokens": len(activations)}
-    page = opened.save(options.out, options.title, back=options.back, provenance={"msae": __version__} | made_from)
+    explorer.labels = _or_nothing(lambda: concept_labels(explorer), "no latent is called by its concept's name")
+    holes = _or_nothing(lambda: holes_to_search(explorer), "no pattern for a hole is offered")
+    opened = explorer.search(examples=EXAMPLES | holes).latent(explorer.open)
+    provenance = {"msae": __version__, "model": model, "stories": stories, "n_ctx": options.n_ctx, "n_tokens": len(activations)}
+    page = opened.save(options.out, options.title, back=options.back, provenance=provenance)
     print(f"{sum(len(acts.latents) for acts in explorer.acts.values()):,} latents on {len(activations):,} tokens: open {page}")
+
+
+def _or_nothing(make: Callable[[], dict[str, str]], without: str) -> dict[str, str]:
+    """What helps to read the page must not be what keeps it from being written."""
+    try:
+        return make()
+    except Exception as error:
+        warn(f"{without}: {one_line(error)}")
+        return {}
 
 
 def concept_labels(explorer: Explorer) -> dict[str, str]:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from msae._cli import Stopped, add_command
+from msae._cli import Stopped, add_command, in_place, whole
+from msae.support import arguments
 
 
 def add_family_commands(commands: Any) -> None:
@@ -16,22 +17,23 @@ def add_family_commands(commands: Any) -> None:
 
     train_all = add_command(family_commands, "train", train_saes, "train what is missing; started again it goes on")
     _add_common(train_all)
-    train_all.add_argument("--length", type=float, default=1.0, metavar="SHARE", help="of the steps and tokens: 0.001 tries everything out")
+    _add_length(train_all, "of the steps and tokens: 0.001 tries everything out")
     train_all.add_argument("--device", default="cpu")
-    train_all.add_argument("--checkpoint-every", type=int, default=250, metavar="STEPS")
+    train_all.add_argument("--checkpoint-every", type=whole(1), default=250, metavar="STEPS")
     train_all.epilog = "Several processes may work on one folder: each takes the next hook and seed that no other is at."
 
     measure = add_command(family_commands, "measure", measure_saes, "measure what is trained, and write one table")
     _add_common(measure)
-    measure.add_argument("--length", type=float, default=1.0, metavar="SHARE", help="as it was trained with")
+    _add_length(measure, "as it was trained with")
     measure.add_argument("--valid", help="more stories to measure on, beside every 20th of the family's own: a name or a file")
-    measure.add_argument("--n-tokens", type=int, default=50_000, help="of each set of stories, at most")
-    measure.add_argument("--n-spliced", type=int, default=128, metavar="TEXTS", help="for loss recovered, at most")
+    measure.add_argument("--n-tokens", type=whole(2), default=50_000, help="of each set of stories, at most")
+    measure.add_argument("--n-spliced", type=whole(1), default=128, metavar="TEXTS", help="for loss recovered, at most")
     measure.add_argument("--device", default="cpu")
     measure.add_argument("--table", type=Path, metavar="FILE.json", help="write all rows")
 
     pack_some = add_command(family_commands, "pack", pack, "copy trained SAEs of one hook and seed into a folder that load_saes reads")
     _add_common(pack_some)
+    _add_length(pack_some, "as it was trained with")
     pack_some.add_argument("--to", required=True, type=Path, metavar="FOLDER")
 
     reproduce = add_command(family_commands, "reproduce", reproduce_row, "train one SAE of the shipped table again and compare")
@@ -48,6 +50,10 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_length(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--length", type=float, default=1.0, metavar="SHARE", help=what)
+
+
 def train_saes(options: argparse.Namespace) -> None:
     from msae.family import load_family, train_family
 
@@ -56,7 +62,7 @@ def train_saes(options: argparse.Namespace) -> None:
         how = {name: getattr(options, name) for name in ("only", "length", "device", "checkpoint_every")}
         done = train_family(family, options.out, **how)
     except KeyboardInterrupt:
-        raise Stopped(options.out) from None
+        raise Stopped(f"what is done lies in {options.out}") from None
     n = len(family.members(options.only, options.length))
     print(f"{len(done)} of {n} SAEs are trained, in {options.out}")
 
@@ -65,21 +71,23 @@ def measure_saes(options: argparse.Namespace) -> None:
     from msae.family import load_family
     from msae.results import measure_family, save_results
 
-    if options.table and not options.table.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {options.table.parent} for {options.table.name}: make it first")
+    in_place("--table", options.table)
     how = {name: getattr(options, name) for name in ("valid", "only", "length", "n_tokens", "n_spliced", "device")}
-    rows = measure_family(load_family(options.family), options.out, **how)
-    for row in rows:
-        print(f"{row['id']}: {_row_sentence(row)}")
+    try:
+        rows = measure_family(load_family(options.family), options.out, **how)
+    except KeyboardInterrupt:
+        raise Stopped(f"the rows measured so far lie beside their SAEs, in {options.out}") from None
     if options.table:
         save_results(rows, options.table)
+    for row in rows:
+        print(f"{row['id']}: {_row_sentence(row)}")
 
 
 def pack(options: argparse.Namespace) -> None:
     from msae.family import load_family
     from msae.shipped import pack_saes
 
-    names = pack_saes(load_family(options.family), options.out, options.only, options.to, options.command_line)
+    names = pack_saes(load_family(options.family), options.out, options.only, options.to, options.command_line, options.length)
     print(f"{', '.join(names)} are in {options.to}")
 
 
@@ -87,16 +95,19 @@ def reproduce_row(options: argparse.Namespace) -> None:
     from msae.family import load_family, train_family
     from msae.results import load_results, measure_family
 
-    known = {row["id"]: row for row in load_results()}
+    arguments.device("--device", options.device)
+    arguments.new_folder("--out", options.out)
+    family = load_family("bundled")
+    known = {row["id"]: row for row in load_results(family=family)}
     if options.id not in known:
         raise ValueError(f"the table has no {options.id!r}; it has {len(known)} rows, such as {next(iter(known))!r}")
-    row, family = known[options.id], load_family("bundled")
+    row = known[options.id]
     print(f"{row['n_together']} SAEs, this one among them, took {row['seconds']:.0f} s on {row['hardware']}", file=sys.stderr)
     try:
         train_family(family, options.out, only=options.id, device=options.device)
+        (again,) = measure_family(family, options.out, only=options.id, device=options.device)
     except KeyboardInterrupt:
-        raise Stopped(options.out) from None
-    (again,) = measure_family(family, options.out, only=options.id, device=options.device)
+        raise Stopped(f"what is done lies in {options.out}") from None
     print(f"recorded  {_row_sentence(row)}\nyours     {_row_sentence(again)}")
 
 

@@ -24,6 +24,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from msae._bench_worker import N_BATCHES
+from msae.support import arguments
 
 FLOOR, ENCODER = "five products", "encoder product"
 LOSSES = ("plain", "sampled", "all_prefixes")
@@ -61,10 +62,13 @@ class Setting:
     def __post_init__(self) -> None:
         for name in ("d_model", "n_latents", "batch"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if not 0 < self.l0 < self.n_latents:
-            raise ValueError(f"l0 must lie between 0 and n_latents={self.n_latents}, got {self.l0}; a language model's SAE uses 15 to 60")
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {arguments.shown(value)}")
+        if self.threads is not None:
+            arguments.whole("threads", self.threads, 1, hint="leave it out for PyTorch's choice")
+        if isinstance(self.l0, bool) or not isinstance(self.l0, (int, float)) or not 0 < self.l0 < self.n_latents:
+            got = arguments.shown(self.l0)
+            raise ValueError(f"l0 must lie between 0 and n_latents={self.n_latents}, got {got}; a language model's SAE uses 15 to 60")
 
     @property
     def k(self) -> int:
@@ -95,6 +99,7 @@ def bench(
     dtype: str = "float32",
     block_seconds: float = 0.25,
     counts: bool = False,
+    keep: Callable[[dict[str, Any]], Any] = lambda result: None,
     log: Callable[[str], Any] = lambda line: None,
 ) -> dict[str, Any]:
     """Time msae's training step, and those of peers, against the five dense products.
@@ -108,6 +113,7 @@ def bench(
         device: "cpu" or "cuda". dtype: of the products, one of `DTYPES`; parameters and sums stay float32.
         block_seconds: how long a turn lasts, at least one step.
         counts: also count operations and host reads of one step.
+        keep: takes the result so far whenever a setting is done.
         log: takes a line whenever something begins.
 
     Returns:
@@ -117,8 +123,10 @@ def bench(
     Raises:
         ValueError: before any work, for what cannot be measured. RuntimeError: where a process fails, with its last words.
     """
+    if peers is not None and not isinstance(peers, Mapping):
+        raise ValueError(f"peers must be a dict of a package's name and a Python, got {arguments.shown(peers)}")
     peers = dict(peers or {})
-    _check(settings, rounds, losses, nonlinearities, peers, threads, device, dtype, block_seconds)
+    _check(settings, rounds, losses, nonlinearities, peers, threads, device, dtype, block_seconds, counts)
     result: dict[str, Any] = {
         "format": "msae-bench/1",
         "machine": machine(),
@@ -155,6 +163,7 @@ def bench(
         rows[ENCODER]["flops"] = 2 * setting.batch * setting.d_model * setting.n_latents / (rows[ENCODER]["ms"] / 1e3)
         rows[ENCODER]["of_peak"] = _of_peak(rows[ENCODER]["flops"], result["machine"].get("gpu", ""), dtype)
         result["settings"][name] = {**asdict(setting), "threads": used, "order": orders, "steps": rows}
+        keep(result)
     return result
 
 
@@ -331,27 +340,29 @@ def _check(
     device: str,
     dtype: str,
     block_seconds: float,
+    counts: bool,
 ) -> None:
-    if not settings:
-        raise ValueError(f"give at least one setting, for instance SETTINGS['toy']; there are {', '.join(SETTINGS)}")
-    if rounds < 1:
-        raise ValueError(f"rounds must be at least 1, got {rounds}; 5 or more make a median worth its name")
-    for what, given, known in (("losses", losses, LOSSES), ("nonlinearities", nonlinearities, NONLINEARITIES)):
-        unknown = [name for name in given if name not in known]
+    if not isinstance(settings, Mapping) or not settings or not all(isinstance(each, Setting) for each in settings.values()):
+        known = f"for instance {{'toy': SETTINGS['toy']}}; there are {', '.join(SETTINGS)}"
+        raise ValueError(f"give at least one setting, {known}, got {arguments.shown(settings)}")
+    arguments.whole("rounds", rounds, 1, hint="5 or more make a median worth its name")
+    for what, given, known_names in (("losses", losses, LOSSES), ("nonlinearities", nonlinearities, NONLINEARITIES)):
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise ValueError(f"{what} must be a list of some of {', '.join(known_names)}, got {arguments.shown(given)}")
+        unknown = [name for name in given if name not in known_names]
         if unknown:
-            raise ValueError(f"{what} must be among {', '.join(known)}, got {unknown[0]!r}")
+            raise ValueError(f"{what} must be among {', '.join(known_names)}, got {unknown[0]!r}")
     if not (losses and nonlinearities) and not peers:
         raise ValueError("nothing to time: give at least one loss and one nonlinearity, or a peer")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}; leave it out for PyTorch's choice")
-    if not 0 < block_seconds <= 60:
-        raise ValueError(f"block_seconds must lie between 0 and 60, got {block_seconds}; 0.25 is usual")
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be {' or '.join(DTYPES)}, got {dtype!r}")
+    if threads is not None:
+        arguments.whole("threads", threads, 1, hint="leave it out for PyTorch's choice")
+    arguments.number("block_seconds", block_seconds, above=0, most=60, hint="0.25 is usual")
+    arguments.yes_or_no("counts", counts)
+    arguments.one_of("dtype", dtype, DTYPES)
     if dtype != "float32" and peers:
         raise ValueError(f"peers take their turns in float32, got dtype={dtype!r}: leave one of the two out")
     if device not in ("cpu", "cuda"):
-        raise ValueError(f"device must be cpu or cuda, got {device!r}")
+        raise ValueError(f"device must be cpu or cuda, got {arguments.shown(device)}")
     if device == "cuda":
         import torch
 
@@ -364,7 +375,7 @@ def _check(
 def _check_peer(peer: str, python: str | os.PathLike) -> None:
     if peer not in PEERS:
         raise ValueError(f"peers must be among {', '.join(PEERS)}, got {peer!r}")
-    if not os.access(python, os.X_OK) or Path(python).is_dir():
+    if not isinstance(python, (str, os.PathLike)) or not os.access(python, os.X_OK) or Path(python).is_dir():
         raise ValueError(f"{python} is no Python that can be started: give {peer}=ENVIRONMENT/bin/python of an environment that has {peer}")
     test = f"import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None or u.find_spec('{PEERS[peer]}') is None)"
     if subprocess.run([str(python), "-I", "-c", test], capture_output=True, check=False).returncode:

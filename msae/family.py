@@ -14,13 +14,18 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from msae._family_checks import check_family, refuse_unknown
+from msae.checkpoints import load_checkpoint
+from msae.sources import SOURCES, source, source_differences
+from msae.support import arguments
+from msae.support.origin import check_origin, differences, plain
 from msae.training import TrainConfig, train
 
 if TYPE_CHECKING:
@@ -42,6 +47,9 @@ class Member(NamedTuple):
     """Of the weights and of the order of the batches."""
 
     config: TrainConfig
+
+    made_from: Mapping[str, Any] = {}
+    """What it is trained on: "language_model" and "stories" by name, "n_ctx", "n_tokens" (None for all there are), "live"."""
 
     @property
     def id(self) -> str:
@@ -81,6 +89,21 @@ class Family:
     what: str = ""
     """For people."""
 
+    def __post_init__(self) -> None:
+        check_family(self)
+        alike: dict[tuple[str, int], Member] = {}
+        ids: set[str] = set()
+        for member in self._all():
+            if member.id in ids:
+                raise ValueError(f"two SAEs would be called {member.id}: give them sizes or seeds that differ")
+            ids.add(member.id)
+            first = alike.setdefault((member.hook_name, member.seed), member)
+            if first.config.n_steps != member.config.n_steps:
+                sizes = f"{first.config.n_steps} and {member.config.n_steps}"
+                raise ValueError(f"SAEs of one hook and seed share their steps: n_steps is {sizes} for {first.id} and {member.id}")
+        if not ids:
+            raise ValueError("groups must name at least one SAE: give references, sizes, or n_latents and target_l0")
+
     def members(self, only: str | Sequence[str] = "*", length: float = 1.0) -> list[Member]:
         """All SAEs whose id fits a pattern, or one of several, in the order of training.
 
@@ -88,20 +111,32 @@ class Family:
             length: the share of the steps to train for.
 
         Raises:
-            ValueError: no id fits.
+            ValueError: an impossible length, or a pattern that no id fits.
         """
-        found = [member for group in self.groups for member in _members(group, self.recipe, length)]
+        if isinstance(length, bool) or not isinstance(length, (int, float)) or not 0 < length <= 1:
+            raise ValueError(f"length is a share of the whole run, above 0 and up to 1, got {arguments.shown(length)}")
         patterns = [only] if isinstance(only, str) else only
-        chosen = [member for member in found if any(fnmatch.fnmatchcase(member.id, pattern) for pattern in patterns)]
-        if not chosen:
-            raise ValueError(
-                f"no SAE of this family is called {only!r}; there are {len(found)}, such as {found[0].id!r} and {found[-1].id!r}"
-            )
-        return chosen
+        if not isinstance(patterns, Sequence) or not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+            raise ValueError(f"only must be a pattern of ids such as 'blocks.3.*', or a list of them, got {arguments.shown(only)}")
+        found = list(self._all(length))
+        for pattern in patterns:
+            if not any(fnmatch.fnmatchcase(member.id, pattern) for member in found):
+                raise ValueError(
+                    f"no SAE of this family is called {pattern!r}; there are {len(found)}, such as {found[0].id!r} and {found[-1].id!r}"
+                )
+        return [member for member in found if any(fnmatch.fnmatchcase(member.id, pattern) for pattern in patterns)]
+
+    def _all(self, length: float = 1.0) -> Iterator[Member]:
+        n_tokens = None if self.n_tokens is None else max(1, round(length * self.n_tokens))
+        made_from = {name: getattr(self, name) for name in (*SOURCES, "n_ctx", "live")} | {"n_tokens": n_tokens}
+        for group in self.groups:
+            for hook_name, name, seed, config in _members(group, self.recipe, length):
+                yield Member(hook_name, name, seed, config, made_from)
 
 
-def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float) -> Iterator[Member]:
-    shared = dict(recipe) | {"n_steps": max(1, round(length * group["n_steps"]))}
+def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float) -> Iterator[tuple[str, str, int, TrainConfig]]:
+    shared: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.items()}
+    shared["n_steps"] = max(1, round(length * group["n_steps"]))
     for hook_name in group["hook_names"]:
         for seed in group["seeds"]:
             sizes = [(f"S{i}", n, l0, "plain") for i, (n, l0) in enumerate(group.get("references", []))]
@@ -110,7 +145,7 @@ def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float)
             sizes += [(f"vanilla-{l0}-{n}", n, l0, "plain") for n, l0 in group.get("sizes", [])]
             for name, n_latents, l0, loss in sizes:
                 config = TrainConfig(**shared | {"n_latents": n_latents, "target_l0": float(l0), "loss": loss, "seed": seed})
-                yield Member(hook_name, name, seed, config)
+                yield hook_name, name, seed, config
 
 
 KINDS = {"vanilla": "plain", "matryoshka": "all_prefixes"}
@@ -123,18 +158,24 @@ def load_family(name: str | os.PathLike) -> Family:
         FileNotFoundError, ValueError: naming what is missing or unknown, before any work.
     """
     shipped = files("msae") / "assets" / "families" / f"{name}.json"
-    path = shipped if str(name) in FAMILIES else Path(name)
+    path = shipped if str(name) in FAMILIES else arguments.path("name", name)
     if not path.is_file():
         raise FileNotFoundError(f"there is no family {str(name)!r}: give {', '.join(FAMILIES)}, or a JSON file of your own")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(about, dict):
+            raise ValueError(f"expected an object, got {arguments.shown(about)}")
         if about.pop("format", None) != "msae-family/1":
             raise ValueError("its format is not msae-family/1")
-        family = Family(**about)
-        family.members()
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not a family of SAEs: {error}; msae/assets/families/bundled.json shows what one looks like") from error
-    return family
+        known = [field.name for field in fields(Family)]
+        for field_name in about.keys() - set(known):
+            refuse_unknown("it", field_name, known)
+        for field_name in {"language_model", "stories", "groups"} - about.keys():
+            raise ValueError(f"it lacks {field_name!r}")
+        return Family(**about)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        fix = "msae/assets/families/bundled.json shows what one looks like"
+        raise ValueError(f"{name} is not a family of SAEs: {error}; {fix}") from error
 
 
 def train_family(
@@ -167,33 +208,33 @@ def train_family(
     from msae.language_model import load_language_model
     from msae.stories import load_stories, split_stories
 
-    if not 0 < length <= 1:
-        raise ValueError(f"length is a share of the whole run, above 0 and up to 1, got {length}")
-    members = family.members(only, length)
-    out = Path(out)
+    members = checked(family, device).members(only, length)
+    out = arguments.new_folder("out", out)
+    arguments.whole("checkpoint_every", checkpoint_every, 1)
+    arguments.yes_or_no("progress", progress)
+    missing = [member for member in members if not is_trained(out, member)]  # all are held against their files before any work
     lm = stories = None
+    made_from: Mapping[str, Any] = {}
     for alike in together(members):
-        hook_name, _, seed, _ = alike[0]
-        todo = [member for member in alike if not is_trained(out, member)]
-        if not todo:
+        hook_name, seed = alike[0].hook_name, alike[0].seed
+        if not any(member in missing for member in alike):
             continue
         if lm is None:
             lm = load_language_model(family.language_model, device)
             stories = split_stories(load_stories(family.stories))[0]
+            made_from = source(family.language_model, family.stories)
         (out / hook_name).mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(out / hook_name / f".seed{seed}.lock", timeout=0):
                 todo = [member for member in alike if not is_trained(out, member)]  # another may have been here
                 if not todo:
                     continue
-                mark = hashlib.sha256("\n".join(member.id for member in todo).encode()).hexdigest()[:8]
-                stream = _stream(
-                    family, lm, stories, hook_name, [m.hook_name for m in members], out / "activations", length, device, progress
-                )
-                checkpoint = out / hook_name / f".seed{seed}-{mark}.safetensors"
-                configs = {member.name: member.config for member in todo}
+                stream = _stream(family, lm, stories, alike[0], members, out / "activations", device, progress)
+                for member in (each for each in alike if each not in todo):
+                    _check_stream(out / member.id, stream)
+                checkpoint, started = _started(out / hook_name, todo, alike)
                 results = train(
-                    configs,
+                    {member.name: member.config for member in started},
                     stream,
                     data_seed=seed,
                     checkpoint=checkpoint,
@@ -203,7 +244,8 @@ def train_family(
                 )
                 for member in todo:
                     sae = results[member.name].sae
-                    sae.config |= {"family": _about(family, member, stream, results[member.name].seconds, len(todo), length, device)}
+                    took = {"seconds": round(results[member.name].seconds, 1), "n_together": len(started), "hardware": hardware(device)}
+                    sae.config |= {"family": _about(family, member, made_from, len(stream), length) | took}
                     sae.half().save(out / member.id)
                 checkpoint.unlink(missing_ok=True)
         except Timeout:
@@ -211,24 +253,74 @@ def train_family(
     return [member for member in members if is_trained(out, member)]
 
 
+def checked(family: Any, device: Any = "cpu") -> Family:
+    """The family, where it is one and the device is there."""
+    if not isinstance(family, Family):
+        raise ValueError(f"family must be a Family, such as load_family('bundled') gives, got {arguments.shown(family)}")
+    arguments.device("device", device)
+    return family
+
+
+def _started(folder: Path, todo: Sequence[Member], alike: Sequence[Member]) -> tuple[Path, list[Member]]:
+    """The checkpoint to go on from, and which members it is of: all that are missing, perhaps with some that were saved before the end.
+
+    What a run was of need not be what is missing now: it may have been killed between two saves.
+    """
+    for path in sorted(folder.glob(f".seed{todo[0].seed}-*.safetensors")):
+        try:
+            names = set(load_checkpoint(path)["runs"])
+        except Exception:  # a file of another kind, or damaged: no start to go on from
+            continue
+        if {member.name for member in todo} <= names <= {member.name for member in alike}:
+            return path, [member for member in alike if member.name in names]
+    mark = hashlib.sha256("\n".join(member.id for member in todo).encode()).hexdigest()[:8]
+    return folder / f".seed{todo[0].seed}-{mark}.safetensors", list(todo)
+
+
 def is_trained(out: Path, member: Member) -> bool:
     """Whether an SAE is complete; `SAE.save` writes this file last.
 
     Raises:
-        ValueError: one of this name is there, but it was trained for another number of steps, or at another size or L0.
+        ValueError: one of this name is there, but it was made otherwise: with another recipe, or on other activations.
     """
     path = out / member.id / "sae.json"
     if not path.is_file():
         return False
-    recorded = json.loads(path.read_text(encoding="utf-8")).get("config", {})
-    for name in ("n_steps", "n_latents", "target_l0", "loss"):
-        asked = getattr(member.config, name)
-        if recorded.get(name) != asked:
-            raise ValueError(
-                f"{path.parent} was trained with {name} {recorded.get(name)}, and {asked} is asked for: "
-                "give the --length it was trained with, or another --out"
-            )
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        recorded = dict(about.get("config", {}))
+        recorded |= {name: about[name] for name in ("hook_name",) if name in about} | dict(recorded.get("family", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}): delete {path.parent} to train it again") from error
+    if found := other_than(member, recorded):
+        of_length = any(text.startswith(("n_steps ", "n_tokens ")) for text in found)
+        fix = f"give the {'--length' if of_length else 'family'} it was trained with, or another --out"
+        raise ValueError(f"{path.parent} was trained with {'; '.join(found)}: {fix}")
     return True
+
+
+def other_than(member: Member, recorded: Mapping[str, Any]) -> list[str]:
+    """Where what an SAE, or a row of a table, was made from is not what a member is made from: "lr 0.003, and 0.001 is asked for".
+
+    Args:
+        recorded: the recipe, what it was trained on, `hook_name` and `seed`, in one dict. What it lacks is not compared.
+    """
+    asked = plain(member.config.record()) | {"hook_name": member.hook_name, "seed": member.seed}
+    asked |= {name: value for name, value in member.made_from.items() if name not in SOURCES}
+    if asked.get("n_tokens", 0) is None:
+        asked["n_tokens"] = recorded["n_tokens"] if recorded.get("all_tokens", True) and "n_tokens" in recorded else "all"
+    found = differences(recorded, asked)
+    if member.made_from:
+        found += source_differences(recorded, source(member.made_from["language_model"], member.made_from["stories"]))
+    return [text.replace(" is ", " ", 1) for text in found]
+
+
+def _check_stream(folder: Path, stream: Any) -> None:
+    """Of SAEs side by side one may have been trained on other texts under the same name, from the hub say."""
+    made_from = json.loads((folder / "sae.json").read_text(encoding="utf-8"))["config"].get("made_from", {})
+    now = getattr(stream, "origin", None) or {}
+    asked = {name: now[name] for name in ("language_model", "texts") if name in now}
+    check_origin(made_from, asked, str(folder), "give another folder, so that one folder holds SAEs of the same activations")
 
 
 def together(members: Sequence[Member]) -> list[list[Member]]:
@@ -243,10 +335,9 @@ def _stream(
     family: Family,
     lm: TransformerBridge | None,
     stories: Sequence[str] | None,
-    hook_name: str,
-    hook_names: Sequence[str],
+    member: Member,
+    members: Sequence[Member],
     cache: Path,
-    length: float,
     device: str,
     progress: bool,
 ) -> Any:
@@ -255,28 +346,26 @@ def _stream(
 
     assert lm is not None
     assert stories is not None
-    n_tokens = None if family.n_tokens is None else max(1, round(length * family.n_tokens))
+    n_tokens = member.made_from["n_tokens"]
     if family.live:
-        return LiveActivations(lm, stories, hook_name, n_ctx=family.n_ctx, n_tokens=n_tokens, device=device)
-    names = list(dict.fromkeys(hook_names))
-    return harvest(lm, stories, names, n_ctx=family.n_ctx, n_tokens=n_tokens, cache=cache, progress=progress)[hook_name]
+        return LiveActivations(lm, stories, member.hook_name, n_ctx=family.n_ctx, n_tokens=n_tokens, device=device)
+    names = list(dict.fromkeys(each.hook_name for each in members))
+    return harvest(lm, stories, names, n_ctx=family.n_ctx, n_tokens=n_tokens, cache=cache, progress=progress)[member.hook_name]
 
 
-def _about(family: Family, member: Member, stream: Any, seconds: float, n_together: int, length: float, device: str) -> dict[str, Any]:
-    """What has to be known to make this SAE again, and what it took: `seconds` for all of the `n_together` that shared the stream."""
+def _about(family: Family, member: Member, made_from: Mapping[str, Any], n_tokens: int, length: float) -> dict[str, Any]:
+    """What has to be known to make this SAE again."""
     from msae import __version__
 
     return {
         "id": member.id,
-        "language_model": family.language_model,
-        "stories": family.stories,
+        **made_from,
         "n_ctx": family.n_ctx,
-        "n_tokens": len(stream),
+        "n_tokens": n_tokens,
+        "all_tokens": family.n_tokens is None,
+        "live": family.live,
         "length": length,
         "data_seed": member.seed,
-        "seconds": round(seconds, 1),
-        "n_together": n_together,
-        "hardware": hardware(device),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "msae": __version__},
     }
 

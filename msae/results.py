@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,10 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from msae import metrics
-from msae.family import Family, Member, is_trained, together
+from msae.family import Family, Member, checked, is_trained, other_than, together
 from msae.harvesting import Texts, read_texts
-from msae.language_model import sha256_of
 from msae.sae import SAE
+from msae.sources import content_of, sha256_of_file, source
+from msae.support import arguments
+from msae.support.files import as_json, write_file
+from msae.support.origin import check_origin
 
 if TYPE_CHECKING:
     from msae.activations import Activations
@@ -65,7 +70,8 @@ def measure_family(
 ) -> list[dict[str, Any]]:
     """Measure the SAEs in `out` that have not been measured, and return the rows of all.
 
-    A row lies beside its SAE, in `row.json`; it is made again where the weights, the stories or the numbers asked for have changed.
+    A row lies beside its SAE, in `row.json`, as soon as it is measured; it is made again where the weights, its own or those of its
+    references, the language model, the stories or the numbers asked for have changed.
 
     Args:
         valid: more stories to measure on, as for `msae.load_stories`. Every 20th of the family's own is measured on in any case.
@@ -75,46 +81,78 @@ def measure_family(
 
     Raises:
         FileNotFoundError: none of the SAEs is there.
+        ValueError: one was made otherwise than this family makes it; or one cannot be measured, after all others have been.
     """
-    out = Path(out)
-    members = [member for member in family.members(only, length) if is_trained(out, member)]
+    members = checked(family, device).members(only, length)
+    out = arguments.path("out", out)
+    for name, value, least in (("n_tokens", n_tokens, 2), ("n_spliced", n_spliced, 1)):
+        arguments.whole(name, value, least)
+    arguments.yes_or_no("progress", progress)
+    content = source(family.language_model, family.stories)["content"]
+    if valid is not None:
+        valid = str(arguments.path("valid", valid))
+        content |= {"valid": content_of("stories", valid)}
+    members = [member for member in members if is_trained(out, member)]
     if not members:
         raise FileNotFoundError(
             f"{out} holds none of the SAEs of {only!r}: train them first, with `python -m msae family train --out {out}`"
         )
     asked: dict[str, Any] = {"valid": None if valid is None else Path(valid).name, "n_tokens": n_tokens, "n_spliced": n_spliced}
-    asked |= {"concepts": dict(family.concepts)}
-    todo = [member for member in members if not _is_measured(out / member.id, asked)]
+    asked |= {"concepts": dict(family.concepts), "content": content}
+    beside = {}
+    for hook_name, seed in dict.fromkeys((member.hook_name, member.seed) for member in members):
+        found = [member for member in family.members(length=length) if (member.hook_name, member.seed) == (hook_name, seed)]
+        beside[hook_name, seed] = [member for member in found if is_trained(out, member)]
+    todo = [member for member in members if not _is_measured(out, member, beside[member.hook_name, member.seed], asked)]
+    failed = {}
     if todo:
         from tqdm.auto import tqdm
 
         sets = _sets(family, valid, list(dict.fromkeys(member.hook_name for member in todo)), n_tokens, device, progress)
         with tqdm(total=len(todo) * len(sets), unit="SAE", disable=not progress) as bar:
             for alike in together(todo):
-                beside = family.members(f"{alike[0].hook_name}/*-seed{alike[0].seed}", length)
-                saes = {m.name: SAE.load(out / m.id, device) for m in beside if is_trained(out, m)}
-                measured = {name: _measure({m.name for m in alike}, saes, stories, n_spliced, bar) for name, stories in sets.items()}
+                others = beside[alike[0].hook_name, alike[0].seed]
+                folders = {member.name: out / member.id for member in others}
+                names = [member.name for member in alike]
+                groups = {name: _Group(folders, device, names, stories, n_spliced) for name, stories in sets.items()}
                 for member in alike:
-                    row = _describe(out / member.id, member) | {"asked": asked}
-                    row["measured"] = {name: each[member.name] for name, each in measured.items()}
-                    (out / member.id / "row.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+                    try:
+                        measured = {name: _measure([member.name], group, bar)[member.name] for name, group in groups.items()}
+                    except (ValueError, ArithmeticError, RuntimeError) as error:  # the others are measured all the same
+                        failed[member.id] = error
+                        continue
+                    row = _describe(out / member.id, member) | {"asked": asked, "references": _references(out, member, others)}
+                    write_file(out / member.id / "row.json", as_json(row | {"measured": measured}, "row", indent=1))
+    if failed:
+        name, why = next(iter(failed.items()))
+        raise ValueError(
+            f"{len(failed)} of {len(members)} SAEs cannot be measured, the rows of the others are kept; {name}: {why}"
+        ) from why
     return [json.loads((out / member.id / "row.json").read_text(encoding="utf-8")) for member in members]
 
 
-def _is_measured(folder: Path, asked: Mapping[str, Any]) -> bool:
+def _is_measured(out: Path, member: Member, beside: Sequence[Member], asked: Mapping[str, Any]) -> bool:
     try:
-        row = json.loads((folder / "row.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        row = json.loads((out / member.id / "row.json").read_text(encoding="utf-8"))
+        weights = sha256_of_file(out / member.id / "sae.safetensors")
+        return bool(row["asked"] == asked and row["sha256"] == weights and row["references"] == _references(out, member, beside))
+    except (OSError, ValueError, TypeError, KeyError):
         return False
-    return bool(row["asked"] == asked and row["sha256"] == sha256_of(folder / "sae.safetensors"))
+
+
+def _references(out: Path, member: Member, beside: Sequence[Member]) -> dict[str, str]:
+    """The small SAEs that a large one is compared with, and the hashes of their weights."""
+    if member.name.startswith("S"):
+        return {}
+    return {other.name: sha256_of_file(out / other.id / "sae.safetensors") for other in beside if other.name.startswith("S")}
 
 
 def _describe(folder: Path, member: Member) -> dict[str, Any]:
     """What an SAE is and what it took, from its own file."""
     config = json.loads((folder / "sae.json").read_text(encoding="utf-8"))["config"]
-    recipe = {name: value for name, value in config.items() if name not in ("family", "seed")}
+    recipe = {name: value for name, value in config.items() if name not in ("family", "seed", "made_from")}
     about = dict(config["family"])
-    about.pop("id")
+    about.pop("id", None)
     return {
         "id": member.id,
         "hook_name": member.hook_name,
@@ -122,9 +160,10 @@ def _describe(folder: Path, member: Member) -> dict[str, Any]:
         "seed": member.seed,
         "n_latents": member.config.n_latents,
         "target_l0": member.config.target_l0,
-        "sha256": sha256_of(folder / "sae.safetensors"),
+        "sha256": sha256_of_file(folder / "sae.safetensors"),
         **about,
         "recipe": recipe,
+        **({"made_from": config["made_from"]} if "made_from" in config else {}),
     }
 
 
@@ -152,16 +191,54 @@ def _sets(family: Family, valid: str | None, hook_names: Sequence[str], n_tokens
     return sets
 
 
-def _measure(names: Collection[str], saes: Mapping[str, SAE], stories: Stories, n_spliced: int, bar: Any) -> dict[str, dict[str, Any]]:
-    """All numbers on one set of stories, for some of the SAEs of one hook and one seed."""
-    activations = stories.activations[str(next(iter(saes.values())).hook_name)]
-    x, story = activations.x, activations.x_story
-    read = Texts(activations.tokens[:n_spliced], activations.mask[:n_spliced], activations.story[:n_spliced])
-    spliced = metrics.splice(stories.lm, {name: saes[name] for name in names}, read)
-    acts = {name: metrics.encode(sae, x) for name, sae in saes.items()}
+@dataclass
+class _Group:
+    """SAEs of one hook and one seed on one set of stories, and what their measures share."""
+
+    folders: Mapping[str, Path]
+    device: str
+    names: Sequence[str]
+    """Those that are to be measured; the others are looked at by these."""
+
+    stories: Stories
+    n_spliced: int
+
+    @cached_property
+    def saes(self) -> dict[str, SAE]:
+        return {name: SAE.load(folder, self.device) for name, folder in self.folders.items()}
+
+    @cached_property
+    def activations(self) -> Activations:
+        """
+        Raises:
+            ValueError: one of the SAEs was made from another language model than the one that is here under its name.
+        """
+        activations = self.stories.activations[str(next(iter(self.saes.values())).hook_name)]
+        now = getattr(activations, "origin", None) or {}
+        asked = {name: now[name] for name in ("language_model", "d_model") if name in now}
+        for name, sae in self.saes.items():
+            check_origin(sae.config.get("made_from") or {}, asked, name, "measure it with the language model that it was made from")
+        return activations
+
+    @cached_property
+    def acts(self) -> dict[str, Any]:
+        return {name: metrics.encode(sae, self.activations.x) for name, sae in self.saes.items()}
+
+    @cached_property
+    def spliced(self) -> dict[str, metrics.Splice]:
+        read, n = self.activations, self.n_spliced
+        texts = Texts(read.tokens[:n], read.mask[:n], read.story[:n])
+        found: dict[str, metrics.Splice] = metrics.splice(self.stories.lm, {name: self.saes[name] for name in self.names}, texts)
+        return found
+
+
+def _measure(names: Collection[str], group: _Group, bar: Any) -> dict[str, dict[str, Any]]:
+    """All numbers on one set of stories, for some of the SAEs of a group."""
+    saes, stories, acts = group.saes, group.stories, group.acts
+    x, story = group.activations.x, group.activations.x_story
     result = {}
     for name in names:
-        found, loss = metrics.reconstruction(saes[name], x, story), spliced[name]
+        found, loss = metrics.reconstruction(saes[name], x, story), group.spliced[name]
         references = [other for other in saes if other.startswith("S") and not name.startswith("S")]
         kept = {other: metrics.mean_max_correlation(acts[other], acts[name], story=story, n_resamples=200) for other in references}
         result[name] = {
@@ -211,24 +288,50 @@ def _numbers(interval: metrics.Interval) -> list[float | None]:
 
 
 def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
-    """Write rows as one JSON file, a line for each."""
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    Path(path).write_text(f'{{"format": "msae-results/1", "rows": [\n{lines}\n]}}\n', encoding="utf-8")
-
-
-def load_results(path: str | os.PathLike | None = None) -> list[dict[str, Any]]:
-    """The rows of a table: the one that ships with msae, or one of your own.
+    """Write rows as one JSON file, a line for each.
 
     Raises:
-        FileNotFoundError, ValueError: there is none, or the file is no such table.
+        ValueError: what JSON has no form for; nothing is written.
     """
-    source = files("msae") / "assets" / "saes" / "results.json" if path is None else Path(path)
+    if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Sequence):
+        raise ValueError(f"rows must be a list of dicts, got {arguments.shown(rows)}")
+    lines = [as_json(_row(f"rows[{i}]", row), f"rows[{i}]", indent=None).rstrip("\n") for i, row in enumerate(rows)]
+    content = ",\n".join(lines)
+    write_file(arguments.path("path", path), f'{{"format": "msae-results/1", "rows": [\n{content}\n]}}\n')
+
+
+def load_results(path: str | os.PathLike | None = None, family: Family | None = None) -> list[dict[str, Any]]:
+    """The rows of a table: the one that ships with msae, or one of your own.
+
+    Args:
+        family: whose table it must be.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none, the file is no such table, or a row is of an SAE that the family would make otherwise.
+    """
+    source = files("msae") / "assets" / "saes" / "results.json" if path is None else arguments.path("path", path)
     if not source.is_file():
         raise FileNotFoundError(f"there is no table {source}: make one with `python -m msae family measure --table`")
     try:
         table = json.loads(source.read_text(encoding="utf-8"))
         if table["format"] != "msae-results/1":
             raise ValueError("its format is not msae-results/1")
-        return list(table["rows"])
-    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(table["rows"], list):
+            raise ValueError(f"its rows must be a list, got {arguments.shown(table['rows'])}")
+        rows = [_row(f"rows[{i}]", row) for i, row in enumerate(table["rows"])]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{source} is not a table of results: {error}") from error
+    if family is not None:
+        members = {member.id: member for member in checked(family).members()}
+        for row in rows:
+            if row["id"] not in members:
+                raise ValueError(f"{source} has a row {row['id']!r}, and this family has no such SAE: give the family it was made with")
+            if found := other_than(members[row["id"]], dict(row.get("recipe", {})) | row):
+                raise ValueError(f"{source} is of other SAEs: {row['id']} has {'; '.join(found)}: give the family it was made with")
+    return rows
+
+
+def _row(place: str, row: Any) -> dict[str, Any]:
+    if not isinstance(row, Mapping) or not isinstance(row.get("id"), str):
+        raise ValueError(f"{place} must be a dict with the 'id' of an SAE, got {arguments.shown(row)}")
+    return dict(row)

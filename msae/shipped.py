@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from msae.family import Family
-from msae.language_model import ASSETS, check_manifest, write_manifest
+from msae.family import Family, checked, is_trained
+from msae.language_model import ASSETS, check_manifest, write_with_manifest
 from msae.sae import SAE
+from msae.support import arguments
 
 FILES = ("sae.json", "sae.safetensors")
+BUNDLED_STORIES = "stories sampled from the bundled language model, which was trained on TinyStories (CDLA-Sharing-1.0)"
 
 
 def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | None = None) -> dict[str, SAE]:
@@ -28,8 +30,12 @@ def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | No
     """
     if isinstance(names, str):
         raise ValueError(f"expected a list of names, got {names!r}: put it into a list")
-    place = ASSETS / "saes" if folder is None else Path(folder)
-    there = sorted(path.parent.name for path in place.glob("*/sae.json"))
+    if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"names must be a list of names such as 'S2', or None for all, got {arguments.shown(names)}")
+    place = ASSETS / "saes" if folder is None else arguments.path("folder", folder)
+    there = packed_names(place)
+    if not there:
+        raise FileNotFoundError(f"{place} holds no packed SAEs: give a folder that `python -m msae family pack --to` wrote")
     chosen = {name: name.replace("/", "") for name in (there if names is None else names)}
     missing = [name for name, plain in chosen.items() if plain not in there]
     if missing:
@@ -38,25 +44,56 @@ def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | No
     return {name: SAE.load(place / plain) for name, plain in chosen.items()}
 
 
-def pack_saes(family: Family, trained: str | os.PathLike, only: str | Sequence[str], folder: str | os.PathLike, command: str) -> list[str]:
-    """Copy trained SAEs of one hook and seed into a folder that `load_saes` reads; returns their names.
+def packed_names(folder: Path) -> list[str]:
+    """The SAEs that a folder's manifest names; none where there is no manifest.
 
     Raises:
-        ValueError: two of them would have the same name.
+        ValueError: the manifest is damaged.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return []
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        return sorted(name.rpartition("/")[0] for name in listed if name.endswith("/sae.json"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is no manifest of packed SAEs ({arguments.shown(error)}): write the folder again") from error
+
+
+def pack_saes(
+    family: Family, trained: str | os.PathLike, only: str | Sequence[str], folder: str | os.PathLike, command: str, length: float = 1.0
+) -> list[str]:
+    """Copy trained SAEs of one hook and seed into a folder that `load_saes` reads; returns their names.
+
+    All files are written, or none; what was packed there before under the same names is replaced.
+
+    Args:
+        length: the share of the steps that they were trained for.
+
+    Raises:
+        ValueError: two of them would have the same name, one was made otherwise than the family makes it, or the folder holds others.
         FileNotFoundError: one is not trained yet.
     """
-    members, folder = family.members(only), Path(folder)
+    members = checked(family).members(only, length)
+    trained, folder = arguments.path("trained", trained), arguments.new_folder("folder", folder)
+    arguments.text("command", command)
     names = [member.name for member in members]
-    if len(set(names)) < len(names):
+    if len({(member.hook_name, member.seed) for member in members}) > 1:
         raise ValueError(f"{only!r} names SAEs of several hooks or seeds: pack those of one, such as {members[0].hook_name}/*-seed0")
     for member in members:
-        (folder / member.name).mkdir(parents=True, exist_ok=True)
-        for file in FILES:
-            shutil.copyfile(Path(trained) / member.id / file, folder / member.name / file)
+        if not is_trained(trained, member):
+            raise FileNotFoundError(f"{trained} holds no {member.id}: train it first, with `python -m msae family train --out {trained}`")
+        SAE.load(trained / member.id)
+    if others := set(packed_names(folder)) - set(names):
+        raise ValueError(
+            f"{folder} holds other packed SAEs ({', '.join(sorted(others))}): pack all of them at once, or give another folder"
+        )
+    contents = {f"{m.name}/{file}": (trained / m.id / file).read_bytes() for m in members for file in FILES}
+    lm = "bundled language model" if family.language_model == "bundled" else f"language model {family.language_model}"
     about = {
-        "what": f"SAEs of the bundled language model at {members[0].hook_name}, seed {members[0].seed}, in half precision",
+        "what": f"SAEs of the {lm} at {members[0].hook_name}, seed {members[0].seed}, in half precision",
         "command": command,
-        "trained_on": "stories sampled from the bundled language model, which was trained on TinyStories (CDLA-Sharing-1.0)",
+        "trained_on": BUNDLED_STORIES if family.stories == "bundled" else family.stories,
     }
-    write_manifest(folder, tuple(f"{name}/{file}" for name in names for file in FILES), about)
+    write_with_manifest(folder, contents, about)
     return names

@@ -22,8 +22,9 @@ from torch import Tensor
 from msae.buffers import Buffers, keep_freed_memory
 from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.controller import L0Controller
-from msae.dense import dense_step, encode
+from msae.dense import blocks, dense_step, encode
 from msae.exchange import find_moves
+from msae.finite import FirstBad
 from msae.nonlinearities import JumpReLU, Nonlinearity, ReLU
 from msae.penalties import PENALTIES
 from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_of
@@ -32,7 +33,6 @@ from msae.schedules import trapezoid
 from msae.sparse import Observed, slots_worth, sparse_step
 from msae.support import arguments
 from msae.support.arguments import number, one_of, shown, whole
-from msae.support.files import check_writable
 from msae.support.interrupts import uninterrupted
 from msae.support.origin import check_origin, differences, plain
 
@@ -194,7 +194,7 @@ class TrainResult(NamedTuple):
         return self.saes[0]
 
 
-class Run:
+class _Run:
     """All state of one recipe in training: everything in it is indexed by latent, and no latent ever changes its place."""
 
     def __init__(self, config: TrainConfig, d_model: int, device: torch.device):
@@ -225,7 +225,9 @@ class Run:
         self.generator = torch.Generator().manual_seed(config.seeds[0])
         law = FullPrefix() if config.loss == "plain" else config.prefixes
         self.law_inclusion_N = law.inclusion(n).to(self.params["W_dec"].dtype)
+        self.law_on_device_N = self.law_inclusion_N.to(device)
         self.step_number = 0
+        self.last_loss = 0, torch.zeros(n_seeds, device=device)
         self.history: dict[str, list[Any]] = {"step": [], "loss": [], "l0": [], "penalty_weight": []}
 
     @torch.no_grad()
@@ -236,9 +238,9 @@ class Run:
             self._start_sparse(x_SBD[:, :256])
         self.weight_S = self._penalty_weight()
         seen = self._gradients(x_SBD)
-        logged = t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps
-        if (logged or x_SBD.device.type == "cpu") and not torch.isfinite(seen.error).all():  # elsewhere a look costs a stall
-            raise FloatingPointError(f"the loss is {seen.error.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
+        self.last_loss, logged = (t, seen.error), self.logged
+        if logged or x_SBD.device.type == "cpu":  # elsewhere a look costs a stall
+            self.look()
         self._clip()
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
@@ -250,6 +252,18 @@ class Run:
         if logged:
             for name, value in (("step", t), ("loss", seen.error), ("l0", seen.l0), ("penalty_weight", self.weight_S)):
                 self.history[name].append(value if isinstance(value, int) else value.to("cpu", copy=True))
+
+    @property
+    def logged(self) -> bool:
+        """Whether the next step is one that the history tells of."""
+        return self.step_number % max(1, self.config.n_steps // 200) == 0 or self.step_number + 1 == self.config.n_steps
+
+    def look(self) -> None:
+        """Raise FloatingPointError where the last loss was NaN or infinite: from then on every loss and every parameter is."""
+        t, error_S = self.last_loss
+        if not torch.isfinite(error_S).all():
+            loss, lr = error_S.tolist(), self.config.lr
+            raise FloatingPointError(f"the loss is {loss} at step {t}: lower lr (now {lr}), or look for huge inputs")
 
     def _start_sparse(self, x_SBD: Tensor) -> None:
         """Lower every encoder bias to where `start_l0` latents fire on these inputs."""
@@ -264,6 +278,7 @@ class Run:
         """Fill `grads`, by whichever form of the same loss costs least here."""
         config = self.config
         by_rank_N = self._inclusion_by_rank()
+        there_N = self.law_on_device_N if by_rank_N is self.law_inclusion_N else by_rank_N.to(x_SBD.device)
         penalty = None if config.nonlinearity.fixes_l0 else PENALTIES[config.penalty]
         max_mean = SPARSE_PAYS * slots_worth(config.n_latents)
         if len(self.rank_SN) == 1 and max_mean > 4:
@@ -271,7 +286,7 @@ class Run:
                 x_SBD[0],
                 {name: p[0] for name, p in self.params.items()},
                 {name: g[0] for name, g in self.grads.items()},
-                by_rank_N.to(x_SBD.device)[self.rank_SN[0]],
+                there_N[self.rank_SN[0]],
                 penalty,
                 self.weight_S[0],
                 config.nonlinearity,
@@ -281,7 +296,9 @@ class Run:
             )
             if seen is not None:
                 return Observed(*(value[None] for value in seen))
-        return dense_step(x_SBD, self.params, self.grads, by_rank_N, self.rank_SN, penalty, self.weight_S, config.nonlinearity)
+        return dense_step(
+            x_SBD, self.params, self.grads, there_N, self.rank_SN, penalty, self.weight_S, config.nonlinearity, blocks(by_rank_N)
+        )
 
     def _inclusion_by_rank(self) -> Tensor:
         """(N,) on the host: how often the latent of each rank lies in a prefix, at this step."""
@@ -373,6 +390,8 @@ class Run:
         with torch.no_grad():
             for name, tensor in state["params"].items():
                 self.params[name].copy_(tensor)
+        for saved, own in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
+            saved["fused"] = own["fused"]  # what this device has, not the one that wrote the checkpoint
         self.optimizer.load_state_dict(state["optimizer"])
         device = self.power_SN.device
         self.controller.state = {name: value.to(device) for name, value in state["controller"].items()}
@@ -480,23 +499,23 @@ def train(
     whole("data_seed", data_seed, 0, 2**63 - 1)
     whole("checkpoint_every", checkpoint_every, 1)
     place = arguments.device("device", device)
-    path = None if checkpoint is None else arguments.path("checkpoint", checkpoint)
+    path = None if checkpoint is None else arguments.new_file("checkpoint", checkpoint)
     for name, config in several.items():
         if config.encoder_dtype == "bfloat16" and place.type == "cuda" and torch.cuda.get_device_capability(place) < (8, 0):
             raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(place)} lacks: use encoder_dtype='float16'")
     saved = None
     if path is not None:
-        check_writable(path)
         saved = _read_checkpoint(path, several, stream, data_seed) if path.exists() else None
-    runs = {name: Run(config, stream.d_model, place) for name, config in several.items()}
+    runs = {name: _Run(config, stream.d_model, place) for name, config in several.items()}
     progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
     batches = stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1))
     if progressed.step > 0:
-        progressed.check_stream(_next_batch(batches, stream, progressed.step - 1, first.n_steps))
+        progressed.check_stream(_next_batch(batches, progressed.step - 1, first.n_steps))
     with _bar(list(runs), first.n_steps, progressed.step, progress) as bar:
         try:
             while progressed.step < first.n_steps:
-                x = _next_batch(batches, stream, progressed.step, first.n_steps).to(place)
+                x = _next_batch(batches, progressed.step, first.n_steps).to(place)
+                _check_batch(x, stream.d_model, progressed.step)
                 progressed.take_step(x)
                 bar.update()
                 if progressed.step % 50 == 1 and len(runs) <= 3:
@@ -513,11 +532,13 @@ def train(
 class _Progress:
     """How far all recipes of one call have come together: the state between two steps, on disk or in memory."""
 
-    def __init__(self, runs: dict[str, Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None):
+    def __init__(
+        self, runs: dict[str, _Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None
+    ):
         self.runs, self.n_steps, self.path = runs, n_steps, path
         self.about = {"what": WHAT, "made_from": _made_from(stream, data_seed)}
         self.step, self.before, self.last_rows = 0, 0.0, None
-        self.is_whole = True
+        self.is_whole, self.bad = True, FirstBad(next(iter(runs.values())).rank_SN.device)
         self.written = -1  # the step of the newest checkpoint
         if saved is not None:
             for name, run in runs.items():
@@ -539,8 +560,11 @@ class _Progress:
                 raise ValueError(
                     f"the stream gives {len(x_SBD)} batches at once, and {name!r} has {len(run.config.seeds)} seeds: one for each, or one"
                 )
+        self.bad.see(x, self.step)
         with uninterrupted():
             self.is_whole = False
+            if next(iter(self.runs.values())).logged:
+                self.bad.look()
             for run in self.runs.values():
                 run.step(x_SBD)
             self.step += 1
@@ -552,8 +576,10 @@ class _Progress:
         if self.path is None or not self.is_whole or self.step == self.written:
             return
         with uninterrupted():
-            self.is_whole = False  # should a weight be NaN, nothing is saved from here on
+            self.is_whole = False  # should something be NaN, nothing is saved from here on
+            self.bad.look()
             for name, run in self.runs.items():
+                run.look()
                 run.check_finite(name)
             self.is_whole = True
             state = self.about | {"seconds": self.seconds, "last_rows": self.last_rows}
@@ -636,24 +662,23 @@ def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Str
     return state
 
 
-def _next_batch(batches: Iterator[Tensor], stream: Stream, step: int, n_steps: int) -> Tensor:
-    """The next batch in float32, which is what is trained in; float64 where that is PyTorch's default.
+def _next_batch(batches: Iterator[Tensor], step: int, n_steps: int) -> Tensor:
+    """The next batch in the numbers that are trained in: float32, or what PyTorch's default is.
 
     Raises:
-        ValueError: the stream has ended, or the batch is of another shape, holds no real numbers, or holds NaN or infinity.
+        ValueError: the stream has ended, or gives no real numbers.
     """
     x = next(batches, None)
     if x is None:
         raise ValueError(f"the stream ended after {step} of {n_steps} batches: give more data, or n_steps={max(step, 1)}")
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise ValueError(f"expected batches of floating-point numbers, got {shown(x)}")
-    if x.ndim not in (2, 3) or x.shape[-1] != stream.d_model or 0 in x.shape:
-        raise ValueError(f"expected batches (batch, {stream.d_model}) or (n_seeds, batch, {stream.d_model}), got {tuple(x.shape)}")
-    x = x.to(torch.get_default_dtype())
-    if not torch.isfinite(x).all():
-        place = (~torch.isfinite(x)).nonzero()[0].tolist()
-        raise ValueError(f"batch {step} holds {x[tuple(place)].item()} at position {place}: clean the activations before training")
-    return x
+    return x.to(torch.get_default_dtype())
+
+
+def _check_batch(x: Tensor, d_model: int, step: int) -> None:
+    if x.ndim not in (2, 3) or x.shape[-1] != d_model or 0 in x.shape:
+        raise ValueError(f"expected batches (batch, {d_model}) or (n_seeds, batch, {d_model}), got {tuple(x.shape)}")
 
 
 def _bar(names: list[str], n_steps: int, done: int, progress: bool) -> Any:

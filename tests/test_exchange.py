@@ -10,7 +10,7 @@ import msae
 from msae import exchange, metrics
 from msae.exchange import find_moves
 from msae.toy import orthogonal_directions
-from msae.training import Run
+from msae.training import _Run
 
 torch.set_num_threads(1)
 TREE = msae.FeatureTree.article()
@@ -60,7 +60,7 @@ def test_a_latent_without_use_learns_the_feature_that_has_none(nonlinearity):
     """All latents but one are features; that one is dead. One exchange gives it the direction that is missing, and the error is gone."""
     k = getattr(nonlinearity, "k", None)
     config = dataclasses.replace(CONFIG, nonlinearity=nonlinearity, target_l0=k or TREE.l0)
-    run = Run(config, 20, torch.device("cpu"))
+    run = _Run(config, 20, torch.device("cpu"))
     missing = TREE.names.index("Sue")
     x, features = TREE.sample(2000, WORLD, torch.Generator().manual_seed(1))
     few = features.sum(1) <= 2  # so that TopK(2) has room for all
@@ -80,7 +80,7 @@ def test_a_latent_without_use_learns_the_feature_that_has_none(nonlinearity):
 
 
 def test_a_moved_latent_starts_without_moments():
-    run = Run(CONFIG, 20, torch.device("cpu"))
+    run = _Run(CONFIG, 20, torch.device("cpu"))
     batches = msae.TreeStream(TREE, WORLD).batches(300, 0)
     before = run.params["W_dec"].detach().clone()
     moved = torch.zeros(20, dtype=torch.bool)
@@ -109,7 +109,7 @@ def test_a_moved_latent_starts_without_moments():
 def test_exchanges_begin_after_the_warmup_and_end_before_the_decay(monkeypatch):
     steps = []
     config = dataclasses.replace(CONFIG, exchange_every=5, warmup=0.25, decay=0.25)
-    run = Run(config, 20, torch.device("cpu"))
+    run = _Run(config, 20, torch.device("cpu"))
     monkeypatch.setattr(run, "_exchange", lambda x: steps.append(run.step_number))
     for x, _ in zip(msae.TreeStream(TREE, WORLD).batches(300, 0), range(40), strict=False):
         run.step(x[None])

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 import msae
 from msae.toy import orthogonal_directions
-from msae.training import Run
+from msae.training import _Run
 
 torch.set_num_threads(1)
 TREE = msae.FeatureTree.article()
@@ -19,7 +19,7 @@ CONFIG = msae.TrainConfig(n_latents=20, target_l0=TREE.l0, n_steps=40, batch_siz
 
 def watch(config):
     """Per step: inclusion by rank, the penalty's weight, the ranks, and what the controller alone would say."""
-    run = Run(config, 20, torch.device("cpu"))
+    run = _Run(config, 20, torch.device("cpu"))
     seen = []
     for x, _ in zip(STREAM.batches(config.batch_size, 0), range(config.n_steps), strict=False):
         seen.append((run._inclusion_by_rank().clone(), run._penalty_weight().clone(), run.rank_SN.clone(), run.controller.weight().clone()))

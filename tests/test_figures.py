@@ -121,7 +121,7 @@ def test_the_cells_are_the_matrix_and_the_hover_text_is_words():
     fig = figures.heatmap(COSINES, title="t", alt="a", rows=LABELS, columns=LABELS, value="cosine", **AXES)
     assert np.abs(np.array(fig.data[0].z, dtype=float) - COSINES).max() <= 5e-4
     assert fig.layout.yaxis.autorange == "reversed"
-    assert fig.data[0].hovertemplate == "latent <b>%{y}</b><br>feature <b>%{x}</b><br>cosine <b>%{z:.2f}</b><extra></extra>"
+    assert fig.data[0].hovertemplate == "latent <b>%{y}</b><br>feature <b>%{x}</b><br>cosine <b>%{z:,.15~g}</b><extra></extra>"
 
 
 def test_activations_start_at_zero_and_share_one_scale():
@@ -162,8 +162,7 @@ def test_equal_labels_stay_two_rows_and_long_labels_are_cut_only_in_the_ticks():
     long = "a latent with a very long description"
     fig = figures.heatmap([[0.1], [0.2], [0.3]], title="t", alt="a", rows=["x", "x", long], columns=["c"], **AXES)
     assert list(fig.data[0].y) == ["x", "x (2)", long]
-    assert max(map(len, fig.layout.yaxis.ticktext)) <= 16
-    assert long in fig.layout.yaxis.tickvals
+    assert list(fig.layout.yaxis.ticktext) == ["x", "x (2)", "a latent with a…"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.controller import L0Controller
 from msae.schedules import trapezoid
 from msae.toy import orthogonal_directions
-from msae.training import Run
+from msae.training import _Run
 
 torch.set_num_threads(1)  # these products are small: a second thread would only wait
 TREE = msae.FeatureTree.article()
@@ -53,7 +53,7 @@ def test_training_does_not_depend_on_the_order_of_latents(config, float64):
     def relabel(name: str, tensor: torch.Tensor) -> torch.Tensor:
         return tensor if name == "b_dec" else tensor[:, order]
 
-    runs = [Run(config, 20, torch.device("cpu")) for _ in range(2)]
+    runs = [_Run(config, 20, torch.device("cpu")) for _ in range(2)]
     with torch.no_grad():
         for name, tensor in runs[1].params.items():
             tensor.copy_(relabel(name, tensor))
@@ -115,7 +115,7 @@ def test_one_input_with_all_latents_active_goes_to_the_dense_form_whole():
     config = dataclasses.replace(SMALL, n_latents=400, target_l0=5, batch_size=64, start_l0=5)
     grads = []
     for pays in (1.0, 0.0):
-        run = Run(config, 20, torch.device("cpu"))
+        run = _Run(config, 20, torch.device("cpu"))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("msae.training.SPARSE_PAYS", pays)
             x = next(STREAM.batches(64, 0))
@@ -388,14 +388,14 @@ def test_numbers_of_another_kind_do_not_go_on(tmp_path, float64):
 def test_weights_that_are_no_longer_finite_are_never_kept(tmp_path, monkeypatch):
     """The loss of the last step is finite; its update is not."""
     config, path = dataclasses.replace(SMALL, n_steps=4), tmp_path / "run"
-    clip = Run._clip
+    clip = _Run._clip
 
     def overflow(run):
         clip(run)
         if run.step_number == 3:
             run.grads["b_dec"].fill_(float("inf"))
 
-    monkeypatch.setattr(Run, "_clip", overflow)
+    monkeypatch.setattr(_Run, "_clip", overflow)
     with pytest.raises(FloatingPointError, match=r"b_dec of 'sae' is no longer finite at step 4"):
         msae.train(config, STREAM, checkpoint=path, checkpoint_every=2, **QUIET)
     assert load_checkpoint(path)["runs"]["sae"]["step"] == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Collection
 from numbers import Integral, Real
@@ -32,14 +33,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "") -> int:
-    """A whole number from `least` to `most`, as an int."""
-    bounds = f"{least:,} to {most:,}" if most is not None else f"at least {least:,}"
+def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "", *, most_is: str = "") -> int:
+    """A whole number from `least` to `most`, as an int; `most_is` is how an error calls the latter."""
+    bounds = f"{least:,} to {most_is or f'{most:,}'}" if most is not None else f"at least {least:,}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, {bounds}, got {shown(value)}{hint and f'; {hint}'}")
     n = int(value)
     if n < least or (most is not None and n > most):
-        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most:,}"
+        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most_is or f'{most:,}'}"
         raise ValueError(f"{name} must {wanted}, got {n:,}{hint and f'; {hint}'}")
     return n
 
@@ -99,6 +100,32 @@ def path(name: str, value: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise ValueError(f"{name} must be a path, got {shown(value)}")
     return Path(value)
+
+
+def new_file(name: str, value: Any) -> Path:
+    """A path that a file can be written to, its folder made where it is missing. Nothing is written to find out."""
+    found = path(name, value)
+    _writable(name, found, found.parent)
+    if found.is_dir():
+        raise ValueError(f"{name} must be a file, got the folder {found}: give a name in it")
+    return found
+
+
+def new_folder(name: str, value: Any) -> Path:
+    """A path of a folder that can be written into, or be made. Nothing is written to find out."""
+    found = path(name, value)
+    _writable(name, found, found)
+    return found
+
+
+def _writable(name: str, given: Path, folder: Path) -> None:
+    try:
+        there = next(part for part in (folder, *folder.parents) if part.exists())
+        if not there.is_dir():
+            raise ValueError(f"{name} must lie in a folder, got {given}: {there} is a file")
+        tempfile.TemporaryFile(dir=there).close()  # without a name, so that no one sees it
+    except OSError as error:
+        raise ValueError(f"{name} must be a place that can be written to, got {shown(str(given))}: {error.strerror or error}") from error
 
 
 def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, numbers: str = "any", finite: bool = False) -> Tensor:

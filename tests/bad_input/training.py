@@ -1,11 +1,15 @@
 """The recipe and the training loop."""
 
+from types import SimpleNamespace
+
 import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_WHOLE, Function, Says
 from msae.toy import orthogonal_directions
 
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
+GIVEN = {"hook_name": None, "scale": 1.0, "d_model": 20, "batches": STREAM.batches}
+WRONG = [{"scale": NAN}, {"scale": 0}, {"scale": None}, {"d_model": 2.5}]
 RECIPE = msae.TrainConfig(20, 2.0, 1, 8)
 SHARE = [*NOT_A_NUMBER, -0.1, 1.1]
 WHOLE = [*NOT_WHOLE, 0, -3]
@@ -51,16 +55,9 @@ TABLE = [
                 {3: RECIPE},
                 Says({"a": RECIPE, "b": msae.TrainConfig(20, 2.0, 2, 8)}, "share n_steps"),
             ],
-            "stream": [
-                None,
-                [1.0],
-                "stream",
-                TREE,
-                msae.TreeStream(TREE, STREAM.directions, scale=NAN),
-                msae.TreeStream(TREE, STREAM.directions, scale=0),
-            ],
+            "stream": [None, [1.0], "stream", TREE, *(SimpleNamespace(**GIVEN | wrong) for wrong in WRONG)],
             "data_seed": [*NOT_WHOLE, -1],
-            "checkpoint": [*NOT_A_PATH[1:], Says(".", "is a folder")],
+            "checkpoint": [*NOT_A_PATH[1:], "."],
             "checkpoint_every": WHOLE,
             "device": [None, 3.5, "gpu", "cuda:99", ["cpu"]],
         },

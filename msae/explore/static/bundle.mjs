@@ -103,6 +103,7 @@ export class Bundle {
   block(k) {
     if (!this.blocks.has(k)) {
       const block = loadShard(k, new URL(this.manifest.shards[k], this.base)).then(openBlock);
+      block.catch(() => this.blocks.delete(k)); // asked for again next time
       this.blocks.set(k, block);
       block.catch(() => this.blocks.delete(k)); // it is asked for again the next time
     }
