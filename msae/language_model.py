@@ -20,6 +20,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from msae import hub
+from msae.model_origin import added_hooks
 from msae.support import arguments
 from msae.support.files import as_json, write_file, write_files
 from msae.transformer import Transformer, TransformerConfig
@@ -127,13 +128,15 @@ def plain_transformer(lm: TransformerBridge) -> Transformer:
     """The plain module with the weights that a bridge of ours holds now, edits included.
 
     Raises:
-        ValueError: the bridge is of another architecture.
+        ValueError: the bridge is of another architecture, or has hooks, which the plain module would not run.
     """
     if not hasattr(lm, "cfg") or not hasattr(lm, "original_model"):
         raise ValueError(f"lm must be a model of load_language_model, got {arguments.shown(lm)}")
     config = lm.cfg
     if config.architecture != "TransformerLensNative" or config.positional_embedding_type != "rotary" or config.act_fn != "relu":
         raise ValueError(f"expected a model of `msae.transformer`, got the architecture {config.architecture}: use lm.generate instead")
+    if hooks := added_hooks(lm):
+        raise ValueError(f"lm has a hook at {hooks[0][0] or 'its top'}, which a module without hooks would not run: lm.reset_hooks() first")
     state = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}
     shape = {key: getattr(config, key) for key in ("d_vocab", "d_model", "n_layers", "n_heads", "n_ctx")}
     with torch.random.fork_rng(devices=[]):
