@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,10 @@ def boot_native(config: dict[str, Any], state: dict[str, Tensor], tokenizer: Any
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
+    for argument, content in (("config", config), ("state", state)):
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{argument} must be a dict, got {arguments.shown(content)}")
+    device = str(arguments.device("device", device))
     boot: Any = TransformerBridge.boot_native  # type: ignore[attr-defined]  # the import above attaches it
     sizes = TransformerBridgeConfig(**config, init_weights=False)
     with torch.random.fork_rng(devices=[]):
@@ -224,6 +229,7 @@ def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
         FileNotFoundError: the manifest or a file is missing.
         ValueError: a file differs from the one the manifest names, or the manifest is none, or is of a later format.
     """
+    folder = arguments.path("folder", folder)
     fix = "install msae again" if ASSETS in folder.parents else "write the folder again"
     manifest = _read_manifest(folder)
     for name in files:

@@ -85,6 +85,13 @@ def test_a_padding_token_beyond_the_models_is_left_out_and_another_refused(lm):
         harvest(lm, ["Lily", "Lily <pad> Sue"])
 
 
+def test_a_text_keeps_what_its_tokenizer_pads_with(lm):
+    lm.tokenizer = copy.deepcopy(lm.tokenizer)
+    lm.tokenizer.pad_token = "."
+    found = harvest(lm, ["..Lily.."])
+    assert lm.tokenizer.decode(found.tokens[found.mask]) == "..Lily.."
+
+
 def test_a_begin_within_a_row_stays(lm):
     found = harvest(lm, [[0, 7, 0, 8, 0]])
     assert found.tokens[found.mask].tolist() == [7, 0, 8]
