@@ -175,7 +175,7 @@ def test_another_format_is_refused(tmp_path):
         ({"nonlinearity": {"name": "JumpReLU", "bandwidth": 0.1}}, "expected the weights W_dec, W_enc, b_enc, b_dec, threshold, got"),
         ({"nonlinearity": None}, "NoneType"),
         ({"scale": 0}, "scale must be positive, got 0"),
-        ({"scale": float("nan")}, "scale must be a finite number"),
+        ({"scale": float("nan")}, "scale must be positive"),
         ({"hook_name": 3}, "hook_name must be a string"),
         ({"config": [1]}, "config must be a dict"),
     ],
