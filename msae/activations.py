@@ -454,7 +454,3 @@ def _refuse(lm: TransformerBridge, texts: Texts, hook_name: str, kept: Tensor, n
     fix = "run it in float32 (lm.float()), or look at its" if value.dtype == torch.float16 else "look at the model's"
     reason = f", of a model that computes in {value.dtype}" if value.dtype == torch.float16 else ""
     raise ValueError(f"the activation {where} at {hook_name} is NaN or infinite{reason}: {fix} weights there")
-
-
-def _str_tokens(tokenizer: Any) -> list[str]:
-    return tokenizer.batch_decode([[i] for i in range(len(tokenizer))], clean_up_tokenization_spaces=False)
