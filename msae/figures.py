@@ -490,7 +490,9 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
     fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=7))
     fig.update_yaxes(**_axis("", **_row_ticks(names), type="linear"))
     # a row has room for three lines
-    fig.layout.yaxis.ticktext = [drawn.wrapped(name, 16) for name in drawn.cut_apart(names, 44)]
+    fig.layout.yaxis.ticktext = [
+        "<br>".join(drawn.escaped(row.rstrip(" ")) for row in drawn.lines(name, 16)) for name in drawn.cut_apart(names, 44)
+    ]
     return fig
 
 
