@@ -62,6 +62,15 @@ def test_rows_that_are_all_equal_have_no_variance_to_explain():
             call()
 
 
+def test_squares_that_leave_float64_are_named():
+    x, sae = vectors(torch.float64, 1e200, n=50), an_sae(dtype=torch.float64)
+    acts = firings(torch.float64, 1e200, n=50)
+    for call in (lambda: metrics.fvu(x, 2 * x), lambda: metrics.reconstruction(sae, x), lambda: metrics.mean_max_correlation(acts, acts)):
+        with pytest.raises(ValueError, match="leave float64"):
+            call()
+    assert metrics.cosines(x[:1], 3 * x[:1]).item() == pytest.approx(1)
+
+
 def test_activations_that_leave_their_precision_are_named():
     with pytest.raises(ValueError, match=r"leave torch.float32: x reaches 3e\+38"):
         metrics.encode(an_sae(), torch.full((4, 8), 3e38) * torch.sign(an_sae().W_enc[:, 0]))
