@@ -144,11 +144,13 @@ def _check(value: Any, place: str) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"{place} has the key {key!r}: expected strings, since it is kept as JSON")
+            _check(key, f"a key of {place}")
             _check(item, f"{place}[{key!r}]")
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             _check(item, f"{place}[{i}]")
     elif isinstance(value, str):
-        value.encode()  # half of a surrogate pair is no text, and UnicodeEncodeError, a ValueError, says where it stands
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError(f"{place} is {value!r}: half of a surrogate pair is no text that UTF-8 can hold")
     elif value is not None and not isinstance(value, int) and not (isinstance(value, float) and math.isfinite(value)):
         raise ValueError(f"{place} is {value!r}: JSON keeps strings, finite numbers, True, False, None, lists and dicts of these")

@@ -130,10 +130,11 @@ def join(ids: np.ndarray, start: np.ndarray, str_tokens: Sequence[str | bytes]) 
     """
     numbers = np.array(ids, dtype=np.int64)
     pieces: list[Piece] = []
-    known = {int(i): raw for i in np.unique(numbers) if (raw := _broken(str_tokens[i])) is not None}
-    where = np.flatnonzero(np.isin(numbers, list(known)))
-    if not len(where):
+    occurring = np.flatnonzero(np.bincount(numbers, minlength=1)).tolist()
+    known = {i: raw for i in occurring if (raw := _broken(str_tokens[i])) is not None}
+    if not known:
         return numbers, []
+    where = np.flatnonzero(np.isin(numbers, list(known)))
     apart = (np.diff(where) > 1) | (np.diff(np.searchsorted(start, where, side="right")) > 0)
     number: dict[tuple[tuple[int, ...], int], int] = {}
     runs: dict[tuple[int, ...], list[int]] = {}
