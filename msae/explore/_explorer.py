@@ -18,7 +18,7 @@ from msae.explore._activations import LatentActivations
 from msae.explore._assemble import assemble, best_parents, split_id
 from msae.explore._bundle import Bundle, bundle_files, check_latents_per_shard, manifest, payload, write_folder
 from msae.explore._checks import check_acts, check_directions, check_saes, label_of, listed, numbers_of
-from msae.support.arguments import array, number, shown, text, whole, yes_or_no
+from msae.support.arguments import array, new_file, new_folder, number, shown, text, whole, written, yes_or_no
 from msae.support.arguments import path as path_of
 from msae.support.files import as_json, write_file
 from msae.support.letters import Piece, as_token, join
@@ -365,19 +365,21 @@ class Explorer:
             OSError: a place that cannot be written, a full disk. Whatever was saved there before is there still, whole.
         """
         path = path_of("path", path)
-        text("title", title)
+        written("title", title)
         yes_or_no("progress", progress)
         if back is not None:
-            text("back", back)
+            written("back", back)
         if provenance is not None and not isinstance(provenance, Mapping):
             raise ValueError(f"provenance must be a dict, got {shown(provenance)}")
         as_json(dict(provenance or {}), "provenance")
         if path.suffix.lower() in (".html", ".htm"):
+            new_file("path", path)
             write_file(path, _html.page(title, self._html(linked=True), back))
             return path
         if (path.suffix and not path.is_dir()) or path.is_file():
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
         check_latents_per_shard(latents_per_shard)
+        new_folder("path", path)
         bundle = self.bundle(progress=progress)
         bundle.about.update({"title": title} | ({"provenance": dict(provenance)} if provenance else {}))
         described, files = bundle_files(bundle, latents_per_shard, progress=progress)

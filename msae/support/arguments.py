@@ -95,11 +95,33 @@ def text(name: str, value: Any, hint: str = "") -> str:
     return value
 
 
+def written(name: str, value: Any) -> str:
+    """A string that can stand in a file: half of a surrogate pair cannot."""
+    if not _is_encodable(text(name, value)):
+        raise ValueError(f"{name} must be text that UTF-8 can hold, got {shown(value)}: it has half of a surrogate pair")
+    return value
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def path(name: str, value: Any) -> Path:
     """A path, given as a string or a path."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise ValueError(f"{name} must be a path, got {shown(value)}")
-    return Path(value)
+    found = Path(value)
+    try:
+        os.fsencode(found)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} must be a path that the disk can hold, got {shown(value)}") from error
+    if "\0" in str(found):
+        raise ValueError(f"{name} must be a path, got {shown(value)}: no name has a zero byte")
+    return found
 
 
 def new_file(name: str, value: Any) -> Path:

@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from msae.support.arguments import written
 from msae.support.interrupts import uninterrupted
 
 Content = str | bytes | Callable[[Path], Any]
@@ -149,6 +150,6 @@ def _check(value: Any, place: str) -> None:
         for i, item in enumerate(value):
             _check(item, f"{place}[{i}]")
     elif isinstance(value, str):
-        value.encode()  # half of a surrogate pair is no text, and UnicodeEncodeError, a ValueError, says where it stands
+        written(place, value)
     elif value is not None and not isinstance(value, int) and not (isinstance(value, float) and math.isfinite(value)):
         raise ValueError(f"{place} is {value!r}: JSON keeps strings, finite numbers, True, False, None, lists and dicts of these")
