@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,10 +83,10 @@ class Explorer:
     ):
         tokens = array("tokens", tokens)
         check_acts(acts, tokens, str_tokens)
-        if not all(isinstance(n, int) and n >= 1 for n in (n_examples, window)):
+        if not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in (n_examples, window)):
             raise ValueError(f"n_examples and window must be whole numbers of at least 1, got {shown(n_examples)} and {shown(window)}")
         self.acts, self.tokens, self.str_tokens = dict(acts), tokens, [as_token(token) for token in str_tokens]
-        self.n_examples, self.window, self.n_neighbours = n_examples, window, whole("n_neighbours", n_neighbours)
+        self.n_examples, self.window, self.n_neighbours = int(n_examples), int(window), whole("n_neighbours", n_neighbours)
         self.page_bytes = number("page_bytes", page_bytes, 0)
         for name, each in (("labels", labels), ("directions", directions), ("made_from", made_from)):
             if not isinstance(each, (Mapping, type(None))):
@@ -135,8 +136,10 @@ class Explorer:
         name, _, number = str(latent).rpartition("/")
         if not name and len(self.acts) == 1:
             name = next(iter(self.acts))
-        if name not in self.acts or not number.isdecimal():
-            raise ValueError(f"there is no latent {latent!r}; write it as {next(iter(self.acts))}/7, of the SAEs {', '.join(self.acts)}")
+        if name not in self.acts or not number.isdecimal() or len(number) > 18:
+            raise ValueError(
+                f"there is no latent {shown(latent)}; write it as {next(iter(self.acts))}/7, of the SAEs {', '.join(self.acts)}"
+            )
         self.acts[name].row(int(number))
         return f"{name}/{int(number)}"
 

@@ -195,14 +195,13 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
         shape, finite: as for `tensor`.
         numbers: "any" kind but complex; "whole", integers; "marks", True and False, or 0 and 1.
     """
-    if _is_tensor(value):
-        value = value.detach().cpu()
-        found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-    else:
-        try:
+    try:
+        if _is_tensor(value):
+            found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).detach().cpu().numpy()
+        else:
             found = np.asarray(value)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}") from error
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged, sparse or without data
+        raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}") from error
     if found.dtype.kind not in "biuf" or isinstance(value, (bool, Real)):
         raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}")
     if shape is not None and not _fits(found.shape, shape):
