@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from msae._cli import Ended, add_command, in_place, one_line, warn
+from msae._cli import Ended, add_command, in_place, integer, one_line, path, warn
 from msae.support.files import as_json, write_file
 
 
@@ -17,18 +16,23 @@ def add_bench_command(commands: Any) -> None:
         commands, "bench", bench_steps, "time a training step on this machine, beside five dense products and other libraries"
     )
     bench.add_argument("--setting", choices=["toy", "mid", "large", "all"], help="all where none is given; large takes 8 GB of memory")
-    for name, kind, what in (("d-model", int, "width"), ("n-latents", int, "latents"), ("batch", int, "inputs"), ("l0", float, "mean L0")):
+    for name, kind, what in (
+        ("d-model", integer, "width"),
+        ("n-latents", integer, "latents"),
+        ("batch", integer, "inputs"),
+        ("l0", float, "mean L0"),
+    ):
         bench.add_argument(f"--{name}", type=kind, help=f"{what} of a setting of your own; needs the other three too")
     bench.add_argument("--loss", nargs="+", choices=["plain", "sampled", "all_prefixes"], default=["plain", "sampled", "all_prefixes"])
     bench.add_argument("--nonlinearity", nargs="+", choices=["relu", "topk"], default=["relu", "topk"], help="relu has the log penalty")
-    bench.add_argument("--rounds", type=int, default=7, help="turns of every step; ratios are medians over rounds")
-    bench.add_argument("--threads", type=int, help="of each process; where none is given 1 for the toy, else PyTorch's choice")
+    bench.add_argument("--rounds", type=integer, default=7, help="turns of every step; ratios are medians over rounds")
+    bench.add_argument("--threads", type=integer, help="of each process; where none is given 1 for the toy, else PyTorch's choice")
     bench.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     bench.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="of the products")
     bench.add_argument("--counts", action="store_true", help="also count operations and host reads of one step")
     bench.add_argument("--peer", action="append", metavar="NAME=PYTHON", default=[], help="sae-lens or dictionary-learning; see below")
-    bench.add_argument("--json", type=Path, metavar="FILE", help="write all numbers, raw block times included")
-    bench.add_argument("--figure", type=Path, metavar="FILE.html", help="write a figure that opens in a browser")
+    bench.add_argument("--json", type=path, metavar="FILE", help="write all numbers, raw block times included")
+    bench.add_argument("--figure", type=path, metavar="FILE.html", help="write a figure that opens in a browser")
     bench.epilog = (
         "A peer takes its turns in an environment of its own, about 2 GB: python -m venv sae-lens && sae-lens/bin/pip install sae-lens; "
         "then --peer sae-lens=sae-lens/bin/python. The same goes for dictionary-learning."

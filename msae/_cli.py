@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -46,11 +47,28 @@ def add_source(command: argparse.ArgumentParser, default: str | None = "bundled"
     """Where activations come from: a language model and stories."""
     own = "" if default else "; what the SAE was made from where none is given"
     command.add_argument(
-        "--model", default=default, help=f"'bundled', 'tinymodel' (the article's), a packed folder, or a TransformerLens name{own}"
+        "--model",
+        type=words,
+        default=default,
+        help=f"'bundled', 'tinymodel' (the article's), a packed folder, or a TransformerLens name{own}",
     )
     command.add_argument(
-        "--stories", default=default, help=f"'bundled', 'tinystories', 'tinystories-v2', or a file; every 20th story is held out{own}"
+        "--stories",
+        type=words,
+        default=default,
+        help=f"'bundled', 'tinystories', 'tinystories-v2', or a file; every 20th story is held out{own}",
     )
+
+
+def words(text: str) -> str:
+    """An option that must not be empty: "" would mean that it was left out, or the folder that one is in."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"it must not be empty, got {text!r}")
+    return text
+
+
+def path(text: str) -> Path:
+    return Path(words(text))
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -139,8 +157,15 @@ def config_from(options: argparse.Namespace, kind: Any, **given: Any) -> Any:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in (values | given).items()})
 
 
+def integer(text: str) -> int:
+    """A whole number that a computer can count with; its bounds are judged by what it configures."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):
+        raise argparse.ArgumentTypeError(f"it must be a whole number of at most 18 digits, got {text!r}")
+    return int(text)
+
+
 _CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}
-_TYPES = {"int": int, "float": float, "str": str, "int | tuple[int, ...]": int, "float | None": float}
+_TYPES = {"int": integer, "float": float, "str": str, "int | tuple[int, ...]": integer, "float | None": float}
 
 
 def in_place(name: str, path: Path | None) -> None:

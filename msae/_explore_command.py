@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msae._cli import add_command, add_source, check_activations, check_model, one_line, read_source, warn, whole
+from msae._cli import add_command, add_source, check_activations, check_model, one_line, path, read_source, warn, whole
 from msae.support import arguments
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ GOOD = 0.6
 
 def add_explore_command(commands: Any) -> None:
     explore = add_command(commands, "explore", explore_saes, "write a folder in which a browser shows where latents fire, without a server")
-    explore.add_argument("out", type=Path, metavar="FOLDER", help="index.html and the data beside it")
+    explore.add_argument("out", type=path, metavar="FOLDER", help="index.html and the data beside it")
     explore.add_argument(
         "--sae", action="append", metavar="NAME=FOLDER", help="an SAE to show, from small to large; those that ship where none is given"
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from msae._cli import Stopped, add_command, in_place, whole
+from msae._cli import Stopped, add_command, in_place, path, whole, words
 from msae.support import arguments
 
 
@@ -25,26 +24,26 @@ def add_family_commands(commands: Any) -> None:
     measure = add_command(family_commands, "measure", measure_saes, "measure what is trained, and write one table")
     _add_common(measure)
     _add_length(measure, "as it was trained with")
-    measure.add_argument("--valid", help="more stories to measure on, beside every 20th of the family's own: a name or a file")
+    measure.add_argument("--valid", type=words, help="more stories to measure on, beside every 20th of the family's own: a name or a file")
     measure.add_argument("--n-tokens", type=whole(2), default=50_000, help="of each set of stories, at most")
     measure.add_argument("--n-spliced", type=whole(1), default=128, metavar="TEXTS", help="for loss recovered, at most")
     measure.add_argument("--device", default="cpu")
-    measure.add_argument("--table", type=Path, metavar="FILE.json", help="write all rows")
+    measure.add_argument("--table", type=path, metavar="FILE.json", help="write all rows")
 
     pack_some = add_command(family_commands, "pack", pack, "copy trained SAEs of one hook and seed into a folder that load_saes reads")
     _add_common(pack_some)
     _add_length(pack_some, "as it was trained with")
-    pack_some.add_argument("--to", required=True, type=Path, metavar="FOLDER")
+    pack_some.add_argument("--to", required=True, type=path, metavar="FOLDER")
 
     reproduce = add_command(family_commands, "reproduce", reproduce_row, "train one SAE of the shipped table again and compare")
     reproduce.add_argument("id", help="such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
-    reproduce.add_argument("--out", required=True, type=Path, help="folder of the SAEs")
+    reproduce.add_argument("--out", required=True, type=path, help="folder of the SAEs")
     reproduce.add_argument("--device", default="cpu")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--family", default="bundled", help="'bundled', 'article' (full scale), or a JSON file of your own")
-    command.add_argument("--out", required=True, type=Path, help="folder of the SAEs")
+    command.add_argument("--family", type=words, default="bundled", help="'bundled', 'article' (full scale), or a JSON file of your own")
+    command.add_argument("--out", required=True, type=path, help="folder of the SAEs")
     command.add_argument(
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0"
     )

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from msae._cli import Stopped, add_command, add_fields, config_from, one_line, warn, whole
+from msae._cli import Stopped, add_command, add_fields, config_from, one_line, path, warn, whole, words
 from msae.support import arguments
 
 
@@ -16,32 +16,34 @@ def add_language_model_commands(commands: Any) -> None:
     lm_commands = lm.add_subparsers(required=True, metavar="command")
 
     train_lm = add_command(lm_commands, "train", language_model_train, "train on stories; started again it goes on from its checkpoint")
-    train_lm.add_argument("--stories", required=True, help="'tinystories', 'tinystories-v2', or a file: .jsonl, .jsonl.zst, .parquet, .txt")
-    train_lm.add_argument("--valid", help="stories to measure on; without it every 20th story is held out for that")
-    train_lm.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and, at the end, the packed model")
+    train_lm.add_argument(
+        "--stories", type=words, required=True, help="'tinystories', 'tinystories-v2', or a file: .jsonl, .jsonl.zst, .parquet, .txt"
+    )
+    train_lm.add_argument("--valid", type=words, help="stories to measure on; without it every 20th story is held out for that")
+    train_lm.add_argument("--out", required=True, type=path, help="folder for the checkpoint and, at the end, the packed model")
     add_fields(train_lm, "msae.transformer", "TransformerConfig", {"d_vocab": 4096})
     add_fields(train_lm, "msae.pretraining", "PretrainConfig")
 
     evaluate_lm = add_command(lm_commands, "evaluate", language_model_evaluate, "bits per character on stories it was not trained on")
-    evaluate_lm.add_argument("--model", default="bundled", help="'bundled' or a packed folder")
-    evaluate_lm.add_argument("--stories", required=True)
+    evaluate_lm.add_argument("--model", type=words, default="bundled", help="'bundled' or a packed folder")
+    evaluate_lm.add_argument("--stories", type=words, required=True)
     evaluate_lm.add_argument("-n", type=whole(1), help="the first n stories only")
 
     sample = add_command(lm_commands, "sample", language_model_sample, "let it tell stories")
-    sample.add_argument("--model", default="bundled", help="'bundled' or a packed folder")
+    sample.add_argument("--model", type=words, default="bundled", help="'bundled' or a packed folder")
     sample.add_argument("-n", type=whole(1), default=1)
     sample.add_argument("--seed", type=whole(0), default=0)
     sample.add_argument("--temperature", type=float, default=0.8)
     sample.add_argument("--batch-size", type=whole(1), default=64)
     sample.add_argument("--max-tokens", type=whole(1), default=512, help="drop a story that has not ended by then")
     sample.add_argument("--min-characters", type=whole(0), default=0, help="of the n told, leave out those shorter than this")
-    sample.add_argument("--not-in", metavar="STORIES", help="drop stories that share 100 characters with one of these")
-    sample.add_argument("--out", type=Path, help="a .jsonl or .jsonl.zst file, or a folder for the stories and their manifest")
+    sample.add_argument("--not-in", type=words, metavar="STORIES", help="drop stories that share 100 characters with one of these")
+    sample.add_argument("--out", type=path, help="a .jsonl or .jsonl.zst file, or a folder for the stories and their manifest")
 
     pack = add_command(lm_commands, "pack", language_model_pack, "make a folder that load_language_model reads from a training checkpoint")
-    pack.add_argument("--run", required=True, type=Path, dest="folder", help="the --out folder of language-model train")
-    pack.add_argument("--valid", required=True, help="stories to measure on")
-    pack.add_argument("--out", required=True, type=Path)
+    pack.add_argument("--run", required=True, type=path, dest="folder", help="the --out folder of language-model train")
+    pack.add_argument("--valid", type=words, required=True, help="stories to measure on")
+    pack.add_argument("--out", required=True, type=path)
     pack.add_argument("--trained-by", help="the command that trained it, for the manifest")
 
 

@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msae._cli import (
@@ -19,9 +18,11 @@ from msae._cli import (
     check_model,
     config_from,
     one_line,
+    path,
     read_source,
     warn,
     whole,
+    words,
 )
 from msae.support import arguments
 
@@ -36,7 +37,7 @@ def add_sae_commands(commands: Any) -> None:
     train.add_argument("--hook", required=True, metavar="NAME", help="for example blocks.3.hook_resid_pre")
     train.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
     train.add_argument("--n-tokens", type=whole(1), help="harvest this many activations; all by default")
-    train.add_argument("--out", required=True, type=Path, help="folder for the SAE; its checkpoint lies there while training runs")
+    train.add_argument("--out", required=True, type=path, help="folder for the SAE; its checkpoint lies there while training runs")
     train.add_argument("--checkpoint-every", type=whole(1), default=500, metavar="STEPS")
     train.add_argument("--data-seed", type=whole(0), default=0, help="of the order of the batches")
     train.add_argument("--device", default="cpu")
@@ -46,12 +47,12 @@ def add_sae_commands(commands: Any) -> None:
     add_fields(train, "msae.training", "TrainConfig", {}, leave_out=("prefixes", "nonlinearity"))
 
     evaluate = add_command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
-    evaluate.add_argument("sae", help="folder of the SAE")
+    evaluate.add_argument("sae", type=words, help="folder of the SAE")
     add_source(evaluate, default=None)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     about = add_command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
-    about.add_argument("sae", help="folder of the SAE")
+    about.add_argument("sae", type=words, help="folder of the SAE")
     about.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -63,6 +64,8 @@ def train_sae(options: argparse.Namespace) -> None:
     config = _sae_config(options)
     arguments.device("--device", options.device)
     out = arguments.new_folder("--out", options.out)
+    if options.n_tokens is not None and options.n_tokens < config.batch_size:
+        raise ValueError(f"--batch-size must be at most --n-tokens, {options.n_tokens:,}, got {config.batch_size:,}")
     made_from = source(options.model, options.stories)
     checkpoint = out / "checkpoint.safetensors"
     if not _is_there(options, config, made_from):

@@ -32,7 +32,7 @@ class CachedArray:
 
     Args:
         folder: made where it is missing; whatever in it does not fit is replaced.
-        identity: what the numbers depend on, as JSON values; only an array of the very same is gone on with.
+        identity: the format, and what the numbers depend on, as JSON values; only an array of the very same is gone on with.
         dtype: float16 or float32.
         bounds: block b holds the rows bounds[b] to bounds[b + 1].
     """
@@ -94,7 +94,7 @@ class CachedArray:
             manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
             x = np.load(self.folder / "x.npy", mmap_mode="r", allow_pickle=False)
             listed = manifest["blocks"]
-            if (manifest["format"], manifest["identity"], len(listed)) != (FORMAT, self.identity, len(self.blocks)):
+            if manifest["identity"] != self.identity or len(listed) != len(self.blocks):
                 return False
             if x.shape != self.shape or x.dtype != self.dtype:
                 return False
@@ -110,8 +110,8 @@ class CachedArray:
         return True
 
     def _write_manifest(self) -> None:
-        content = {"format": FORMAT, "identity": self.identity, "blocks": self.blocks}
-        write_file(self.folder / "manifest.json", as_json(content, "the manifest", indent=1))
+        content = as_json({"identity": self.identity, "blocks": self.blocks}, "the manifest", indent=1)
+        write_file(self.folder / "manifest.json", content)
 
 
 def cache_folder(root: str | os.PathLike, identity: dict[str, Any]) -> Path:

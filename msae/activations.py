@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msae.activation_cache import DTYPES, CachedArray, cache_folder, cache_lock
+from msae.activation_cache import DTYPES, FORMAT, CachedArray, cache_folder, cache_lock
 from msae.harvesting import (
     Stories,
     Texts,
@@ -37,6 +37,7 @@ from msae.harvesting import (
     widths,
 )
 from msae.model_origin import added_hooks, check_hooks_are_known, model_origin
+from msae.shuffling import ranges, shuffled
 from msae.support import arguments
 from msae.support.letters import vocabulary
 from msae.support.origin import Origin, check_origin
@@ -193,9 +194,9 @@ class Activations:
         starts = counts.cumsum() - counts
 
         def load(texts: np.ndarray) -> tuple[Tensor, np.ndarray]:
-            return self.x, _ranges(starts[texts], counts[texts])
+            return self.x, ranges(starts[texts], counts[texts])
 
-        return _shuffled(counts, batch_size, seed, skip, self._origin["buffer"], self.scale, load)
+        return shuffled(counts, batch_size, seed, skip, self._origin["buffer"], self.scale, load)
 
 
 class LiveActivations:
@@ -263,7 +264,7 @@ class LiveActivations:
 
         self._check_hooks()
         check_origin({"language_model": self._origin["language_model"]}, model_origin(self._lm), "LiveActivations", CHANGED)
-        return _shuffled(self._texts.counts.numpy(), batch_size, seed, skip, self._origin["buffer"], self.scale, load)
+        return shuffled(self._texts.counts.numpy(), batch_size, seed, skip, self._origin["buffer"], self.scale, load)
 
     def _check_hooks(self) -> None:
         if added_hooks(self._lm) != self._hooks:
@@ -392,7 +393,8 @@ def _harvest(
             if how.cache is None:
                 arrays[name] = _Array(bounds, width[name], how.dtype, how.device)
             else:
-                identity = {key: value for key, value in origin.items() if key != "buffer"} | {"texts_per_block": BLOCK}
+                identity = {key: value for key, value in origin.items() if key != "buffer"}
+                identity |= {"format": FORMAT, "texts_per_block": BLOCK}
                 arrays[name] = CachedArray(cache_folder(how.cache, identity), identity, how.dtype, bounds, width[name])
         todo: dict[int, list[str]] = {b: [] for b in range(len(blocks))}
         for name, array in arrays.items():
@@ -452,69 +454,3 @@ def _refuse(lm: TransformerBridge, texts: Texts, hook_name: str, kept: Tensor, n
     fix = "run it in float32 (lm.float()), or look at its" if value.dtype == torch.float16 else "look at the model's"
     reason = f", of a model that computes in {value.dtype}" if value.dtype == torch.float16 else ""
     raise ValueError(f"the activation {where} at {hook_name} is NaN or infinite{reason}: {fix} weights there")
-
-
-def _shuffled(
-    counts: np.ndarray,
-    batch_size: int,
-    seed: int,
-    skip: int,
-    buffer: int,
-    scale: float,
-    load: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
-) -> Iterator[Tensor]:
-    """Check, and then yield the batches of `_passes`."""
-    total = int(counts.sum())
-    batch_size = arguments.whole("batch_size", batch_size, 1, total, most_is=f"the {total:,} activations there are")
-    seed, skip = arguments.whole("seed", seed), arguments.whole("skip", skip)
-    if buffer < batch_size:
-        raise ValueError(f"buffer must hold at least one batch of {batch_size:,} activations, got {buffer:,}")
-    return _passes(counts, batch_size, seed, skip, buffer, scale, load)
-
-
-def _passes(
-    counts: np.ndarray,
-    batch_size: int,
-    seed: int,
-    skip: int,
-    buffer: int,
-    scale: float,
-    load: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
-) -> Iterator[Tensor]:
-    epoch, first = divmod(skip, int(counts.sum()) // batch_size)
-    while True:
-        at = 0  # where in this pass the next buffer begins
-        rest: list[Tensor] = []  # a batch that goes on in the next buffer
-        start = first * batch_size
-        for b, texts in enumerate(_buffers(counts, buffer, np.random.default_rng([seed, epoch, 0, 1]))):
-            n = int(counts[texts].sum())
-            if at + n > start:
-                x, rows = load(texts)
-                rows = rows[np.random.default_rng([seed, epoch, b]).permutation(n)]
-                order = torch.from_numpy(rows[max(0, start - at) :]).to(x.device)
-                for part in _cut(order, batch_size - sum(map(len, rest)), batch_size):
-                    rest.append(x[part])
-                    if sum(map(len, rest)) == batch_size:
-                        yield (rest[0] if len(rest) == 1 else torch.cat(rest)).float() * scale
-                        rest = []
-            at += n
-        epoch, first = epoch + 1, 0
-
-
-def _buffers(counts: np.ndarray, buffer: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """The texts, drawn without order, in parts of about `buffer` activations; all in one part where they fit."""
-    if counts.sum() <= buffer:
-        return [np.arange(len(counts))]
-    order = rng.permutation(len(counts))
-    part = (counts[order].cumsum() - 1) // buffer
-    return [np.sort(texts) for texts in np.split(order, np.flatnonzero(np.diff(part)) + 1)]
-
-
-def _cut(order: Tensor, first: int, size: int) -> list[Tensor]:
-    """Cut `first` entries off, and then `size` at a time."""
-    return [part for part in (order[:first], *order[first:].split(size)) if len(part)]
-
-
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """starts[0] … starts[0] + counts[0] - 1, starts[1] …, all in a row."""
-    return np.repeat(starts - (counts.cumsum() - counts), counts) + np.arange(counts.sum())

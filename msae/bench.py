@@ -127,6 +127,9 @@ def bench(
         raise ValueError(f"peers must be a dict of a package's name and a Python, got {arguments.shown(peers)}")
     peers = dict(peers or {})
     _check(settings, rounds, losses, nonlinearities, peers, threads, device, dtype, block_seconds, counts)
+    for name, call in (("keep", keep), ("log", log)):
+        if not callable(call):
+            raise ValueError(f"{name} must be a function of one argument, got {arguments.shown(call)}")
     result: dict[str, Any] = {
         "format": "msae-bench/1",
         "machine": machine(),
@@ -344,7 +347,7 @@ def _check(
 ) -> None:
     if not isinstance(settings, Mapping) or not settings or not all(isinstance(each, Setting) for each in settings.values()):
         known = f"for instance {{'toy': SETTINGS['toy']}}; there are {', '.join(SETTINGS)}"
-        raise ValueError(f"give at least one setting, {known}, got {arguments.shown(settings)}")
+        raise ValueError(f"settings: give at least one setting, {known}, got {arguments.shown(settings)}")
     arguments.whole("rounds", rounds, 1, hint="5 or more make a median worth its name")
     for what, given, known_names in (("losses", losses, LOSSES), ("nonlinearities", nonlinearities, NONLINEARITIES)):
         if isinstance(given, str) or not isinstance(given, Sequence):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from msae.support.arguments import device as checked_device
+from msae.support import arguments
 from msae.support.arguments import number, shown, tensor, whole
 
 
@@ -21,7 +21,7 @@ class L0Controller:
     def __init__(
         self, n_seeds: int, start: float = 0.03, device: torch.device | str = "cpu", smoothing: float = 0.9, integral: float = 0.03
     ):
-        n_seeds, device = whole("n_seeds", n_seeds, 1), checked_device("device", device)
+        n_seeds, device = whole("n_seeds", n_seeds, 1), arguments.device("device", device)
         number("start", start, above=0)
         number("smoothing", smoothing, 0, below=1)
         number("integral", integral, 0)

@@ -372,6 +372,6 @@ def _about(family: Family, member: Member, made_from: Mapping[str, Any], n_token
 
 def hardware(device: str = "cpu") -> str:
     """What a time was measured on."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
+    if (found := arguments.device("device", device)).type == "cuda":
+        return torch.cuda.get_device_name(found)
     return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores, {platform.machine()}"

@@ -13,15 +13,15 @@ A figure draws what it is given. A label may be anything: it is drawn as `str(la
 newline in it is ↵, a tab ⇥, a space at an end or beside another a dot, a sign without a picture its number; an empty one is "(empty)",
 and of labels that look alike the later ones get a number. Long labels are cut in ticks and legends and whole, up to 600 characters, in
 the hover box. Titles and the names of axes are prose: line breaks and doubled spaces in them are one space. Numbers must be finite.
-What is hovered says them with three digits or more, and with so many, up to twelve, that a number differs from the others of the figure
-(in a heatmap: from those of its row, its column and its place in the other panels).
+What is hovered says them with four digits (in a heatmap three), and with so many more, up to twelve, that a number differs from the
+others of the figure (in a heatmap: from those of its row, its column and its place in the other panels).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,7 @@ _PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousand
 _LEGEND = 40
 """Characters of a name in a legend or on a button."""
 _MAX_SIDE = 200
+_MAX_HEIGHT = 60_000
 _MAX_POINTS = 1_000
 
 
@@ -118,6 +119,8 @@ def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0)
         raise ValueError(f"a figure needs title=, one sentence with its claim, got {title!r}")
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError(f"a figure needs alt=, a sentence for readers who cannot see it, got {alt!r}")
+    if height > _MAX_HEIGHT:
+        raise ValueError(f"a figure {height:,} pixels high is too much for a page, which has room for {_MAX_HEIGHT:,}; show fewer rows")
     wrapped = drawn.wrapped(drawn.sentence("title", title), _TITLE_CHARACTERS)
     n_lines = wrapped.count("<br>") + 1
     margin_top = max(60, 26 + 20 * n_lines + 16) + top
@@ -185,13 +188,15 @@ def _row_ticks(labels: list[str], limit: int = 22) -> dict[str, Any]:
 
 
 def _log_ticks(low: float, high: float) -> dict[str, list]:
-    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room; where neither lies
-    within, the ends."""
+    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room; where not two of them
+    lie within, the ends."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    powers = range(first, last + 1, max(1, math.ceil((last - first) / 10)))
+    step = max(1, math.ceil((last - first) / 9))
+    powers = range(first - first % step, last + 1, step)  # 1 is among them
     values = [float(f"{m}e{p}") for p in powers for m in ((1,) if last - first > 3 else (1, 2, 5))]
-    values = [v for v in values if 0.95 * low <= v <= 1.05 * high] or sorted({low, high})
-    values = drawn.apart(np.array(values))
+    beyond = min(1.05, (high / low) ** 0.05)
+    values = [v for v in values if low / beyond <= v <= high * beyond]
+    values = drawn.apart(np.array(values if len(values) > 1 else sorted({low, high})))
     return {"tickvals": values, "ticktext": [_log_tick(v) for v in values]}
 
 
@@ -203,11 +208,20 @@ def _log_tick(v: float) -> str:
     return f"{times}10<sup>{int(power)}</sup>".replace("-", "−")
 
 
-def _together(arrays: list[np.ndarray], least: int = 3) -> list[list]:
+def _together(arrays: list[np.ndarray], least: int = 4) -> list[list]:
     """Numbers that stand beside one another in a figure, rounded so that they stay apart; one list for each array."""
     flat = drawn.apart(np.concatenate(arrays), least)
     ends = [0, *np.cumsum([len(a) for a in arrays]).tolist()]
     return [flat[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def _named(keys: Iterable[Any]) -> str:
+    """Keys as an error lists them, the first nine."""
+    return ", ".join(map(arguments.shown, itertools.islice(keys, 9)))
+
+
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
 
 
 def _prose(**texts: Any) -> list[str]:
@@ -342,7 +356,7 @@ def heatmaps(
     keys, names = list(matrices), drawn.words(matrices)
     several = len(names) > 1
     fig = _figure(title, alt, height=0, top=(44 if several else 0) + 46)
-    arrays = [drawn.array(m, f"matrix {key!r}" if several or key else "matrix", 2) for key, m in matrices.items()]
+    arrays = [drawn.array(m, f"matrix {arguments.shown(key)}" if several or key else "matrix", 2) for key, m in matrices.items()]
     for a in arrays:
         _check_scale(a, diverging)
     largest = max(float(a.max()) for a in arrays) or 1.0
@@ -357,7 +371,7 @@ def heatmaps(
     for k, (key, name) in enumerate(zip(keys, names)):
         for what, given in (("rows", rows), ("columns", columns)):
             if isinstance(given, Mapping) and key not in given:
-                raise ValueError(f"{what}= has no labels for the matrix {key!r}; it has {', '.join(map(repr, given))}")
+                raise ValueError(f"{what}= has no labels for the matrix {arguments.shown(key)}; it has {_named(given)}")
         y = _labels(rows[key] if isinstance(rows, Mapping) else rows, arrays[k].shape[0], "rows")
         x = _labels(columns[key] if isinstance(columns, Mapping) else columns, arrays[k].shape[1], "columns")
         fig.add_trace(
@@ -442,7 +456,7 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
             raise ValueError(f"range must be two finite numbers, from low to high, got {arguments.shown(range)}")
     (axis,) = _prose(axis=axis)
     names = drawn.words(values)
-    rows = [drawn.array(v, f"values of {key!r}", 1) for key, v in values.items()]
+    rows = [drawn.array(v, f"values of {arguments.shown(key)}", 1) for key, v in values.items()]
     numbers = _together([*rows, np.array([np.median(a) for a in rows])])
     fig = _figure(title, alt, height=58 * len(names) + 20)
     hover = f"<br>{drawn.hovered(axis)} <b>%{{x:{drawn.NUMBER}}}</b><extra></extra>"
@@ -512,24 +526,26 @@ def lines(
     fig = _figure(title, alt, height=height, bottom=(26 if room <= 340 else 26 * math.ceil(len(names) / 2)) if several else 0)
     curves: list[list[np.ndarray]] = []
     for name, parts in series.items():
-        if not hasattr(parts, "__len__") or isinstance(parts, (str, Mapping)) or getattr(parts, "ndim", 1) == 0:
-            raise ValueError(f"series: the curve {name!r} must be (x, y) or (x, y, low, high), got {arguments.shown(parts)}")
+        if not _is_list(parts) or isinstance(parts, (str, Mapping)):
+            raise ValueError(f"series: the curve {arguments.shown(name)} must be (x, y) or (x, y, low, high), got {arguments.shown(parts)}")
         if len(parts) not in (2, 4):
-            raise ValueError(f"the curve {name!r} must be (x, y) or (x, y, low, high), got {len(parts)} parts")
-        arrays = [drawn.array(p, f"{what} of {name!r}", 1) for p, what in zip(parts, ("x", "y", "low", "high"))]
+            raise ValueError(f"the curve {arguments.shown(name)} must be (x, y) or (x, y, low, high), got {len(parts)} parts")
+        arrays = [drawn.array(p, f"{what} of {arguments.shown(name)}", 1) for p, what in zip(parts, ("x", "y", "low", "high"))]
         if len({len(a) for a in arrays}) > 1:
-            raise ValueError(f"the parts of the curve {name!r} must be equally long, got {', '.join(str(len(a)) for a in arrays)} points")
+            raise ValueError(
+                f"the parts of the curve {arguments.shown(name)} must be equally long, got {', '.join(str(len(a)) for a in arrays)} points"
+            )
         for wanted, values, option in ((log_x, arrays[:1], "log_x"), (log_y, arrays[1:], "log_y")):
             if wanted and min(a.min() for a in values) <= 0:
                 raise ValueError(
-                    f"the curve {name!r} has values that are not positive, so it cannot stand on a logarithmic axis; use {option}=False"
+                    f"the curve {arguments.shown(name)} has values that are not positive, so it cannot stand on a logarithmic axis; use {option}=False"
                 )
         if len(arrays[0]) > _MAX_POINTS:
             keep = np.unique(np.linspace(0, len(arrays[0]) - 1, _MAX_POINTS).round().astype(int))
             arrays = [a[keep] for a in arrays]
         curves.append(arrays)
     at = _together([curve[0] for curve in curves], 6)
-    heights = _together([curve[1] for curve in curves], 4)
+    heights = _together([curve[1] for curve in curves])
     for k, (key, name, short, arrays) in enumerate(zip(series, names, _short(names, _LEGEND), curves)):
         colour, _, dash = _style(str(key), k)
         if len(arrays) == 4:
@@ -593,16 +609,18 @@ def bars(
     fig = _figure(title, alt, height=30 * len(names) + 24)
     unknown = [key for key in low_high if key not in values]
     if unknown:
-        raise ValueError(f"low_high= has {unknown[0]!r}, which has no bar; the bars are {', '.join(map(repr, values))}")
+        raise ValueError(f"low_high= has {arguments.shown(unknown[0])}, which has no bar; the bars are {_named(values)}")
     low, high = a.copy(), a.copy()
     for i, (key, v) in enumerate(zip(values, a)):
         if key in low_high:
-            ends = drawn.array(low_high[key], f"low_high of {key!r}", 1)
+            ends = drawn.array(low_high[key], f"low_high of {arguments.shown(key)}", 1)
             if len(ends) != 2:
-                raise ValueError(f"low_high of {key!r} must be (low, high), got {len(ends)} number{'s' * (len(ends) != 1)}")
+                raise ValueError(f"low_high of {arguments.shown(key)} must be (low, high), got {len(ends)} number{'s' * (len(ends) != 1)}")
             low[i], high[i] = ends
             if not low[i] <= v <= high[i]:
-                raise ValueError(f"the whisker of {key!r} is from {low[i]:g} to {high[i]:g} and does not hold its value {v:g}")
+                raise ValueError(
+                    f"the whisker of {arguments.shown(key)} is from {low[i]:g} to {high[i]:g} and does not hold its value {v:g}"
+                )
     error = None
     if low_high:
         error = {
@@ -713,7 +731,7 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
     for i, p in enumerate(parent):
         if not -1 <= p < len(names):
             raise ValueError(
-                f"feature {names[i]!r} has the parent {p}, but there are only the features 0 … {len(names) - 1}, and -1 for none"
+                f"feature {arguments.shown(names[i])} has the parent {p}, but there are only the features 0 … {len(names) - 1}, and -1 for none"
             )
         children[p].append(i)
     depth: dict[int, int] = {}
@@ -726,9 +744,8 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
         order.append(i)
         stack += [(c, d + 1) for c in reversed(children[i])]
     if len(order) < len(names):
-        raise ValueError(
-            f"feature {names[next(i for i in range(len(names)) if i not in depth)]!r} is its own ancestor; a tree has no loops"
-        )
+        looped = next(name for i, name in enumerate(names) if i not in depth)
+        raise ValueError(f"feature {arguments.shown(looped)} is its own ancestor; a tree has no loops")
     leaves = [i for i in order if not children[i]]
     for k, i in enumerate(leaves):
         height[i] = k
@@ -760,7 +777,10 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
             continue
         text = []
         for i in chosen:
-            chance = f"{given_parent[i]} given {drawn.hovered(names[parent[i]])}" if has_chance[i] else "no parent"
+            chance = "no parent"
+            if parent[i] >= 0:
+                mother = drawn.hovered(names[parent[i]])
+                chance = f"{given_parent[i]} given {mother}" if has_chance[i] else f"unknown given {mother}, which never occurs"
             text.append(f"<b>{drawn.hovered(names[i])}</b><br>probability {chance}<br>probability over all inputs {over_all[i]}")
         fig.add_trace(
             go.Scatter(
@@ -800,22 +820,24 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
         ValueError: no alt or title, nothing to show, values not finite, or a low above its high.
     """
     rows = {
-        label: drawn.mapping(f"rows[{label!r}]", its, "name to number")
+        label: drawn.mapping(f"rows[{arguments.shown(label)}]", its, "name to number")
         for label, its in drawn.mapping("rows", rows, "label to row").items()
     }
     keys = list(dict.fromkeys(name for its in rows.values() for name in its))
     if not keys:
         raise ValueError("compare needs at least one row with at least one value, got none")
     if len(keys) > 4:
-        raise ValueError(f"compare shows at most four things side by side, got {len(keys)}: {', '.join(map(repr, keys))}")
+        raise ValueError(f"compare shows at most four things side by side, got {len(keys)}: {_named(keys)}")
     (axis,) = _prose(axis=axis)
     names, labels = drawn.words(keys), drawn.words(rows)
     measured = {}
     for label, its in rows.items():
         for key, value in its.items():
-            a = drawn.array([value] if np.ndim(value) == 0 else value, f"{key!r} of {label!r}", 1)
+            a = drawn.array(value if _is_list(value) else [value], f"{arguments.shown(key)} of {arguments.shown(label)}", 1)
             if len(a) not in (1, 3) or (len(a) == 3 and a[1] > a[2]):
-                raise ValueError(f"{key!r} of {label!r} must be a number, or (value, low, high) with low ≤ high, got {a.tolist()}")
+                raise ValueError(
+                    f"{arguments.shown(key)} of {arguments.shown(label)} must be a number, or (value, low, high) with low ≤ high, got {a.tolist()}"
+                )
             measured[label, key] = a
     numbers = dict(zip(measured, _together(list(measured.values()))))
     fig = _figure(title, alt, height=(16 + 14 * len(names)) * len(rows) + 20, bottom=26)
@@ -829,11 +851,9 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
             value, *whisker = numbers[row, key]
             y.append(round(i + 0.24 * (k - (len(names) - 1) / 2), 3))
             values.append(value)
-            text = f"{drawn.hovered(label)}<br>{drawn.hovered(name)} <b>{drawn.number(value)}</b>"
-            said.append(
-                text + "".join(f", {word} {drawn.number(end)}" for word, end in zip(("from", "to"), whisker)).replace(", to", " to")
-            )
+            said.append(f"{drawn.hovered(label)}<br>{drawn.hovered(name)} <b>{drawn.number(value)}</b>")
             if whisker:
+                said[-1] += ", from {} to {}".format(*map(drawn.number, whisker))
                 ends[0] += [*whisker, None]
                 ends[1] += [y[-1], y[-1], None]
         line = {"color": colour, "width": 2}
@@ -912,7 +932,7 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
         ValueError: no alt or title, nothing to show, values not finite or not positive.
     """
     groups = {
-        heading: drawn.mapping(f"groups[{heading!r}]", its, "label to ratios")
+        heading: drawn.mapping(f"groups[{arguments.shown(heading)}]", its, "label to ratios")
         for heading, its in drawn.mapping("groups", groups, "heading to group").items()
     }
     if not groups or not all(groups.values()):
@@ -921,9 +941,9 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
     measured: dict[tuple[Any, Any], np.ndarray] = {}
     for heading, its in groups.items():
         for label, values in its.items():
-            a = measured[heading, label] = drawn.array(values, f"ratios of {label!r}", 1)
+            a = measured[heading, label] = drawn.array(values, f"ratios of {arguments.shown(label)}", 1)
             if a.min() <= 0:
-                raise ValueError(f"ratios must be positive, {label!r} has {a.min():g}")
+                raise ValueError(f"ratios must be positive, {arguments.shown(label)} has {a.min():g}")
     *rounded, middles = _together([*measured.values(), np.array([np.median(a) for a in measured.values()])])
     numbers, medians = dict(zip(measured, rounded)), dict(zip(measured, middles))
     fig = _figure(title, alt, height=25 * (len(groups) + len(measured)) + 20)

@@ -90,9 +90,10 @@ def tokenize(tokenizer: Any, stories: Stories, n_ctx: int, *, d_vocab: int | Non
     begin = _begin(tokenizer, d_vocab)
     n_ctx = whole("n_ctx", n_ctx, 2)
     encoded = check_stories(stories, token_ids=True)
-    if encoded and isinstance(encoded[0], str):
-        encoded = [np.array(ids, np.int64) for ids in tokenizer(encoded, add_special_tokens=False)["input_ids"]]
     padding = getattr(tokenizer, "pad_token_id", None)
+    if encoded and isinstance(encoded[0], str):
+        padding = None  # a text is not padded, and some tokenizers pad with what may stand in a text
+        encoded = [np.array(ids, np.int64) for ids in tokenizer(encoded, add_special_tokens=False)["input_ids"]]
     before = {begin, *([] if padding is None else [padding])}
     ends = getattr(tokenizer, "eos_token_id", None)
     after = before | ({ends} if ends is not None else set())

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from msae import hub
+from msae.model_origin import added_hooks
 from msae.support import arguments
 from msae.support.files import as_json, write_files
 from msae.transformer import Transformer, TransformerConfig
@@ -79,6 +81,10 @@ def boot_native(config: dict[str, Any], state: dict[str, Tensor], tokenizer: Any
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
+    for argument, content in (("config", config), ("state", state)):
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{argument} must be a dict, got {arguments.shown(content)}")
+    device = str(arguments.device("device", device))
     boot: Any = TransformerBridge.boot_native  # type: ignore[attr-defined]  # the import above attaches it
     sizes = TransformerBridgeConfig(**config, init_weights=False)
     with torch.random.fork_rng(devices=[]):
@@ -127,13 +133,15 @@ def plain_transformer(lm: TransformerBridge) -> Transformer:
     """The plain module with the weights that a bridge of ours holds now, edits included.
 
     Raises:
-        ValueError: the bridge is of another architecture.
+        ValueError: the bridge is of another architecture, or has hooks, which the plain module would not run.
     """
     if not hasattr(lm, "cfg") or not hasattr(lm, "original_model"):
         raise ValueError(f"lm must be a model of load_language_model, got {arguments.shown(lm)}")
     config = lm.cfg
     if config.architecture != "TransformerLensNative" or config.positional_embedding_type != "rotary" or config.act_fn != "relu":
         raise ValueError(f"expected a model of `msae.transformer`, got the architecture {config.architecture}: use lm.generate instead")
+    if hooks := added_hooks(lm):
+        raise ValueError(f"lm has a hook at {hooks[0][0] or 'its top'}, which a module without hooks would not run: lm.reset_hooks() first")
     state = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}
     shape = {key: getattr(config, key) for key in ("d_vocab", "d_model", "n_layers", "n_heads", "n_ctx")}
     with torch.random.fork_rng(devices=[]):
@@ -211,6 +219,7 @@ def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
         FileNotFoundError: the manifest or a file is missing.
         ValueError: a file differs from the one the manifest names, or the manifest is none, or is of a later format.
     """
+    folder = arguments.path("folder", folder)
     fix = "install msae again" if ASSETS in folder.parents else "write the folder again"
     manifest = _read_manifest(folder)
     for name in files:

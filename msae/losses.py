@@ -17,7 +17,7 @@ from torch import Tensor
 
 from msae.active import even_pairs
 from msae.sparse import quadratic_form
-from msae.support.arguments import all_finite, tensor
+from msae.support.arguments import tensor
 
 
 def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W_dec: Tensor, inclusion: Tensor) -> Tensor:
@@ -39,7 +39,8 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
     """
     tensor("x", x, ("batch", "d_model"))
     x, b_dec, values, W_dec = _as_one(x=x, b_dec=b_dec, values=values, W_dec=W_dec)
-    inclusion = _checked(x, b_dec, W_dec, inclusion, leading=())
+    _check_shapes(x, b_dec, W_dec, ())
+    inclusion = _checked(inclusion, x, W_dec, ())
     indices = tensor("indices", indices, numbers="whole").long()
     if values.shape != indices.shape or values.ndim != 2 or len(values) != len(x):
         raise ValueError(
@@ -86,7 +87,8 @@ def dense_all_prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor,
         ValueError: as `all_prefix_loss`.
     """
     x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
-    s = _checked(x, b_dec, W_dec, inclusion)
+    _check_shapes(x, b_dec, W_dec)
+    s = _checked(inclusion, x, W_dec)
     _check_acts(acts, x, W_dec)
     r0 = x - b_dec.unsqueeze(-2)
     weighted_gram = (W_dec @ W_dec.mT) * torch.minimum(s.unsqueeze(-1), s.unsqueeze(-2))
@@ -97,7 +99,7 @@ def dense_all_prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor,
 def plain_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor) -> Tensor:
     """Mean over each batch of ‖x - x̂‖² with all latents; shapes as in `dense_all_prefix_loss`."""
     x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
-    _checked(x, b_dec, W_dec, None)
+    _check_shapes(x, b_dec, W_dec)
     _check_acts(acts, x, W_dec)
     return (x - acts @ W_dec - b_dec.unsqueeze(-2)).square().sum(-1).mean(-1)
 
@@ -111,7 +113,7 @@ def prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor, rank: Ten
         lengths: (n_prefixes,) prefix lengths; a prefix of length m holds the latents with rank < m.
     """
     x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
-    _checked(x, b_dec, W_dec, None, leading=())
+    _check_shapes(x, b_dec, W_dec, ())
     _check_acts(acts, x, W_dec)
     n = len(W_dec)
     rank, lengths = tensor("rank", rank, (n,), numbers="whole"), tensor("lengths", lengths, ("n_prefixes",), numbers="whole")
@@ -134,20 +136,20 @@ def _as_one(**tensors: Tensor) -> list[Tensor]:
     return [value.to(dtype) for value in found.values()]
 
 
-def _checked(x: Tensor, b_dec: Tensor, W_dec: Tensor, inclusion: Tensor | None, leading: tuple[str, ...] = ("…",)) -> Tensor:
-    """The inclusion, in the precision of x; without one W_dec."""
+def _check_shapes(x: Tensor, b_dec: Tensor, W_dec: Tensor, leading: tuple[str, ...] = ("…",)) -> None:
     for name, value, axes in (("x", x, ("batch", "d_model")), ("b_dec", b_dec, ("d_model",)), ("W_dec", W_dec, ("n_latents", "d_model"))):
         tensor(name, value, (*leading, *axes))
     if x.shape[-1] != W_dec.shape[-1] or b_dec.shape[-1] != W_dec.shape[-1]:
         raise ValueError(f"x, b_dec and W_dec must share d_model, got {x.shape[-1]}, {b_dec.shape[-1]} and {W_dec.shape[-1]}")
     if not x.numel() or not W_dec.numel():
         raise ValueError(f"x and W_dec must not be empty, got shapes {tuple(x.shape)} and {tuple(W_dec.shape)}")
-    if inclusion is None:
-        return W_dec
-    inclusion = tensor("inclusion", inclusion, (*leading, "n_latents")).to(x)
+
+
+def _checked(inclusion: Tensor, x: Tensor, W_dec: Tensor, leading: tuple[str, ...] = ("…",)) -> Tensor:
+    """The inclusion, in the precision of x."""
+    inclusion = tensor("inclusion", inclusion, (*leading, "n_latents"), finite=True).to(x)
     if inclusion.shape[-1] != W_dec.shape[-2]:
         raise ValueError(f"expected one inclusion probability for each of {W_dec.shape[-2]} latents, got {inclusion.shape[-1]}")
-    all_finite("inclusion", inclusion)
     if not bool(((inclusion > -1e-6) & (inclusion < 1 + 1e-6)).all()):
         raise ValueError(f"inclusion must lie between 0 and 1, got {inclusion.min().item():g} to {inclusion.max().item():g}")
     return inclusion

@@ -97,7 +97,8 @@ def _weights_and_settings(lm: Any) -> str:
                 seen.add(id(value))
                 digest.update(f"{name}.{key} {sha256_of_array(value)}".encode())
     device = torch.device(getattr(getattr(lm, "cfg", None), "device", None) or "cpu").type
-    settings.append(str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None)
+    cast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    settings.append(str(torch.get_autocast_dtype(device)) if cast else None)
     digest.update(sha256_of_json(settings).encode())
     return digest.hexdigest()
 
@@ -118,7 +119,7 @@ def _setting(value: Any, depth: int = 0) -> Any:
     if is_dataclass(value) and not isinstance(value, type) and depth < 3:
         parts = {f.name: _setting(getattr(value, f.name), depth + 1) for f in fields(value) if f.name not in LABELS}
         return [type(value).__qualname__, parts]
-    return type(value).__qualname__
+    return "Tensor" if isinstance(value, Tensor) else type(value).__qualname__  # a second name of a parameter, on any device
 
 
 class _NotKnown(Exception):

@@ -15,6 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from msae.support import arguments
 from msae.support.arguments import number, shown, tensor, whole
 
 
@@ -152,6 +153,5 @@ def inclusion_of(lengths: Tensor, n_latents: int) -> Tensor:
 
 
 def _checked(n_latents: int, generator: torch.Generator | None = None) -> int:
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise ValueError(f"generator must be a torch.Generator, got {shown(generator)}")
+    arguments.generator("generator", generator)
     return whole("n_latents", n_latents, 1)

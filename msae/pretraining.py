@@ -113,6 +113,7 @@ def _check_length(stories_tokens: Sequence[np.ndarray], n_ctx: int) -> None:
 
 def batches(stories_tokens: Sequence[np.ndarray], n_ctx: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     """Rows (batch_size, n_ctx + 1), epoch after epoch, without end. The same seed gives the same batches."""
+    n_ctx, batch_size, seed = whole("n_ctx", n_ctx, 2), whole("batch_size", batch_size, 1), whole("seed", seed)
     generator = np.random.default_rng(seed)
     left = np.empty((0, n_ctx + 1), np.int64)
     while True:

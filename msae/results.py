@@ -174,10 +174,10 @@ def _sets(family: Family, valid: str | None, hook_names: Sequence[str], n_tokens
     from msae.patterns import match
     from msae.stories import load_stories, split_stories
 
-    lm = load_language_model(family.language_model, device)
     texts = {"held_out": split_stories(load_stories(family.stories))[1]}
     if valid is not None:
         texts["valid"] = load_stories(valid)
+    lm = load_language_model(family.language_model, device)
     sets = {}
     for name, stories in texts.items():
         n = min(n_tokens, int(read_texts(lm, stories, family.n_ctx).mask.sum()))

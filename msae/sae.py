@@ -68,8 +68,7 @@ class SAE(nn.Module):
         for name, size in (("d_model", d_model), ("n_latents", n_latents)):
             if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
                 raise ValueError(f"{name} must be a positive whole number, got {shown(size)}")
-        if generator is not None and (not isinstance(generator, torch.Generator) or generator.device.type != "cpu"):
-            raise ValueError(f"generator must be a torch.Generator on the CPU, where weights are drawn, got {shown(generator)}")
+        arguments.generator("generator", generator)
         self._describe(ReLU() if nonlinearity is None else nonlinearity, hook_name, scale, config)
         if isinstance(self.nonlinearity, TopK):
             check_width(self.nonlinearity.k, n_latents)
@@ -199,7 +198,7 @@ class SAE(nn.Module):
             "scale": self.scale,
             "config": self.config,
         }
-        weights = {name: weight.detach().cpu().contiguous() for name, weight in self.named_parameters()}
+        weights = {name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in self.named_parameters()}
         # The same mark in both files: a crash between the two moves leaves files of two saves, and `load` notices.
         about["save"] = sha256_of_json(about | {"weights": {name: sha256_of_array(weight) for name, weight in weights.items()}})
         write_files(

@@ -88,7 +88,8 @@ def load_tokens(n: int | None = None, split: str = "train") -> Tensor:
         split: "train" or "validation".
 
     Returns:
-        (n, 128) int32. Each row starts with [BEGIN]; what stands at [PAD] is no token of a story.
+        (n, 128) int32. Each row starts with [BEGIN]; what stands at [PAD] is no token of a story. `msae.Activations` takes the rows as
+        they are, and leaves both out, and [END].
 
     Raises:
         ConnectionError: the data set could not be fetched.

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from msae.support import arguments
 from msae.support.arguments import all_finite, number, shown, tensor, text, whole
-from msae.support.arguments import path as checked_path
 from msae.support.files import as_json
 from msae.support.origin import Origin, sha256_of_array
 from msae.support.sums import wide
@@ -114,7 +114,9 @@ class FeatureTree:
     def from_json(cls, path: str | PathLike) -> FeatureTree:
         """Read a tree file; raises ValueError with the path to the bad node."""
         try:
-            tree = json.loads(checked_path("path", path).read_text(encoding="utf-8"))
+            tree = json.loads(arguments.path("path", path).read_text(encoding="utf-8"))
+        except RecursionError as error:
+            raise ValueError(f"{path} is nested too deeply: a few dozen levels are the most that is read") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not JSON: {error}") from error
         return cls.from_dict(tree)
@@ -164,7 +166,7 @@ class FeatureTree:
     def sample_features(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Which features are active: (*shape, n_features) of 0 and 1, float32. One uniform number per independent node and group."""
         shape = _checked_shape("shape", shape)
-        _check_generator(generator)
+        arguments.generator("generator", generator)
         active = torch.empty(len(self._nodes), *shape, dtype=torch.bool)
         draws: dict[int, Tensor] = {}
         reached: dict[int, float] = {}
@@ -281,11 +283,6 @@ def _checked_shape(name: str, shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, (tuple, list)) or not shape:
         raise ValueError(f"{name} must be whole numbers, at least one, got {shown(shape)}")
     return tuple(whole(name, n, 1) for n in shape)
-
-
-def _check_generator(generator: Any) -> None:
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise ValueError(f"generator must be a torch.Generator, got {shown(generator)}")
 
 
 def _checked_directions(directions: Any, tree: FeatureTree) -> Tensor:

@@ -23,7 +23,7 @@ from msae.buffers import Buffers, keep_freed_memory
 from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.controller import L0Controller
 from msae.dense import blocks, dense_step, encode
-from msae.exchange import find_moves
+from msae.exchange import find_checked_moves
 from msae.finite import FirstBad
 from msae.nonlinearities import JumpReLU, Nonlinearity, ReLU
 from msae.penalties import PENALTIES
@@ -357,7 +357,7 @@ class _Run:
         norm_SN = torch.linalg.vector_norm(p["W_dec"], dim=2)
         _, acts_SBN = encode(x_SBD, p, norm_SN[:, None], self.config.nonlinearity)
         residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
-        moves = find_moves(x_SBD, residual_SBD, self.power_SN)
+        moves = find_checked_moves(x_SBD, residual_SBD, self.power_SN)
         at = moves.sae, moves.latent
         norm_M = norm_SN[moves.sae].mean(1)
         p["W_dec"][at] = moves.direction * norm_M[:, None]

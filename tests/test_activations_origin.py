@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import random
 
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
+from interruptions import After, full_disk, interrupt, press
 
 import msae
+from conftest import tiny_language_model
+from msae import activations
 from msae.harvesting import read_texts
 from msae.model_origin import model_origin
 
@@ -80,6 +83,13 @@ def test_a_padding_token_beyond_the_models_is_left_out_and_another_refused(lm):
     assert len(harvest(lm, lm.to_tokens([STORIES[0], STORIES[2]]))) == len(harvest(lm, [STORIES[0], STORIES[2]]))
     with pytest.raises(ValueError, match=rf"stories\[1\] holds the token {lm.cfg.d_vocab}"):
         harvest(lm, ["Lily", "Lily <pad> Sue"])
+
+
+def test_a_text_keeps_what_its_tokenizer_pads_with(lm):
+    lm.tokenizer = copy.deepcopy(lm.tokenizer)
+    lm.tokenizer.pad_token = "."
+    found = harvest(lm, ["..Lily.."])
+    assert lm.tokenizer.decode(found.tokens[found.mask]) == "..Lily.."
 
 
 def test_a_begin_within_a_row_stays(lm):
@@ -190,6 +200,28 @@ def test_arithmetic_in_lower_precision_has_a_cache_of_its_own(lm, tmp_path):
     assert not torch.equal(lower.x, expected)
 
 
+@pytest.mark.parametrize("action", [interrupt, full_disk, press])
+def test_a_harvest_that_is_interrupted_anywhere_and_often_is_completed(lm, tmp_path, monkeypatch, action):
+    monkeypatch.setattr(activations, "BLOCK", 2)
+    stories = STORIES * 3
+    expected = harvest(lm, stories)
+    with After(None, None) as counted:
+        harvest(lm, stories, cache=tmp_path / "counted")
+    rng, n_stopped = random.Random(0), 0
+    for attempt in range(4):
+        for _ in range(3):
+            try:
+                with After(rng.randrange(1, counted.seen), action):
+                    harvest(lm, stories, cache=tmp_path / f"{attempt}")
+            except (KeyboardInterrupt, OSError):
+                n_stopped += 1
+        found = harvest(lm, stories, cache=tmp_path / f"{attempt}")
+        assert torch.equal(found.x, expected.x)
+        assert found.scale == pytest.approx(expected.scale, rel=1e-12)
+        assert {path.suffix for path in (tmp_path / f"{attempt}").glob("*/*")} == {".npy", ".json"}
+    assert n_stopped >= 4
+
+
 def hook_origin(lm, hook):
     with lm.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", hook)]):
         return model_origin(lm)["hooks"]
@@ -244,6 +276,12 @@ def test_dropout_is_refused(lm):
         harvest(lm)
     lm.eval()
     assert len(harvest(lm))
+
+
+def test_a_hook_at_the_very_place_counts(lm, tmp_path):
+    expected = harvest(lm, cache=tmp_path)
+    lm.add_hook(HOOK, lambda value, hook: value * 2)
+    torch.testing.assert_close(harvest(lm, cache=tmp_path).x, 2 * expected.x)
 
 
 # --- origins -------------------------------------------------------------------------------------------------------------------------

@@ -98,8 +98,13 @@ def test_the_pretend_device_tells_where_the_host_waits():
         x.repeat_interleave(x.long(), output_size=0)
         torch.nonzero_static(x > 3, size=3)
         assert (gpu.reads, gpu.sends) == ([], [])
-        msae.metrics.l0(x[None])
-        assert [wait.where.split(":")[0] for wait in gpu.reads] == ["msae/metrics/_reconstruction.py"]
+        L0Controller(1, device=gpu.device).weight().item()
+        msae.exchange.find_moves(x[None, None], x[None, None], x[None])
+        assert [wait.where.split(":")[0] for wait in gpu.reads] == [
+            "test_device.py",
+            *["msae/support/arguments.py"] * 3,
+            "msae/exchange.py",
+        ]
 
 
 def test_the_pretend_device_tells_what_is_alive():

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Visit
 
+from conftest import ROOT, Visit
 from msae import figures
 from msae.support import drawn
 
@@ -172,6 +172,10 @@ def read(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
         plot.scroll_into_view_if_needed()
         visit.page.wait_for_function("plot => plot.dataset.ready === '1'", arg=plot, timeout=60_000)
         found[name] = plot.evaluate(READ)
+    figure = figures.heatmaps({"<s> $a$": [[0]], "$b$ %{y}": [[0]]}, rows=["r"], columns=["c"], **AXES, **WORDS).to_json()
+    bare = "figure => Plotly.newPlot(document.body.appendChild(document.createElement('div')), figure).then(plot =>"
+    bare += " [...plot.querySelectorAll('.gtitle, .updatemenu-button text')].map(t => t.textContent))"
+    found["bare"] = visit.page.evaluate(bare, json.loads(figure))
     visit.page.query_selector("#broken").scroll_into_view_if_needed()
     visit.page.wait_for_selector(".msae-undrawn", state="attached")
     assert [error for error in visit.errors if "broken cannot be drawn" not in error] == []
@@ -201,6 +205,13 @@ def test_titles_and_axes_are_drawn_as_they_are_given(kind, read):
         "histogram": ["<x>", "<of> $x$ $y$"],
     }.get(kind, ["<x>"])
     assert [title.strip() for title in read[kind]["titles"]] == expected
+
+
+@pytest.mark.browser
+def test_plotly_alone_draws_the_title_and_the_buttons_too(read):
+    title, *buttons = sorted(read["bare"], key=len, reverse=True)
+    assert title.replace(" ", "") == CLAIM.replace(" ", ""), "in lines"
+    assert sorted(buttons) == ["$b$ %{y}", "<s> $a$"]
 
 
 @pytest.mark.browser

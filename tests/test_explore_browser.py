@@ -10,9 +10,9 @@ from http.server import ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
-from conftest import _Quiet
 from test_browser import serious
 
+from conftest import _Quiet
 from msae import metrics, patterns
 from msae.explore import Explorer, LatentActivations
 

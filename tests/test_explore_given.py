@@ -236,7 +236,7 @@ def test_ctrl_c_while_files_are_moved_waits_until_all_are(tmp_path, monkeypatch)
 
     def replace(*args):
         if not sent:
-            sent.append(os.kill(os.getpid(), signal.SIGINT))
+            sent.append(signal.raise_signal(signal.SIGINT))
         true(*args)
 
     monkeypatch.setattr(os, "replace", replace)

@@ -57,6 +57,14 @@ def test_transformer_lens_computes_what_the_plain_module_computes(tmp_path, laye
         torch.testing.assert_close(plain_transformer(lm)(tokens), model(tokens), atol=0, rtol=0)
 
 
+def test_a_module_without_hooks_is_not_taken_for_one_with(lm):
+    with lm.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", lambda value, hook: value * 2)]):
+        for run in (plain_transformer, lambda lm: msae.sample_stories(lm, 1)):
+            with pytest.raises(ValueError, match=r"lm has a hook at blocks\.1.*lm\.reset_hooks\(\)"):
+                run(lm)
+    plain_transformer(lm)
+
+
 def test_every_text_starts_with_begin(lm):
     text = "Once upon a time"
     tokens = lm.to_tokens(text)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from interruptions import After, full_disk, interrupt, press
 
 from msae import pretraining
 from msae.checkpoints import load_checkpoint
@@ -21,7 +18,6 @@ from msae.transformer import TransformerConfig
 STORIES = [f"Lily has {n} cats and Sue sees them. She is happy." for n in ("one", "two", "three", "four", "five", "six")]
 SHAPE = TransformerConfig(257, d_model=8, n_layers=1, n_heads=2, n_ctx=8)
 CONFIG = PretrainConfig(n_steps=6, batch_size=2, checkpoint_every=2)
-HERE = Path(pretraining.__file__).parent
 
 
 def run(out, stories=STORIES, shape=SHAPE, config=CONFIG, valid=STORIES[:1]):
@@ -48,47 +44,6 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     run(folder)
     return folder
-
-
-class After:
-    """Does something at the n-th bytecode of msae and of torch's optimizers; None of them for n = None, which counts them."""
-
-    def __init__(self, n, action):
-        self.left, self.action, self.seen = n, action, 0
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        sys.settrace(self.trace)
-        return self
-
-    def __exit__(self, *_):
-        sys.settrace(self.before)
-
-    def trace(self, frame, event, arg):
-        name = frame.f_code.co_filename
-        if not (name.startswith(str(HERE)) or "/torch/optim/" in name):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self.opcode
-
-    def opcode(self, frame, event, arg):
-        if event == "opcode":
-            self.seen += 1
-            if self.seen == self.left:
-                self.action()
-        return self.opcode
-
-
-def interrupt():
-    raise KeyboardInterrupt
-
-
-def full_disk():
-    raise OSError(28, "No space left on device")
-
-
-def press():
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("action", [interrupt, full_disk, press])

@@ -14,7 +14,7 @@ from msae.metrics._firings import story_numbers
 from msae.metrics._reading import checked_sae, checked_vectors, latent_number, rows_at_once, run, truth
 from msae.metrics._reconstruction import cosines
 from msae.sae import SAE
-from msae.support.arguments import all_finite, number, shown, tensor, whole
+from msae.support.arguments import all_finite, items, number, shown, tensor, whole
 from msae.support.sums import parts, wide
 
 
@@ -83,7 +83,7 @@ def absorption(
     mask = truth("concept", concept, [(len(x),)], "row")
     if not mask.any():
         raise ValueError(f"the concept is on none of the {len(x):,} rows: give more stories, or another pattern")
-    own = [latent_number(latent, "each of latents") for latent in _sequence("latents", latents)]
+    own = [latent_number(latent, "each of latents") for latent in items("latents", latents)]
     if not own or max(own) >= sae.n_latents:
         raise ValueError(f"the SAE has the latents 0 to {sae.n_latents - 1}, got latents={shown(own)}")
     stories = story_numbers(story, (len(x),), "one story per row of x")[mask]
@@ -153,9 +153,3 @@ def mean_difference(x: Tensor, concept: Any, chunk: int | None = None) -> Tensor
         all_finite("x", x)
     n = int(mask.sum())
     return (sums[1] / n - sums[0] / (len(x) - n)).to(wide(x[:0]).dtype)
-
-
-def _sequence(name: str, values: Any) -> Sequence[Any]:
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
-        raise ValueError(f"{name} must be a list, got {shown(values)}")
-    return list(values)

@@ -50,11 +50,11 @@ def run(sae: SAE, x: Tensor, chunk: int | None, rows: Tensor | None = None) -> I
     size, n = rows_at_once(sae, chunk), len(x) if rows is None else len(rows)
     for begin in range(0, n, size):
         some = x[begin : begin + size] if rows is None else x[rows[begin : begin + size].to(x.device)]
-        part = wide(some).to(sae.W_enc.device)
+        part = wide(some.to(sae.W_enc.device))
         if not torch.isfinite(part).all():
             all_finite("x", x)
         acts = sae.encode(part)
-        if not torch.isfinite(acts.sum(dtype=torch.float64)):
+        if not torch.isfinite(acts.amax()):
             raise ValueError(f"the SAE's activations leave {acts.dtype}: x reaches {part.abs().max().item():.3g}; give it in float64")
         yield part, acts
 
@@ -65,7 +65,10 @@ def to_numpy(values: Any) -> np.ndarray:
         values = values.detach().cpu()
         values = wide(values) if values.is_floating_point() else values
         return np.asarray(values.numpy())
-    found = np.asarray(values)
+    try:
+        found = np.asarray(values)
+    except ValueError:  # lists of different length: whoever asked says what it wants
+        found = np.asarray(values, dtype=object)
     return found.astype(np.float32) if found.dtype == np.float16 else found
 
 

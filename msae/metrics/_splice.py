@@ -85,7 +85,7 @@ def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts
     whole("batch_size", batch_size, 1)
     yes_or_no("progress", progress)
     for name, sae in several.items():
-        hook_name = checked_sae(sae, "saes" if isinstance(saes, Mapping) else "sae").hook_name
+        hook_name = checked_sae(sae, "each of saes" if isinstance(saes, Mapping) else "saes").hook_name
         if hook_name is None:
             raise ValueError(f"{name!r} names no hook: it cannot be spliced into a language model")
         check_hook_names(lm, [hook_name])
@@ -132,7 +132,7 @@ def _splice_of(table: Tensor) -> Splice:
 
 
 def _reconstruct(sae: SAE, x: Tensor) -> Tensor:
-    return sae(wide(x).to(sae.W_enc.device)).to(x)
+    return sae(wide(x.to(sae.W_enc.device))).to(x)
 
 
 def _loss(log_probabilities: Tensor, target: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from msae.metrics._reading import latent_number
 from msae.metrics._reconstruction import cosines
-from msae.support.arguments import all_finite, number, shown, tensor
+from msae.support.arguments import all_finite, items, number, shown, tensor
 
 
 def match(acts: Tensor, features: Tensor) -> Tensor:
@@ -89,9 +89,7 @@ def holes(acts: Tensor, features: Tensor, latent: int, parent: int, children: Se
     latent, parent = latent_number(latent), latent_number(parent, "parent")
     if latent >= acts.shape[1]:
         raise ValueError(f"there are latents 0 to {acts.shape[1] - 1}, got {latent}")
-    if isinstance(children, str) or not hasattr(children, "__iter__"):
-        raise ValueError(f"children must be a list of features, got {shown(children)}")
-    children = [latent_number(child, "each of children") for child in children]
+    children = [latent_number(child, "each of children") for child in items("children", children)]
     if not children or max([parent, *children]) >= features.shape[1]:
         raise ValueError(f"there are features 0 to {features.shape[1] - 1}, got parent {parent} and children {shown(children)}")
     threshold = number("threshold", threshold)

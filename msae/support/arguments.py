@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,6 +214,22 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
         place = tuple(np.argwhere(~np.isfinite(found))[0].tolist())
         raise ValueError(f"{name} must be finite, got {found[place]} at {list(place)}")
     return found.astype(bool) if numbers == "marks" else found
+
+
+def items(name: str, value: Any) -> list[Any]:
+    """The items of a list, a tuple, an array or what else can be gone through; a string is no list."""
+    if isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0 or not isinstance(value, Iterable):
+        raise ValueError(f"{name} must be a list, got {shown(value)}")
+    return list(value)
+
+
+def generator(name: str, value: Any) -> torch.Generator | None:
+    """A generator of random numbers on the CPU, where all is drawn, or None for the global one."""
+    import torch
+
+    if value is not None and (not isinstance(value, torch.Generator) or value.device.type != "cpu"):
+        raise ValueError(f"{name} must be a torch.Generator on the CPU, where numbers are drawn, or None, got {shown(value)}")
+    return value
 
 
 def device(name: str, value: Any) -> torch.device:

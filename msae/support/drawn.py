@@ -129,6 +129,7 @@ def apart(numbers: np.ndarray, least: int = 3, most_decimals: int = 400) -> list
     Returns:
         The rounded numbers as nested lists, whole ones as int: short in JSON.
     """
+    numbers = numbers.astype(np.float64)
     with np.errstate(divide="ignore"):
         exponent = np.where(numbers == 0, 0, np.floor(np.log10(np.abs(numbers))))
         needed = np.ceil(-np.log10(_gaps(numbers)))

@@ -16,7 +16,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from msae.support.arguments import written
 from msae.support.interrupts import uninterrupted
 
 Content = str | bytes | Callable[[Path], Any]
@@ -145,11 +144,13 @@ def _check(value: Any, place: str) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"{place} has the key {key!r}: expected strings, since it is kept as JSON")
+            _check(key, f"a key of {place}")
             _check(item, f"{place}[{key!r}]")
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             _check(item, f"{place}[{i}]")
     elif isinstance(value, str):
-        written(place, value)
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError(f"{place} is {value!r}: half of a surrogate pair is no text")
     elif value is not None and not isinstance(value, int) and not (isinstance(value, float) and math.isfinite(value)):
         raise ValueError(f"{place} is {value!r}: JSON keeps strings, finite numbers, True, False, None, lists and dicts of these")

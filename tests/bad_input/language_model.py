@@ -6,6 +6,7 @@ import functools
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from test_tinymodel import random_weights
 
@@ -50,6 +51,10 @@ def forward(tokens_BT):
     return module()(tokens_BT)
 
 
+def batches(stories_tokens, n_ctx, batch_size, seed):
+    return next(pretraining.batches(stories_tokens, n_ctx, batch_size, seed))
+
+
 def nan(name):
     state = random_weights()
     state[name][0, 0] = NAN
@@ -57,6 +62,8 @@ def nan(name):
 
 
 OUTSIDE = [torch.full((1, 3), 257), torch.full((1, 3), -1)]
+CONFIG_OF_TL = SHAPE.to_transformer_lens()
+STATE = transformer.Transformer(SHAPE).state_dict
 NOT_A_FOLDER = [*NOT_A_PATH, Says("./none", "no folder"), Says(__file__, "is a file")]
 
 TABLE = [
@@ -74,6 +81,21 @@ TABLE = [
         language_model.load_manifest,
         lambda: {"folder": folder()},
         {"folder": [*(Says(value, "must be a path") for value in NOT_A_PATH), "none"]},
+    ),
+    Function(
+        language_model.boot_native,
+        lambda: {"config": CONFIG_OF_TL, "state": STATE(), "tokenizer": None, "device": "cpu", "name": "a"},
+        {
+            "config": [None, 3, []],
+            "state": [None, 3, [], *(Says(state, "not the weights of a model") for state in ({}, {"a": torch.ones(1)}))],
+            "device": DEVICES,
+        },
+        free={"tokenizer": "anything that transformer_lens takes", "name": "what it is called"},
+    ),
+    Function(
+        language_model.check_manifest,
+        lambda: {"folder": folder(), "files": language_model.FILES},
+        {"folder": [*NOT_A_PATH, Says("none", "there is no folder")], "files": [Says(("a",), "lacks a")]},
     ),
     Function(language_model.plain_transformer, lambda: {"lm": lm()}, {"lm": LM}),
     Function(
@@ -106,6 +128,12 @@ TABLE = [
         {name: [*NOT_WHOLE, 0, -1] for name in ("n_steps", "batch_size", "checkpoint_every")}
         | {"seed": [*NOT_WHOLE, -1, 2**64], "matrix_lr": NOT_A_RATE, "other_lr": NOT_A_RATE}
         | {"weight_decay": [*NOT_A_NUMBER, -1], "warmup": NOT_A_SHARE, "decay": NOT_A_SHARE},
+    ),
+    Function(
+        batches,
+        lambda: {"stories_tokens": [np.arange(20)], "n_ctx": 4, "batch_size": 2, "seed": 0},
+        {"n_ctx": [*NOT_WHOLE, 0, 1], "batch_size": [*NOT_WHOLE, 0], "seed": [*NOT_WHOLE, -1]}
+        | {"stories_tokens": [Says([], "stories have 0 tokens"), Says([np.arange(7)], "expected at least 9")]},
     ),
     Function(
         pretraining.train_tokenizer, lambda: {"stories": STORIES, "d_vocab": 257}, {"stories": TEXTS[:-4], "d_vocab": [*NOT_WHOLE, 0, 256]}
