@@ -143,6 +143,15 @@ const join = (kind, parts, field) => (parts.length === 1 ? parts[0] : { kind, [f
 
 /** The tree of a pattern, definitions put where they are used. Throws PatternError. */
 export function parse(query) {
+  try {
+    return read(query);
+  } catch (error) {
+    if (error instanceof RangeError) throw new PatternError("this pattern is nested too deeply", query, 0);
+    throw error;
+  }
+}
+
+function read(query) {
   let place = 0, refused = null;
   const definitions = new Map();
 
@@ -516,8 +525,8 @@ function lowerBound(ascending, least) {
  * texts: of corpus(). latents: id → { positions (places in tokens, ascending), values, max }, for those of latentsIn(query).
  */
 export function match(query, given, latents = {}) {
-  const read = parse(query), texts = asksForText(read) ? given : given.every;
-  const tree = placed(read, texts, query);
+  const asked = parse(query), texts = asksForText(asked) ? given : given.every;
+  const tree = placed(asked, texts, query);
   const byKey = new Map();
   for (const each of testsOf(tree)) if (!byKey.has(each.key)) byKey.set(each.key, each);
   const tests = [...byKey.values()];
