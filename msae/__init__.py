@@ -31,6 +31,24 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME_OF, *_MODULES]
 
 if TYPE_CHECKING:
+    from msae import activations as activations
+    from msae import explore as explore
+    from msae import family as family
+    from msae import figures as figures
+    from msae import language_model as language_model
+    from msae import losses as losses
+    from msae import metrics as metrics
+    from msae import nonlinearities as nonlinearities
+    from msae import patterns as patterns
+    from msae import penalties as penalties
+    from msae import prefixes as prefixes
+    from msae import results as results
+    from msae import sae as sae
+    from msae import shipped as shipped
+    from msae import stories as stories
+    from msae import tinymodel as tinymodel
+    from msae import toy as toy
+    from msae import training as training
     from msae.activations import Activations as Activations
     from msae.activations import LiveActivations as LiveActivations
     from msae.activations import harvest as harvest
@@ -49,7 +67,10 @@ if TYPE_CHECKING:
     from msae.prefixes import ParetoPrefixes as ParetoPrefixes
     from msae.prefixes import SquareRootPrefixes as SquareRootPrefixes
     from msae.prefixes import UniformPrefixes as UniformPrefixes
+    from msae.results import load_results as load_results
+    from msae.results import measure_family as measure_family
     from msae.sae import SAE as SAE
+    from msae.shipped import load_saes as load_saes
     from msae.stories import load_stories as load_stories
     from msae.stories import sample_stories as sample_stories
     from msae.toy import FeatureTree as FeatureTree

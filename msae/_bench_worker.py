@@ -246,20 +246,28 @@ def block(step: Callable[[], Any], steps: int, device: str) -> dict[str, Any]:
     return {"steps": steps, "wall": wall, "user": user - before[0], "kernel": kernel - before[1], "faults": faulted}
 
 
-def counts(step: Callable[[], Any]) -> dict[str, int]:
-    """Operations that a step launches (views and empty arrays launch none), and how often Python reads a value of a tensor."""
+def counts(step: Callable[[], Any], device: str = "cpu") -> dict[str, int]:
+    """Operations that a step launches (views and empty arrays launch none), and how often Python reads a value of a tensor on the device.
+
+    On a GPU such a read waits for all that was launched before. So do copies to the host, and results whose size depends on values.
+    """
     from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
 
     found = {"kernels": 0, "host_reads": 0}
 
     class Counting(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = func.overloadpacket.__name__
-            if name in ("_local_scalar_dense", "is_nonzero", "equal"):
-                found["host_reads"] += 1
+            result = func(*args, **(kwargs or {}))
+            there = any(getattr(value, "device", None) is not None and value.device.type == device for value in tree_leaves(args))
+            copied = device != "cpu" and name in ("_to_copy", "copy_") and result.device.type == "cpu"
+            sized = device != "cpu" and name in ("nonzero", "masked_select", "_unique2", "unique_consecutive", "bincount")
+            if name in ("_local_scalar_dense", "is_nonzero", "equal") or copied or sized:
+                found["host_reads"] += there
             elif not func.is_view and not name.startswith(("empty", "new_empty", "detach", "_unsafe_view", "set_")):
                 found["kernels"] += 1
-            return func(*args, **(kwargs or {}))
+            return result
 
     with Counting():
         step()
@@ -293,7 +301,7 @@ def answers(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             continue
         end: dict[str, Any] = {"peak_mb": None if at_start is None else (peak_memory(device) or 0.0) - at_start}
         if task["counts"]:
-            end |= counts(step.run)
+            end |= counts(step.run, torch.device(device).type)
         if step.active is not None:
             active = step.active().float()
             end["l0"] = active.mean().item()

@@ -6,6 +6,7 @@ as a Sphinx extension (`extra_extensions` in `_config.yml`). Both import it for 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import html
 import json
@@ -18,6 +19,15 @@ from pathlib import Path
 from typing import Any
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+RICH = {"text/html", "text/markdown", "text/latex", "image/svg+xml", "image/png", "image/jpeg", "image/gif", "application/javascript"}
+"""The kinds of output that a page shows beside figures and plain text."""
+
+WIDGET = (
+    "a widget needs a running kernel and a page has none: show a figure instead (its own buttons and sliders need no kernel), "
+    "a table or text, or give the widget an HTML form beside its own (text/html)"
+)
 DEFAULT_HEIGHT, DEFAULT_TOP = 450, 100
 """Height and top margin in pixels of a figure that says none: plotly's own."""
 
@@ -49,37 +59,82 @@ class PlotlyRenderer:
 
     @staticmethod
     def handle_mime(renderer: Any, data: Any, inline: bool) -> list[Any] | None:
-        if inline or data.mime_type != PLOTLY_MIME:
+        """The page's form of one kind of an output; None leaves it to MyST-NB. A kind that no page shows, or a figure that is none, is
+        warned of, unless the same output has another kind that is shown."""
+        if inline or data.mime_type in {*RICH, "text/plain"}:
             return None
-        from docutils import nodes
+        shown: list[Any] = []
+        if data.mime_type == PLOTLY_MIME:
+            figure, complaint = data.content, None
+        elif RICH & set(_output(renderer, data)):
+            return shown
+        elif data.mime_type == WIDGET_MIME:
+            figure, complaint = _figure_of_widget(renderer, data.content), WIDGET
+        else:
+            figure, complaint = (
+                None,
+                f"a page does not show output of the kind {data.mime_type}: show a figure, a picture, HTML or Markdown",
+            )
+        if figure is not None:
+            from docutils import nodes
 
-        figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
-        where = f"{data.cell_index}.{data.output_index}"
-        markup, complaint = figure_html(figure, where)
+            markup, complaint = figure_html(figure, f"{data.cell_index}.{data.output_index}")
+            if markup:
+                renderer.add_js_file("msae_figures", "msae-figures.js", {"defer": "defer"})
+                shown = [nodes.raw(text=markup, format="html", classes=["output"])]
         if complaint:
             _warn(complaint, renderer, data)
-        renderer.add_js_file("msae_figures", "msae-figures.js", {"defer": "defer"})
-        return [nodes.raw(text=markup, format="html", classes=["output"])]
+        return shown
+
+
+def _output(renderer: Any, data: Any) -> dict[str, Any]:
+    """The output that the data belong to, all of its kinds."""
+    for output in renderer.renderer.nb_client.code_cell_outputs(data.cell_index)[1]:
+        kinds = output.get("data") or {}
+        if kinds.get(data.mime_type) is data.content:
+            return kinds
+    return {}
+
+
+def _figure_of_widget(renderer: Any, view: Any) -> dict[str, Any] | None:
+    """The figure that a FigureWidget of plotly shows, from the state that the notebook keeps; None for every other widget."""
+    kept = renderer.renderer.nb_client.nb_metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    model = kept.get(view.get("model_id") if isinstance(view, dict) else None, {})
+    state = copy.deepcopy({name: part for name, part in model.get("state", {}).items() if name != "_esm"})  # that is all of plotly
+    data, layout = (state.get(f"_widget_{part}", state.get(f"_{part}")) for part in ("data", "layout"))
+    if not isinstance(data, list) or not isinstance(layout, dict):
+        return None
+    short = {"float64": "f8", "float32": "f4", "int8": "i1", "int16": "i2", "int32": "i4", "uint8": "u1", "uint16": "u2", "uint32": "u4"}
+    for buffer in model.get("buffers", []):  # arrays lie beside the state, each with the path of its place
+        place = state
+        for step in buffer["path"][:-1]:
+            place = place[step]
+        place.update(dtype=short[place["dtype"]], bdata=buffer["data"])
+        place.pop("shape")
+    return {"data": data, "layout": layout}
 
 
 def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
-    """The page's form of a plotly figure, and what is wrong with the figure, if anything is.
+    """The page's form of a plotly figure, empty where it is none; and what is wrong with the figure, if anything is.
 
     Args:
         figure: the figure as plotly's JSON: data, layout, frames, config.
         where: the figure's place on its page; keeps the ids of two equal figures apart.
     """
+    if wrong := _wrong(figure):
+        return "", f"this is no figure that plotly can draw: {wrong}"
     layout = dict(figure.get("layout") or {})
     layout.pop("template", None)  # the page's theme gives the colours
     title = _plain(_title(layout.pop("title", None)))
     margin = dict(layout.get("margin") or {})
-    spared = max(0, margin.get("t", DEFAULT_TOP) - (TOP_WITH_COLOR_BAR if _has_lying_color_bar(figure) else TOP))
+    top = DEFAULT_TOP if margin.get("t") is None else margin["t"]
+    spared = max(0, top - (TOP_WITH_COLOR_BAR if _has_lying_color_bar(figure) else TOP))
     height = int(layout.get("height") or DEFAULT_HEIGHT) - spared
-    layout.update(height=height, margin={**margin, "t": margin.get("t", DEFAULT_TOP) - spared})
+    layout.update(height=height, margin={**margin, "t": top - spared})
     meta = layout.get("meta")
     alt = str(meta.get("alt") or "").strip() if isinstance(meta, dict) else ""
     kept = {"data": figure.get("data", []), "layout": layout, "config": figure.get("config") or {}, "frames": figure.get("frames") or []}
-    body = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    body = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")  # neither </script> nor <!-- ends it
     identity = "fig-" + hashlib.sha256(f"{where} {title} {body}".encode()).hexdigest()[:10]
     markup = FIGURE.format(
         id=identity,
@@ -90,6 +145,25 @@ def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
     )
     missing = [name for name, text in (("a title (the claim it shows)", title), ('alt text in layout.meta["alt"]', alt)) if not text]
     return markup, f"a figure needs {' and '.join(missing)}" if missing else None
+
+
+def _wrong(figure: Any) -> str:
+    """What keeps data from being a figure, or nothing."""
+    if not isinstance(figure, dict):
+        return f"expected a mapping with data and layout, got {type(figure).__name__}"
+    data, layout = figure.get("data", []), figure.get("layout") or {}
+    if not isinstance(data, list) or not all(isinstance(trace, dict) for trace in data):
+        return "data must be a list of mappings"
+    if not isinstance(layout, dict) or not isinstance(layout.get("margin") or {}, dict):
+        return "layout and layout.margin must be mappings"
+    for name, value in (("height", layout.get("height")), ("margin.t", (layout.get("margin") or {}).get("t"))):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e5):
+            return f"layout.{name} must be a number of pixels, got {value!r}"
+    try:
+        json.dumps(figure, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:
+        return f"it holds NaN, infinity, half a letter or an object ({error})"
+    return ""
 
 
 def _has_lying_color_bar(figure: dict[str, Any]) -> bool:
@@ -111,14 +185,14 @@ def _plain(text: str) -> str:
 def _warn(complaint: str, renderer: Any, data: Any) -> None:
     from sphinx.util import logging
 
-    document = getattr(getattr(renderer, "renderer", None), "document", None)
-    place = (document["source"] if document else None, data.line)
+    place = (renderer.renderer.sphinx_env.docname, data.line)
     logging.getLogger(__name__).warning(complaint, location=place, type="msae", subtype="figure")
 
 
 def _theme(app: Any, config: Any) -> None:
     """Mend the theme's options, which YAML can only replace as a whole."""
-    options = config.html_theme_options
+    options = config.html_theme_options = config.html_theme_options or {}
+    config.html_context = config.html_context or {}
     options["navbar_persistent"] = []  # sphinx-book-theme 1.2 and later show a second search bar otherwise
     config.html_context["default_mode"] = config.html_context.get("default_mode") or "auto"
     has_address = bool(options.get("repository_url"))
@@ -152,7 +226,7 @@ def _explorer(app: Any, failed: Exception | None) -> None:
     sources = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.suffix in parts]
     key = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
     stamp = folder / "made-from.txt"
-    if stamp.exists() and stamp.read_text() == key:
+    if stamp.is_file() and stamp.read_bytes() == key.encode():
         return
     stamp.unlink(missing_ok=True)
     # in a process of its own: this one has loaded no torch
@@ -168,7 +242,7 @@ def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: 
     """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and wrong roles and ids."""
     seen: set[tuple[str, str | None]] = set()
     kept = []
-    for script in context.get("script_files", []):
+    for script in context.get("script_files") or []:
         name = str(getattr(script, "filename", "") or "")
         attributes = getattr(script, "attributes", None) or {}
         body = attributes.get("body")
@@ -179,11 +253,11 @@ def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: 
         seen.add(key)
         kept.append(script)
     context["script_files"] = kept
-    if "body" in context:
+    if context.get("body"):
         # Sphinx calls the bibliography a list, but its children are no list items; sphinx-exercise gives every exercise the same id.
         body = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         context["body"] = re.sub(r' id="(?:exercise|solution)-content"', "", body)
-    context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(getattr(css, "filename", css))]
+    context["css_files"] = [css for css in context.get("css_files") or [] if "thebe" not in str(getattr(css, "filename", css))]
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -1,5 +1,10 @@
 """Token patterns for stories in simple English: what the book explains, and what the explorer offers to try."""
 
+import re
+from collections.abc import Sequence
+
+from msae.support.arguments import shown, text
+
 EXAMPLES = {
     "female names": "let female = Lily|Sue|Mia|Anna|Lucy; $female",
     "words in quotes": "[quoted & alpha]",
@@ -17,6 +22,11 @@ EXAMPLES = {
 
 def hole_examples(parent: str, child: str, siblings: list[str]) -> dict[str, str]:
     """Patterns for the holes of a child in its parent, and for those that no sibling fills; latents are "name/number"."""
+    if isinstance(siblings, str) or not isinstance(siblings, Sequence):
+        raise ValueError(f"siblings must be a list of latents, got {shown(siblings)}")
+    for name, latent in [("parent", parent), ("child", child), *(("siblings", each) for each in siblings)]:
+        if not re.fullmatch(r".+/[0-9]+", text(name, latent)):
+            raise ValueError(f"{name} must be latents as S/7, got {shown(latent)}")
     explained = " & ".join(f"!{latent}" for latent in (child, *siblings))
     return {
         f"holes of {child} in {parent}": f"[{parent} & !{child}]",

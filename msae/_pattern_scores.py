@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from msae.support.arguments import number, shown, whole
+
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
@@ -66,7 +68,14 @@ def rank_latents(
         ValueError: another order, shapes that differ, or nothing is marked.
     """
     if by not in ("f1", "precision", "recall", "cosine"):
-        raise ValueError(f"by must be f1, precision, recall or cosine, got {by!r}")
+        raise ValueError(f"by must be f1, precision, recall or cosine, got {shown(by)}")
+    whole("k", k, 1)
+    for name, least in (("min_precision", min_precision), ("min_recall", min_recall)):
+        if least is not None:
+            number(name, least, 0, 1)
+    if isinstance(thresholds, str) or not isinstance(thresholds, Sequence) or not thresholds:
+        raise ValueError(f"thresholds must be a list of shares of a maximum, got {shown(thresholds)}")
+    thresholds = [number("thresholds", each, 0, below=1) for each in thresholds]
     from msae.metrics import as_firings  # loads torch, which `match` does without
 
     least_precision = min_precision if min_precision is not None else 0.5 * (by == "recall")

@@ -426,7 +426,10 @@ def _parser() -> Lark:
     return Lark(grammar, parser="lalr", regex=True, maybe_placeholders=False)
 
 
-@lru_cache(maxsize=256)
+class NoPattern(TypeError, ValueError):
+    """What was given as a pattern is no string."""
+
+
 def parse(query: str) -> Node:
     """The tree of a pattern, definitions put where they are used.
 
@@ -435,7 +438,12 @@ def parse(query: str) -> Node:
             repetition or more than twice in a row, or has an @ where none can be.
     """
     if not isinstance(query, str):
-        raise TypeError(f"a pattern is a string, got {type(query).__name__}")
+        raise NoPattern(f"a pattern is a string, got {type(query).__name__}")
+    return _parsed(query)
+
+
+@lru_cache(maxsize=256)
+def _parsed(query: str) -> Node:
     try:
         tree = _parser().parse(query)
         builder = _Builder(query)

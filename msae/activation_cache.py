@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msae.support.files import as_json, write_file
+
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-    from transformer_lens.model_bridge import TransformerBridge
 
-    from msae.harvesting import Texts
+FORMAT = "msae-activations/2"
 
 DTYPES: dict[torch.dtype, np.dtype[Any]] = {torch.float16: np.dtype("float16"), torch.float32: np.dtype("float32")}
 
@@ -31,7 +32,7 @@ class CachedArray:
 
     Args:
         folder: made where it is missing; whatever in it does not fit is replaced.
-        identity: what the numbers depend on, as JSON values; only an array of the very same is gone on with.
+        identity: the format, and what the numbers depend on, as JSON values; only an array of the very same is gone on with.
         dtype: float16 or float32.
         bounds: block b holds the rows bounds[b] to bounds[b + 1].
     """
@@ -42,8 +43,8 @@ class CachedArray:
         self.blocks: list[dict[str, Any] | None] = [None] * (len(bounds) - 1)
         folder.mkdir(parents=True, exist_ok=True)
         if not self._read():
-            # Only the header and the length are written here, the rest is a hole in the file.
-            np.lib.format.open_memmap(folder / "x.npy", mode="w+", dtype=self.dtype, shape=self.shape).flush()
+            # Only the header and the length are written here, the rest is a hole in the file. Another process may still read the old one.
+            write_file(folder / "x.npy", self._reserve)
             self._write_manifest()
         self.offset = np.lib.format.open_memmap(folder / "x.npy", mode="r").offset
 
@@ -82,18 +83,25 @@ class CachedArray:
     def _row(self) -> int:
         return self.shape[1] * self.dtype.itemsize
 
+    def _reserve(self, path: Path) -> None:
+        with path.open("wb") as file:  # by an open file: NumPy would add .npy to the name
+            np.lib.format.write_array_header_1_0(file, {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape})
+            file.truncate(file.tell() + self.shape[0] * self._row)
+
     def _read(self) -> bool:
         """Take over the good blocks of an array of the same identity; False where there is none."""
         try:
             manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
             x = np.load(self.folder / "x.npy", mmap_mode="r", allow_pickle=False)
             listed = manifest["blocks"]
-            if manifest["identity"] != self.identity or x.shape != self.shape or x.dtype != self.dtype or len(listed) != len(self.blocks):
+            if manifest["identity"] != self.identity or len(listed) != len(self.blocks):
+                return False
+            if x.shape != self.shape or x.dtype != self.dtype:
                 return False
             for i, block in enumerate(listed):
                 if block is not None and hashlib.sha256(x[self.bounds[i] : self.bounds[i + 1]].data).hexdigest() == block["sha256"]:
                     self.blocks[i] = {"sha256": str(block["sha256"]), "norms": float(block["norms"])}
-        except (OSError, EOFError, ValueError, KeyError, TypeError):  # missing, cut short, not JSON, not an array
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):  # missing, cut short, not JSON, not an array
             return False
         n_bad = sum(block is not None for block in listed) - sum(block is not None for block in self.blocks)
         if n_bad:
@@ -102,12 +110,8 @@ class CachedArray:
         return True
 
     def _write_manifest(self) -> None:
-        unfinished = self.folder / "manifest.json.unfinished"
-        with open(unfinished, "w", encoding="utf-8") as file:
-            json.dump({"identity": self.identity, "blocks": self.blocks}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, self.folder / "manifest.json")
+        content = as_json({"identity": self.identity, "blocks": self.blocks}, "the manifest", indent=1)
+        write_file(self.folder / "manifest.json", content)
 
 
 def cache_folder(root: str | os.PathLike, identity: dict[str, Any]) -> Path:
@@ -122,21 +126,3 @@ def cache_lock(root: str | os.PathLike) -> BaseFileLock:
 
     Path(root).mkdir(parents=True, exist_ok=True)
     return FileLock(Path(root) / ".lock")
-
-
-def fingerprint(lm: TransformerBridge) -> str:
-    """SHA-256 of a model's weights, and of the settings that change what it computes from them."""
-    shape = ("architecture", "n_heads", "act_fn", "normalization_type", "positional_embedding_type", "eps", "rotary_base", "window_size")
-    digest = hashlib.sha256(json.dumps({name: str(getattr(lm.cfg, name, None)) for name in shape}).encode())
-    for name, value in sorted(lm.original_model.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def texts_hash(texts: Texts) -> str:
-    """SHA-256 of the token ids and of the places wanted: it changes with the stories, the tokenizer, n_ctx and n_tokens."""
-    digest = hashlib.sha256(str(tuple(texts.tokens.shape)).encode())
-    digest.update(texts.tokens.numpy().data)
-    digest.update(texts.mask.numpy().data)
-    return digest.hexdigest()

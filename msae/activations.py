@@ -15,14 +15,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from msae.activation_cache import DTYPES, CachedArray, cache_folder, cache_lock, fingerprint, texts_hash
-from msae.harvesting import Texts, check_hook_names, forward, read_texts, run_to_hook, run_to_hooks, tokenize, widths
+from msae.activation_cache import DTYPES, FORMAT, CachedArray, cache_folder, cache_lock
+from msae.harvesting import (
+    Stories,
+    Texts,
+    check_hook_names,
+    check_language_model,
+    forward,
+    read_texts,
+    run_to_hook,
+    run_to_hooks,
+    texts_hash,
+    tokenize,
+    widths,
+)
+from msae.model_origin import added_hooks, check_hooks_are_known, model_origin
+from msae.shuffling import ranges, shuffled
+from msae.support import arguments
+from msae.support.letters import vocabulary
+from msae.support.origin import Origin, check_origin
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -31,6 +49,10 @@ __all__ = ["Activations", "LiveActivations", "check_hook_names", "harvest", "run
 
 BLOCK = 512
 """Texts that are harvested, written and hashed together."""
+
+DTYPES_IN_MEMORY = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+CHANGED = "the scale was measured before the change, make LiveActivations anew"
 
 BUFFER = 2**20
 """Activations that are shuffled together, unless told otherwise."""
@@ -44,11 +66,11 @@ class Activations:
     out: nothing stands before it, so [BEGIN] has the same activation in every text and says nothing about any (in many models it is also
     so long that it would dominate the mean norm).
 
-    It is a stream for `msae.train`: it has `d_model`, `hook_name`, `scale` and `batches`.
+    It is a stream for `msae.train`: it has `d_model`, `hook_name`, `scale`, `origin` and `batches`.
 
     Args:
         lm: a model of `load_language_model`.
-        stories: texts, or lists of token ids without [BEGIN].
+        stories: texts, or rows of token ids, as lists, arrays or a tensor. [BEGIN] and padding that rows carry already are left out.
         hook_name: one of `lm.hook_dict`: "blocks.3.hook_resid_pre" is the residual stream before layer 3, "blocks.3.hook_attn_out" what
             its attention adds, "blocks.3.hook_mlp_out" what its MLP adds.
         n_ctx: tokens in a row, [BEGIN] included.
@@ -58,12 +80,14 @@ class Activations:
         device: where activations are kept and batches arrive; the forward pass runs where the model is.
         skip_first: leave out position 0.
         cache: a folder to keep them in. What is there already of the same model, stories, hook and dtype is checked against its hashes
-            and read, not computed; what a run that was cut off has left is completed.
+            and read, not computed; what a run that was cut off has left is completed. The model is the same where its weights, its
+            settings and the hooks that were added to it are.
         buffer: activations that are shuffled together in `batches`.
         progress: show a progress bar with tokens per second and the time left.
 
     Raises:
         ValueError: no such hook (the nearest names are given), a hook without one vector per token, impossible n_ctx or n_tokens,
+            a story that is neither text nor token ids, a cache for a model with a hook that cannot be told from another,
             or an activation that is NaN or infinite (its text and position are given).
     """
 
@@ -94,7 +118,7 @@ class Activations:
     def __init__(
         self,
         lm: TransformerBridge,
-        stories: Sequence[str] | Sequence[Sequence[int]],
+        stories: Stories,
         hook_name: str,
         *,
         n_ctx: int = 128,
@@ -107,22 +131,32 @@ class Activations:
         buffer: int = BUFFER,
         progress: bool = True,
     ):
-        check_hook_names(lm, [hook_name])
+        how = _How.judged(lm, [hook_name], batch_size, dtype, device, cache, buffer, progress)
         texts = read_texts(lm, stories, n_ctx, n_tokens, skip_first)
-        (harvested,) = _harvest(lm, texts, [hook_name], batch_size, dtype, torch.device(device), cache, progress).values()
-        self._set(lm, texts, hook_name, harvested, buffer)
+        origins = _origins(lm, texts, [hook_name], how)
+        (harvested,) = _harvest(lm, texts, origins, how).values()
+        self._set(lm, texts, origins[hook_name], harvested)
 
-    def _set(self, lm: TransformerBridge, texts: Texts, hook_name: str, harvested: _Harvested, buffer: int) -> None:
-        self.hook_name, self._tokenizer, self._texts, self._buffer = hook_name, lm.tokenizer, texts, buffer
+    def _set(self, lm: TransformerBridge, texts: Texts, origin: Origin, harvested: _Harvested) -> None:
+        self._tokenizer, self._texts = lm.tokenizer, texts
         self.tokens, self.mask, self.story = texts
         self.x, self.scale, self.tokens_per_second = harvested
-        self.d_model = self.x.shape[1]
+        self.hook_name, self.d_model, self._origin = origin["hook_name"], origin["d_model"], origin
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __repr__(self) -> str:
         return f"Activations({self.hook_name!r}, {len(self.tokens):,} texts, {len(self):,} tokens, d_model={self.d_model})"
+
+    @property
+    def origin(self) -> Origin:
+        """What the batches are made from, as JSON values; `LiveActivations` of the same data have the same, but for the scale.
+
+        `language_model` (a hash of weights and settings), `hooks` (those that were added to the model), `texts` (a hash of token ids and
+        of the places that count), `hook_name`, `d_model`, `n_ctx`, `n_tokens`, `dtype`, `buffer` and `scale`.
+        """
+        return self._origin | {"scale": self.scale}
 
     @cached_property
     def position(self) -> Tensor:
@@ -136,8 +170,8 @@ class Activations:
 
     @cached_property
     def str_tokens(self) -> list[str]:
-        """The vocabulary as text to show, one string per token id."""
-        return _str_tokens(self._tokenizer)
+        """The vocabulary as text to show, one string per token id; `\\xc3` and the like, with its bytes as `raw`, for part of a letter."""
+        return vocabulary(self._tokenizer)
 
     def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
         """Activations in random order, without end; every pass over the data is shuffled anew.
@@ -152,14 +186,17 @@ class Activations:
 
         Yields:
             (batch_size, d_model) float32, multiplied by `scale`.
+
+        Raises:
+            ValueError: an impossible batch_size, seed or skip.
         """
         counts = self._texts.counts.numpy()
         starts = counts.cumsum() - counts
 
         def load(texts: np.ndarray) -> tuple[Tensor, np.ndarray]:
-            return self.x, _ranges(starts[texts], counts[texts])
+            return self.x, ranges(starts[texts], counts[texts])
 
-        return _shuffled(counts, batch_size, seed, skip, self._buffer, self.scale, load)
+        return shuffled(counts, batch_size, seed, skip, self._origin["buffer"], self.scale, load)
 
 
 class LiveActivations:
@@ -171,6 +208,9 @@ class LiveActivations:
         as for `Activations`, and
         device: where the buffer lies and batches arrive; the model's own device if left out.
         scale_tokens: activations, of stories drawn at random, that the mean norm is measured on.
+
+    Raises:
+        ValueError: as `Activations`; and in `batches`, where the model was changed since.
     """
 
     hook_name: str
@@ -180,7 +220,7 @@ class LiveActivations:
     def __init__(
         self,
         lm: TransformerBridge,
-        stories: Sequence[str] | Sequence[Sequence[int]],
+        stories: Stories,
         hook_name: str,
         *,
         n_ctx: int = 128,
@@ -192,14 +232,16 @@ class LiveActivations:
         buffer: int = BUFFER,
         scale_tokens: int = 2**17,
     ):
-        self.hook_name, self._lm, self._buffer, self._batch_size, self._dtype = hook_name, lm, buffer, batch_size, dtype
-        self._device = torch.device(lm.cfg.device if device is None else device)
-        check_hook_names(lm, [hook_name])
-        self.d_model = widths(lm, [hook_name])[hook_name]
+        check_language_model(lm)
+        self._lm, self.hook_name, self._hooks = lm, hook_name, added_hooks(lm)
+        self._how = _How.judged(lm, [hook_name], batch_size, dtype, lm.cfg.device if device is None else device, None, buffer, False)
+        scale_tokens = arguments.whole("scale_tokens", scale_tokens, 1)
         self._texts = read_texts(lm, stories, n_ctx, n_tokens, skip_first)
+        self._origin = _origins(lm, self._texts, [hook_name], self._how)[hook_name]
+        self.d_model = self._origin["d_model"]
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(self._texts.tokens)))
         n_texts = int((self._texts.counts[order].cumsum(0) < scale_tokens).sum()) + 1
-        self.scale = self._run(order[:n_texts].sort().values)[1]
+        self.scale = self._run(order[:n_texts].sort().values).scale
 
     def __len__(self) -> int:
         return int(self._texts.counts.sum())
@@ -207,24 +249,35 @@ class LiveActivations:
     def __repr__(self) -> str:
         return f"LiveActivations({self.hook_name!r}, {len(self._texts.tokens):,} texts, {len(self):,} tokens, d_model={self.d_model})"
 
+    @property
+    def origin(self) -> Origin:
+        """As `Activations.origin`."""
+        return self._origin | {"scale": self.scale}
+
     def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
         """As `Activations.batches`: the same seed and buffer give the same batches, up to the rounding of `dtype` and of `scale`."""
 
         def load(texts: np.ndarray) -> tuple[Tensor, np.ndarray]:
-            x = self._run(torch.from_numpy(texts))[0]
+            self._check_hooks()
+            x = self._run(torch.from_numpy(texts)).x
             return x, np.arange(len(x))
 
-        return _shuffled(self._texts.counts.numpy(), batch_size, seed, skip, self._buffer, self.scale, load)
+        self._check_hooks()
+        check_origin({"language_model": self._origin["language_model"]}, model_origin(self._lm), "LiveActivations", CHANGED)
+        return shuffled(self._texts.counts.numpy(), batch_size, seed, skip, self._origin["buffer"], self.scale, load)
 
-    def _run(self, rows: Tensor) -> tuple[Tensor, float]:
-        texts = self._texts.pick(rows)
-        (harvested,) = _harvest(self._lm, texts, [self.hook_name], self._batch_size, self._dtype, self._device, None, False).values()
-        return harvested.x, harvested.scale
+    def _check_hooks(self) -> None:
+        if added_hooks(self._lm) != self._hooks:
+            raise ValueError(f"the hooks of the model are others than when LiveActivations was made: {CHANGED}")
+
+    def _run(self, rows: Tensor) -> _Harvested:
+        (harvested,) = _harvest(self._lm, self._texts.pick(rows), {self.hook_name: self._origin}, self._how).values()
+        return harvested
 
 
 def harvest(
     lm: TransformerBridge,
-    stories: Sequence[str] | Sequence[Sequence[int]],
+    stories: Stories,
     hook_names: Sequence[str],
     *,
     n_ctx: int = 128,
@@ -244,14 +297,60 @@ def harvest(
     Returns:
         for each hook name its `Activations`; they share `tokens`, `mask` and `story`.
     """
-    check_hook_names(lm, hook_names)
+    how = _How.judged(lm, hook_names, batch_size, dtype, device, cache, buffer, progress)
     texts = read_texts(lm, stories, n_ctx, n_tokens, skip_first)
-    found = _harvest(lm, texts, hook_names, batch_size, dtype, torch.device(device), cache, progress)
+    origins = _origins(lm, texts, hook_names, how)
     result = {}
-    for hook_name, harvested in found.items():
+    for hook_name, harvested in _harvest(lm, texts, origins, how).items():
         result[hook_name] = Activations.__new__(Activations)
-        result[hook_name]._set(lm, texts, hook_name, harvested, buffer)
+        result[hook_name]._set(lm, texts, origins[hook_name], harvested)
     return result
+
+
+class _How(NamedTuple):
+    """How activations are harvested and kept."""
+
+    batch_size: int
+    dtype: torch.dtype
+    device: torch.device
+    cache: Path | None
+    buffer: int
+    progress: bool
+
+    @classmethod
+    def judged(cls, lm: Any, hook_names: Any, batch_size: Any, dtype: Any, device: Any, cache: Any, buffer: Any, progress: Any) -> _How:
+        """What was asked for, where it is possible."""
+        check_language_model(lm)
+        check_hook_names(lm, hook_names)
+        if cache is not None:
+            cache = arguments.path("cache", cache)
+            if cache.exists() and not cache.is_dir():
+                raise ValueError(f"cache must be a folder, got the file {cache}")
+            if dtype not in DTYPES:
+                raise ValueError(f"a cache holds {', '.join(map(str, DTYPES))}, got dtype={arguments.shown(dtype)}")
+            check_hooks_are_known(lm)
+        return cls(
+            arguments.whole("batch_size", batch_size, 1),
+            arguments.one_of("dtype", dtype, DTYPES_IN_MEMORY),
+            arguments.device("device", device),
+            cache,
+            arguments.whole("buffer", buffer, 1),
+            arguments.yes_or_no("progress", progress),
+        )
+
+
+def _origins(lm: TransformerBridge, texts: Texts, hook_names: Sequence[str], how: _How) -> dict[str, Origin]:
+    """For each hook what its activations are made from: all that an origin tells but the scale, which is measured on them."""
+    width = widths(lm, hook_names)
+    n_tokens = int(texts.mask.sum())
+    shared = model_origin(lm) | {
+        "texts": texts_hash(texts),
+        "n_ctx": texts.tokens.shape[1],
+        "n_tokens": n_tokens,
+        "dtype": str(how.dtype),
+        "buffer": min(how.buffer, n_tokens),  # in a larger one the order is the same
+    }
+    return {name: shared | {"hook_name": name, "d_model": width[name]} for name in hook_names}
 
 
 class _Harvested(NamedTuple):
@@ -279,45 +378,34 @@ class _Array:
 def _harvest(
     lm: TransformerBridge,
     texts: Texts,
-    hook_names: Sequence[str],
-    batch_size: int,
-    dtype: torch.dtype,
-    device: torch.device,
-    cache: str | os.PathLike | None,
-    progress: bool,
+    origins: Mapping[str, Origin],
+    how: _How,
 ) -> dict[str, _Harvested]:
     """Run the model on every block of texts that some hook still lacks."""
     from tqdm.auto import tqdm
 
-    if cache is not None and dtype not in DTYPES:
-        raise ValueError(f"a cache holds {', '.join(map(str, DTYPES))}, got dtype={dtype}")
-    width = widths(lm, hook_names)
+    width = {name: int(origin["d_model"]) for name, origin in origins.items()}
     blocks = list(torch.arange(len(texts.tokens)).split(BLOCK))
     bounds = [0, *texts.counts.cumsum(0)[[int(rows[-1]) for rows in blocks]].tolist()]
-    with nullcontext() if cache is None else cache_lock(cache):
-        arrays: Mapping[str, _Array | CachedArray]
-        if cache is None:
-            arrays = {name: _Array(bounds, width[name], dtype, device) for name in hook_names}
-        else:
-            shared: dict[str, Any] = {
-                "format": "msae-activations/1",
-                "model": fingerprint(lm),
-                "texts": texts_hash(texts),
-                "dtype": str(dtype),
-            }
-            shared |= {"n_tokens": bounds[-1], "texts_per_block": BLOCK}
-            about = {name: shared | {"hook_name": name, "d_model": width[name]} for name in hook_names}
-            arrays = {name: CachedArray(cache_folder(cache, about[name]), about[name], dtype, bounds, width[name]) for name in hook_names}
+    with nullcontext() if how.cache is None else cache_lock(how.cache):
+        arrays: dict[str, _Array | CachedArray] = {}
+        for name, origin in origins.items():
+            if how.cache is None:
+                arrays[name] = _Array(bounds, width[name], how.dtype, how.device)
+            else:
+                identity = {key: value for key, value in origin.items() if key != "buffer"}
+                identity |= {"format": FORMAT, "texts_per_block": BLOCK}
+                arrays[name] = CachedArray(cache_folder(how.cache, identity), identity, how.dtype, bounds, width[name])
         todo: dict[int, list[str]] = {b: [] for b in range(len(blocks))}
         for name, array in arrays.items():
             for b in array.missing:
                 todo[b].append(name)
         n_todo = sum(bounds[b + 1] - bounds[b] for b, names in todo.items() if names)
         started = time.perf_counter()
-        with tqdm(total=n_todo, unit="token", unit_scale=True, desc=", ".join(arrays), disable=not progress or not n_todo) as bar:
+        with tqdm(total=n_todo, unit="token", unit_scale=True, desc=", ".join(arrays), disable=not how.progress or not n_todo) as bar:
             for b, names in todo.items():
                 if names:
-                    found = _block(lm, texts.pick(blocks[b]), names, width, batch_size, dtype, bar.update)
+                    found = _block(lm, texts.pick(blocks[b]), names, width, how, bar.update)
                     for name, (values, norms) in found.items():
                         arrays[name].write(b, values, norms)
         rate = n_todo / (time.perf_counter() - started) if n_todo else None
@@ -325,7 +413,7 @@ def _harvest(
         for name, array in arrays.items():
             if not 0 < array.norms < math.inf:
                 raise ValueError(f"the mean norm at {name} is {array.norms / bounds[-1]}: expected a positive number to divide by")
-            result[name] = _Harvested(array.open().to(device), math.sqrt(width[name]) * bounds[-1] / array.norms, rate)
+            result[name] = _Harvested(array.open().to(how.device), math.sqrt(width[name]) * bounds[-1] / array.norms, rate)
         return result
 
 
@@ -334,21 +422,20 @@ def _block(
     texts: Texts,
     hook_names: Sequence[str],
     width: dict[str, int],
-    batch_size: int,
-    dtype: torch.dtype,
+    how: _How,
     count: Callable[[int], Any],
 ) -> dict[str, tuple[Tensor, float]]:
     """For each hook the (n, d_model) activations of some texts, and the sum of their norms."""
     n = int(texts.mask.sum())
-    kept = {name: torch.empty(n, width[name], dtype=dtype, device=lm.cfg.device) for name in hook_names}
-    for place, values in forward(lm, texts, hook_names, batch_size):
+    kept = {name: torch.empty(n, width[name], dtype=how.dtype, device=lm.cfg.device) for name in hook_names}
+    for place, values in forward(lm, texts, hook_names, how.batch_size):
         place = place.to(lm.cfg.device)
         for name, value in values.items():
-            kept[name].index_copy_(0, place, value.to(dtype))
+            kept[name].index_copy_(0, place, value.to(how.dtype))
         count(len(place))
     found = {}
     for name, x in kept.items():
-        norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.float32)
+        norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.float32 if x.dtype == torch.float16 else torch.float64)
         if not norms.isfinite().all():  # a norm is finite where all of its row is: fifteen times faster than to look at every entry
             _refuse(lm, texts, name, x, norms)
         found[name] = (x, norms.sum(dtype=torch.float64).item())
@@ -358,83 +445,12 @@ def _block(
 def _refuse(lm: TransformerBridge, texts: Texts, hook_name: str, kept: Tensor, norms: Tensor) -> NoReturn:
     """Name the first activation that is not finite."""
     text, position = texts.mask.nonzero()[int((~norms.isfinite()).nonzero()[0])].tolist()
-    token = _str_tokens(lm.tokenizer)[int(texts.tokens[text, position])]
+    token = vocabulary(lm.tokenizer)[int(texts.tokens[text, position])]
     where = f"of story {int(texts.story[text])}, position {position}, token {token!r}"
     value = run_to_hook(lm, texts.tokens[text : text + 1, : position + 1], hook_name)[0, position]
     if value.isfinite().all():
-        fix = "use dtype=torch.float32" if kept.dtype != torch.float32 else "look at the model's weights there"
+        fix = "use dtype=torch.float32" if kept.dtype in (torch.float16, torch.bfloat16) else "look at the model's weights there"
         raise ValueError(f"the activation {where} reaches {value.abs().max():.3g}, too large for {kept.dtype}: {fix}")
-    raise ValueError(f"the activation {where} at {hook_name} is NaN or infinite: look at the model's weights there")
-
-
-def _shuffled(
-    counts: np.ndarray,
-    batch_size: int,
-    seed: int,
-    skip: int,
-    buffer: int,
-    scale: float,
-    load: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
-) -> Iterator[Tensor]:
-    """Check, and then yield the batches of `_passes`."""
-    total = int(counts.sum())
-    per_pass = total // batch_size if batch_size > 0 else 0
-    if per_pass < 1:
-        raise ValueError(f"batch_size must lie between 1 and the {total:,} activations there are, got {batch_size}")
-    if skip < 0:
-        raise ValueError(f"skip must not be negative, got {skip}")
-    if buffer < batch_size:
-        raise ValueError(f"buffer must hold at least one batch of {batch_size:,} activations, got {buffer:,}")
-    return _passes(counts, batch_size, seed, skip, buffer, scale, load)
-
-
-def _passes(
-    counts: np.ndarray,
-    batch_size: int,
-    seed: int,
-    skip: int,
-    buffer: int,
-    scale: float,
-    load: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
-) -> Iterator[Tensor]:
-    epoch, first = divmod(skip, int(counts.sum()) // batch_size)
-    while True:
-        at = 0  # where in this pass the next buffer begins
-        rest: list[Tensor] = []  # a batch that goes on in the next buffer
-        start = first * batch_size
-        for b, texts in enumerate(_buffers(counts, buffer, np.random.default_rng([seed, epoch, 0, 1]))):
-            n = int(counts[texts].sum())
-            if at + n > start:
-                x, rows = load(texts)
-                rows = rows[np.random.default_rng([seed, epoch, b]).permutation(n)]
-                order = torch.from_numpy(rows[max(0, start - at) :]).to(x.device)
-                for part in _cut(order, batch_size - sum(map(len, rest)), batch_size):
-                    rest.append(x[part])
-                    if sum(map(len, rest)) == batch_size:
-                        yield (rest[0] if len(rest) == 1 else torch.cat(rest)).float() * scale
-                        rest = []
-            at += n
-        epoch, first = epoch + 1, 0
-
-
-def _buffers(counts: np.ndarray, buffer: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """The texts, drawn without order, in parts of about `buffer` activations; all in one part where they fit."""
-    if counts.sum() <= buffer:
-        return [np.arange(len(counts))]
-    order = rng.permutation(len(counts))
-    part = (counts[order].cumsum() - 1) // buffer
-    return [np.sort(texts) for texts in np.split(order, np.flatnonzero(np.diff(part)) + 1)]
-
-
-def _cut(order: Tensor, first: int, size: int) -> list[Tensor]:
-    """Cut `first` entries off, and then `size` at a time."""
-    return [part for part in (order[:first], *order[first:].split(size)) if len(part)]
-
-
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """starts[0] … starts[0] + counts[0] - 1, starts[1] …, all in a row."""
-    return np.repeat(starts - (counts.cumsum() - counts), counts) + np.arange(counts.sum())
-
-
-def _str_tokens(tokenizer: Any) -> list[str]:
-    return tokenizer.batch_decode([[i] for i in range(len(tokenizer))], clean_up_tokenization_spaces=False)
+    fix = "run it in float32 (lm.float()), or look at its" if value.dtype == torch.float16 else "look at the model's"
+    reason = f", of a model that computes in {value.dtype}" if value.dtype == torch.float16 else ""
+    raise ValueError(f"the activation {where} at {hook_name} is NaN or infinite{reason}: {fix} weights there")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -64,11 +65,12 @@ def lay_out(count_B: Tensor) -> Layout:
     size = GROUP if count_B.device.type == "cpu" else max(GROUP, -(-batch // 8))
     tail = max(0, batch - size)  # the widest inputs differ most, so their groups are small
     starts = [*range(0, tail, size), *range(tail, batch, max(1, size // 8))]
-    ends = [*starts[1:], batch]
+    sizes = [end - start for start, end in pairwise([*starts, batch])]
     sorted_B, order_B = count_B.sort(stable=True)
-    *widest, n_pairs = torch.cat([sorted_B[torch.tensor(ends) - 1], count_B.sum()[None]]).tolist()
-    groups = [(start, end - start, 1 + width) for start, end, width in zip(starts, ends, widest, strict=True)]
-    slots_B = torch.tensor([width for _, n, width in groups for _ in range(n)], device=count_B.device)
+    parts = sorted_B.split(sizes)
+    slots_B = 1 + torch.cat([part[-1:].expand_as(part) for part in parts])
+    *widest, n_pairs = torch.cat([*(part[-1:] for part in parts), count_B.sum()[None]]).tolist()
+    groups = [(start, n, 1 + width) for start, n, width in zip(starts, sizes, widest, strict=True)]
     own_B = torch.empty_like(order_B).scatter_(0, order_B, slots_B.cumsum(0) - slots_B)
     return Layout(order_B, own_B, count_B.cumsum(0) - count_B, groups, sum(n * width for _, n, width in groups), n_pairs)
 
@@ -142,7 +144,9 @@ def find_active(
             return None
         found, layout = above
     input_P, latent_P, acts_P = found
-    layout = layout or lay_out(torch.bincount(input_P, minlength=batch))
+    if layout is None:
+        edges = torch.searchsorted(input_P, torch.arange(batch + 1, device=input_P.device))
+        layout = lay_out(edges.diff())
     if layout.n_slots > max_mean * batch and not nonlinearity.fixes_l0:
         return None
     return layout.pairs(input_P, latent_P), acts_P
@@ -177,11 +181,15 @@ def _by_input(pairs: list[Tensor]) -> list[Tensor]:
 
 
 def _largest_of_batch(acts_of: Callable[[slice], Tensor], blocks: list[slice], n_kept: int, usual_cut_N: Tensor) -> list[Tensor]:
-    """The n_kept largest activations of the batch, if positive, as (input_P, latent_P, acts_P), sorted by input.
+    """The n_kept largest activations of the batch as (input_P, latent_P, acts_P), sorted by input; on a CPU only those that are positive.
 
-    A full selection over the batch is slow, so all above half of the usual cut are collected first; should they be too few, all
-    that are positive.
+    A full selection over the batch is slow on a CPU, so all above half of the usual cut are collected first; should they be too few, all
+    that are positive. A GPU would have to tell the host how many they are, and selects at once.
     """
+    if usual_cut_N.device.type != "cpu":
+        (block,) = blocks
+        acts_P, place_P = acts_of(block).flatten().topk(n_kept, sorted=False)
+        return _by_input([place_P // len(usual_cut_N), place_P % len(usual_cut_N), acts_P])
     for lowest_N in (usual_cut_N / 2, torch.zeros_like(usual_cut_N)):
         above = _above(acts_of, blocks, lowest_N, math.inf)
         assert above is not None

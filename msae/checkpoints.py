@@ -7,29 +7,34 @@ import os
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from msae.support.files import as_json, write_file
 
 
 def save_checkpoint(path: str | os.PathLike, state: dict[str, Any]) -> None:
     """Write a nested dict of tensors and JSON values; the old file stays whole until the new one is complete."""
     tensors: dict[str, Tensor] = {}
     skeleton = _take_tensors(state, "", tensors)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    save_file(tensors, unfinished, metadata={"state": json.dumps(skeleton)})
-    os.replace(unfinished, path)
+    write_file(Path(path), lambda part: save_file(tensors, part, metadata={"state": as_json(skeleton, "the state", indent=None)}))
 
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote. Integer keys of dicts come back as integers."""
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        if "state" not in metadata:
-            raise ValueError(f"{path} is a safetensors file but not a checkpoint of msae: its header holds no 'state'")
-        return _put_tensors(json.loads(metadata["state"]), file)
+    """Read what `save_checkpoint` wrote. Integer keys of dicts come back as integers.
+
+    Raises:
+        ValueError: the file is damaged or no checkpoint.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if "state" not in metadata:
+                raise ValueError(f"{path} is a safetensors file but not a checkpoint of msae: its header holds no 'state'")
+            return dict(_put_tensors(json.loads(metadata["state"]), file))
+    except (SafetensorError, json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint ({error}): delete it to start again") from error
 
 
 def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from msae.support import arguments
+from msae.support.arguments import number, shown, tensor, whole
+
 
 class L0Controller:
     """Moves the penalty's weight so that the measured L0 follows a target; a proportional-integral controller of log weight.
@@ -18,6 +21,10 @@ class L0Controller:
     def __init__(
         self, n_seeds: int, start: float = 0.03, device: torch.device | str = "cpu", smoothing: float = 0.9, integral: float = 0.03
     ):
+        n_seeds, device = whole("n_seeds", n_seeds, 1), arguments.device("device", device)
+        number("start", start, above=0)
+        number("smoothing", smoothing, 0, below=1)
+        number("integral", integral, 0)
         self.smoothing, self.integral, self.proportional = smoothing, integral, 10 * integral
         zeros = torch.zeros(n_seeds, device=device)
         self.state = {"log_weight": zeros + math.log(start), "average": zeros.clone(), "mass": zeros.clone(), "error": zeros.clone()}
@@ -27,8 +34,18 @@ class L0Controller:
         return (self.state["log_weight"] + self.proportional * self.state["error"]).exp()
 
     def update(self, l0_S: Tensor, target_S: Tensor | float) -> Tensor:
-        """Take in the L0 of a batch; returns the weight (S,) for the next step."""
+        """Take in the L0 of a batch, (S,); returns the weight (S,) for the next step.
+
+        Raises:
+            ValueError: shapes that do not fit, or a target that is not positive. Numbers in tensors are not looked at: that would cost a
+                device a stall, and a step has looked at its loss.
+        """
         state = self.state
+        tensor("l0_S", l0_S, (len(state["error"]),))
+        if not isinstance(target_S, Tensor):
+            number("target_S", target_S, above=0)
+        elif target_S.ndim > 1 or target_S.numel() not in (1, len(l0_S)):
+            raise ValueError(f"target_S must be a number, or one for each of {len(l0_S)} SAEs, got {shown(target_S)}")
         state["average"].lerp_(l0_S.to(state["average"]), 1 - self.smoothing)
         state["mass"].lerp_(torch.ones_like(state["mass"]), 1 - self.smoothing)
         measured = state["average"] / state["mass"]

@@ -46,17 +46,19 @@ def dense_step(
     penalty: Penalty | None,
     weight_S: Tensor,
     nonlinearity: Nonlinearity,
+    parts: list[tuple[int, int, bool]] | None = None,
 ) -> Observed:
     """Write the gradients of mean expected error + weight · Σ s · penalty into `grads`, for every seed on its own.
 
     Args:
         x_SBD: (S, B, D), or (1, B, D) shared by all seeds.
         params: W_encT (S, N, D), b_enc (S, N), W_dec (S, N, D) rows of any norm, b_dec (S, D), threshold (S, N) or None; grads: the same.
-        inclusion_by_rank_N: on the host; rank_SN: each latent's rank.
+        inclusion_by_rank_N: s of the latent of each rank; rank_SN: each latent's rank.
         penalty: None for a nonlinearity that fixes L0.
+        parts: `blocks` of the inclusion, which reads it: give them where it is not on the CPU.
     """
     s_N = inclusion_by_rank_N.to(x_SBD)
-    parts = blocks(inclusion_by_rank_N)
+    parts = blocks(inclusion_by_rank_N) if parts is None else parts
     if len(parts) == 1:  # one block needs no order of the latents
         return _dense_step(x_SBD, params, grads, s_N[rank_SN], parts, penalty, weight_S, nonlinearity)
     order_SN = rank_SN.argsort()

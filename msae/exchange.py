@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from msae.support.arguments import tensor
+
 MARGIN = 1.5
 """How many times its own worth a move must gain; above 1, because both are estimates from few inputs."""
 
@@ -51,7 +53,22 @@ def find_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
 
     Returns:
         the moves that gain more than `MARGIN` times what they cost.
+
+    Raises:
+        ValueError: shapes that do not fit, or a number that is NaN or infinite.
     """
+    residual_SBD = tensor("residual_SBD", residual_SBD, ("S", "B", "D"), numbers="real", finite=True)
+    n_saes, batch, d_model = residual_SBD.shape
+    x_SBD = tensor("x_SBD", x_SBD, ("S", batch, d_model), numbers="real", finite=True)
+    power_SN = tensor("power_SN", power_SN, (n_saes, "N"), numbers="real", finite=True)
+    if len(x_SBD) not in (1, n_saes) or not residual_SBD.numel() or not power_SN.numel():
+        raise ValueError(f"x_SBD, residual_SBD must hold inputs of {n_saes} SAEs, got {tuple(x_SBD.shape)}, {tuple(residual_SBD.shape)}")
+    return find_checked_moves(x_SBD, residual_SBD, power_SN)
+
+
+@torch.no_grad()
+def find_checked_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
+    """`find_moves` of what needs no check, as in training: on a device each look at a number costs a stall. The host reads once."""
     size_SB = residual_SBD.norm(dim=-1)
     unit_SBD = residual_SBD / size_SB.clamp(min=1e-12).unsqueeze(-1)
     read_SBB = x_SBD @ unit_SBD.mT  # input i along the direction that input j proposes

@@ -7,19 +7,27 @@ plotly 5.24 and 7 alike.
 
 A role has the same colour in every chapter (`COLORS`), and where two roles meet they also differ in shape or dash. Cosines diverge
 around zero on [-1, 1]: zero
-is the page's own background, blue is positive, orange negative. Activations go from the background to blue. Numbers are rounded
-before they are stored, so a page stays small.
+is the page's own background, blue is positive, orange negative. Activations go from the background to blue.
+
+A figure draws what it is given. A label may be anything: it is drawn as `str(label)`, never read as markup, a formula or a date. A
+newline in it is ↵, a tab ⇥, a space at an end or beside another a dot, a sign without a picture its number; an empty one is "(empty)",
+and of labels that look alike the later ones get a number. Long labels are cut in ticks and legends and whole, up to 600 characters, in
+the hover box. Titles and the names of axes are prose: line breaks and doubled spaces in them are one space. Numbers must be finite.
+What is hovered says them with four digits (in a heatmap three), and with so many more, up to twelve, that a number differs from the
+others of the figure (in a heatmap: from those of its row, its column and its place in the other panels).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+
+from msae.support import arguments, drawn
 
 __all__ = ["COLORS", "bars", "compare", "dots", "heatmap", "heatmaps", "histogram", "lines", "pairs", "ratios", "role", "tree"]
 
@@ -71,14 +79,23 @@ _LINE = "rgba(128,128,128,0.55)"
 _GRID = "rgba(128,128,128,0.22)"
 _TITLE_CHARACTERS = 44
 """A title line of this length fits a telephone 390 pixels wide."""
+_PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousands": True}
+"""Ticks without k, M, µ and p: plotly's own would write 1e-12 as "1p"."""
+_LEGEND = 40
+"""Characters of a name in a legend or on a button."""
 _MAX_SIDE = 200
+_MAX_HEIGHT = 60_000
 _MAX_POINTS = 1_000
 
 
 def role(name: str) -> str:
     """The role a name plays: itself if it is one, else what it is another word for (``"plain"`` is ``"vanilla"``), else the name
-    unchanged. What follows a comma is a remark: ``"plain, faded"`` is ``"vanilla"`` too."""
-    key = name.split(",")[0].strip().lower()
+    unchanged. What follows a comma is a remark: ``"plain, faded"`` is ``"vanilla"`` too.
+
+    Raises:
+        ValueError: a name that is no string.
+    """
+    key = arguments.text("name", name).split(",")[0].strip().lower()
     return key if key in COLORS else _ALIASES.get(key, name)
 
 
@@ -96,52 +113,16 @@ def _translucent(colour: str, alpha: float) -> str:
     return f"rgba({r},{g},{b},{alpha})"
 
 
-def _array(values: Any, what: str, ndim: int) -> np.ndarray:
-    """Numbers as float64 of the given number of dimensions, or one error that names what is wrong with which value."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    try:
-        a = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} must be numbers, got {type(values).__name__}: {error}") from None
-    if a.ndim != ndim:
-        raise ValueError(f"{what} must have {ndim} dimension{'s' * (ndim != 1)}, got shape {a.shape}")
-    if a.size == 0:
-        raise ValueError(f"{what} must not be empty, got shape {a.shape}")
-    if not np.isfinite(a).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
-        raise ValueError(f"{what} must be finite, got {a[at]} at position {at[0] if ndim == 1 else at}; leave such values out")
-    return a
-
-
-def _rounded(a: np.ndarray, digits: int = 4) -> list:
-    """The numbers with `digits` significant digits, as nested lists: short in JSON, the same for every plotly."""
-
-    def cut(x: float) -> float | int:
-        y = float(f"{x:.{digits}g}")
-        return int(y) if y.is_integer() and abs(y) < 1e15 else y
-
-    return [[cut(x) for x in row] for row in a.tolist()] if a.ndim == 2 else [cut(x) for x in a.tolist()]
-
-
-def _wrap(text: str, width: int = _TITLE_CHARACTERS) -> tuple[str, int]:
-    """The text with ``<br>`` between lines of at most `width` characters, and the number of lines."""
-    rows: list[str] = []
-    for word in text.replace("<br>", " ").split():
-        if rows and len(rows[-1]) + 1 + len(word) <= width:
-            rows[-1] += " " + word
-        else:
-            rows.append(word)
-    return "<br>".join(rows), len(rows)
-
-
 def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0) -> go.Figure:
     """An empty figure in the book's style. `top` and `bottom` are pixels wanted beside those of the title and the axis."""
     if not isinstance(title, str) or not title.strip():
         raise ValueError(f"a figure needs title=, one sentence with its claim, got {title!r}")
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError(f"a figure needs alt=, a sentence for readers who cannot see it, got {alt!r}")
-    wrapped, n_lines = _wrap(title)
+    if height > _MAX_HEIGHT:
+        raise ValueError(f"a figure {height:,} pixels high is too much for a page, which has room for {_MAX_HEIGHT:,}; show fewer rows")
+    wrapped = drawn.wrapped(drawn.sentence("title", title), _TITLE_CHARACTERS)
+    n_lines = wrapped.count("<br>") + 1
     margin_top = max(60, 26 + 20 * n_lines + 16) + top
     fig = go.Figure()
     fig.layout.template = None
@@ -149,11 +130,11 @@ def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0)
         title={"text": wrapped, "x": 0.0, "xref": "container", "xanchor": "left", "y": 1.0, "yref": "container", "yanchor": "top"},
         title_font_size=16,
         title_pad={"l": 8, "t": 12},
-        meta={"alt": alt.strip()},
+        meta={"alt": drawn.sentence("alt", alt)},
         height=height + margin_top + 56 + bottom,
         margin={"l": 8, "r": 12, "t": margin_top, "b": 56 + bottom},
         dragmode=False,
-        hoverlabel={"align": "left"},
+        hoverlabel={"align": "left", "namelength": -1},
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
     )
     return fig
@@ -162,8 +143,9 @@ def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0)
 def _axis(title: str, **more: Any) -> dict[str, Any]:
     # an axis title never wraps by itself: at 390 pixels about 36 characters fit
     return {
-        "title": {"text": _wrap(title, 36)[0], "standoff": 8},
+        "title": {"text": drawn.wrapped(title, 36), "standoff": 8},
         "automargin": True,
+        **_PLAIN_NUMBERS,
         "gridcolor": _GRID,
         "zerolinecolor": _LINE,
         "linecolor": _LINE,
@@ -171,50 +153,89 @@ def _axis(title: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _labels(labels: Sequence[Any], n: int, what: str) -> list[str]:
-    out = [str(x) for x in labels]
+def _labels(labels: Any, n: int, what: str) -> list[str]:
+    """Labels of the rows or columns of a matrix, as words."""
+    if isinstance(labels, (set, frozenset)) or not hasattr(labels, "__len__"):
+        raise ValueError(f"{what}= must be a list of labels, got {arguments.shown(labels)}")
+    if getattr(labels, "ndim", 1) != 1:
+        raise ValueError(f"{what}= must be a list of labels, got shape {tuple(labels.shape)}")
+    out = drawn.words(labels)
     if len(out) != n:
         raise ValueError(f"{what}= has {len(out)} label{'s' * (len(out) != 1)}, but the matrix has {n} {what}; give one label for each")
-    seen: dict[str, int] = {}
-    for i, x in enumerate(out):  # plotly merges rows whose labels are equal
-        seen[x] = seen.get(x, 0) + 1
-        if seen[x] > 1:
-            out[i] = f"{x} ({seen[x]})"
     return out
 
 
 def _ticks(labels: list[str], limit: int) -> dict[str, Any]:
-    """Long labels are cut in the tick and whole in the hover text; short ones are left to plotly, which drops some where there is
-    no room."""
+    """Where labels are long, they are cut in the ticks and whole in the hover text; else plotly drops some where there is no room."""
     if max(map(len, labels)) <= limit:
-        return {}
-    every = math.ceil(len(labels) / 40)
-    kept = labels[::every]
-    return {"tickmode": "array", "tickvals": kept, "ticktext": [x if len(x) <= limit else x[: limit - 1] + "…" for x in kept]}
+        return {"tickmode": "auto"}
+    n = len(labels)
+    every = math.ceil(n / 40)
+    aside = 2e-4 * n  # plotly would hover the tick's text where a tick stands within 1e-4 of an axis' length
+    places = [round(k + aside, 4) for k in range(0, n, every)]
+    return {"tickmode": "array", "tickvals": places, "ticktext": _short(labels, limit)[::every]}
+
+
+def _short(labels: list[str], limit: int) -> list[str]:
+    """Labels for ticks, legends and buttons, as plotly draws them."""
+    return [drawn.escaped(label) for label in drawn.cut_apart(labels, limit)]
+
+
+def _row_ticks(labels: list[str], limit: int = 22) -> dict[str, Any]:
+    """An upright axis on which the k-th row from the top, with the k-th label, lies at k."""
+    n = len(labels)
+    return {"tickvals": list(range(n)), "ticktext": _short(labels, limit), "range": [n - 0.5, -0.5], "showgrid": False, "zeroline": False}
 
 
 def _log_ticks(low: float, high: float) -> dict[str, list]:
-    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room, each in full."""
+    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room; where not two of them
+    lie within, the ends."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    values = [m * 10.0**p for p in range(first, last + 1) for m in ((1,) if last - first > 3 else (1, 2, 5))]
-    values = [v for v in values if 0.95 * low <= v <= 1.05 * high] or [low, high]
-    return {"tickvals": values, "ticktext": [f"{v:,.10g}" if v >= 1 else f"{v:.3g}" for v in values]}
+    step = max(1, math.ceil((last - first) / 9))
+    powers = range(first - first % step, last + 1, step)  # 1 is among them
+    values = [float(f"{m}e{p}") for p in powers for m in ((1,) if last - first > 3 else (1, 2, 5))]
+    beyond = min(1.05, (high / low) ** 0.05)
+    values = [v for v in values if low / beyond <= v <= high * beyond]
+    values = drawn.apart(np.array(values if len(values) > 1 else sorted({low, high})))
+    return {"tickvals": values, "ticktext": [_log_tick(v) for v in values]}
 
 
-def _heatmap_trace(
-    matrix: Any,
-    rows: Sequence[Any],
-    columns: Sequence[Any],
-    row_axis: str,
-    column_axis: str,
-    value: str,
-    diverging: bool,
-    span: float,
-    top: float | None,
-    name: str,
-) -> tuple[go.Heatmap, list[str], list[str], float]:
-    a = _array(matrix, f"matrix {name!r}" if name else "matrix", 2)
-    n_rows, n_columns = a.shape
+def _log_tick(v: float) -> str:
+    if 1e-4 <= v < 1e7:
+        return drawn.number(v)
+    factor, power = f"{v:.11e}".split("e")
+    times = "" if float(factor) == 1 else f"{float(factor):.12g}×"
+    return f"{times}10<sup>{int(power)}</sup>".replace("-", "−")
+
+
+def _together(arrays: list[np.ndarray], least: int = 4) -> list[list]:
+    """Numbers that stand beside one another in a figure, rounded so that they stay apart; one list for each array."""
+    flat = drawn.apart(np.concatenate(arrays), least)
+    ends = [0, *np.cumsum([len(a) for a in arrays]).tolist()]
+    return [flat[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def _named(keys: Iterable[Any]) -> str:
+    """Keys as an error lists them, the first nine."""
+    return ", ".join(map(arguments.shown, itertools.islice(keys, 9)))
+
+
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
+
+
+def _prose(**texts: Any) -> list[str]:
+    return [drawn.sentence(name, text) for name, text in texts.items()]
+
+
+def _span(numbers: np.ndarray, share: float) -> tuple[float, float]:
+    """Where an axis begins and ends that holds the numbers with a margin; also where they are all equal."""
+    low, high = float(numbers.min()), float(numbers.max())
+    pad = share * (high - low) or share * abs(high) or 0.5
+    return low - pad, high + pad
+
+
+def _check_scale(a: np.ndarray, diverging: bool) -> None:
     if max(a.shape) > _MAX_SIDE:
         raise ValueError(f"a heatmap of shape {a.shape} is too large for a page; choose at most {_MAX_SIDE} rows and columns")
     if diverging and np.abs(a).max() > 1 + 1e-4:
@@ -223,14 +244,17 @@ def _heatmap_trace(
         )
     if not diverging and a.min() < 0:
         raise ValueError(f"a sequential heatmap starts at 0, got {a.min():.4g}; use diverging=True for cosines")
-    y, x = _labels(rows, n_rows, "rows"), _labels(columns, n_columns, "columns")
-    digits = 2 if a.size > 10_000 else 3
-    largest = float(a.max()) or 1.0
-    if diverging:
-        z = _rounded(np.round(np.clip(a, -1, 1), digits), digits)
-    else:
-        z = _rounded(np.round(a, max(0, digits - 1 - math.floor(math.log10(largest)))), digits)
-    hover = f"{row_axis} <b>%{{y}}</b><br>{column_axis} <b>%{{x}}</b><br>{value} <b>%{{z:.2f}}</b><extra>{name}</extra>"
+
+
+def _cells(arrays: list[np.ndarray], decimals: int) -> list[list]:
+    """The numbers of the matrices as they are stored: panels of one shape are compared cell by cell."""
+    least = 2 if max(a.size for a in arrays) > 10_000 else 3
+    if len({a.shape for a in arrays}) == 1:
+        return drawn.apart(np.stack(arrays), least, decimals)
+    return [drawn.apart(a, least, decimals) for a in arrays]
+
+
+def _color_bar(diverging: bool, span: float) -> dict[str, Any]:
     bar = {
         "orientation": "h",
         "thickness": 9,
@@ -245,23 +269,10 @@ def _heatmap_trace(
         "outlinecolor": _LINE,
         "outlinewidth": 1,
     }
-    if diverging:
-        at = [-1, -0.5, 0, 0.5, 1] if span == 1 else [-span, 0, span]
-        bar |= {"tickvals": at, "ticktext": [f"{tick:g}".replace("-", "−") for tick in at]}
-    else:
-        bar |= {"nticks": 5}
-    trace = go.Heatmap(
-        z=z,
-        x=x,
-        y=y,
-        name=name,
-        hovertemplate=hover,
-        colorbar=bar,
-        colorscale=_DIVERGING if diverging else _SEQUENTIAL,
-        zmin=-span if diverging else 0,
-        zmax=span if diverging else (top if top is not None else largest),
-    )
-    return trace, y, x, largest
+    if not diverging:
+        return {**bar, "nticks": 5, **_PLAIN_NUMBERS}
+    at = [-1, -0.5, 0, 0.5, 1] if span == 1 else [-span, 0, span]
+    return {**bar, "tickvals": at, "ticktext": [f"{tick:g}".replace("-", "−") for tick in at]}
 
 
 def heatmap(
@@ -293,6 +304,9 @@ def heatmap(
         ValueError: no alt or title, labels that do not fit the matrix, values outside the scale or not finite, or a matrix too
             large for a page.
     """
+    for what, given in (("rows", rows), ("columns", columns)):
+        if isinstance(given, Mapping):
+            raise ValueError(f"{what}= must be a list of labels, got {arguments.shown(given)}")
     return heatmaps(
         {"": matrix},
         title=title,
@@ -333,38 +347,69 @@ def heatmaps(
     Raises:
         ValueError: as `heatmap`, and when there is no matrix.
     """
-    if not matrices:
+    if not drawn.mapping("matrices", matrices, "name to matrix"):
         raise ValueError("heatmaps needs at least one matrix, got none")
-    names = list(matrices)
+    diverging = arguments.yes_or_no("diverging", diverging)
+    span = arguments.number("span", span, above=0)
+    height = None if height is None else arguments.whole("height", height, 1, 10_000)
+    row_axis, column_axis, value = _prose(row_axis=row_axis, column_axis=column_axis, value=value)
+    keys, names = list(matrices), drawn.words(matrices)
     several = len(names) > 1
     fig = _figure(title, alt, height=0, top=(44 if several else 0) + 46)
-    top = None if diverging else max(float(_array(m, f"matrix {n!r}", 2).max()) for n, m in matrices.items()) or 1.0
-    shapes, limit, longest = [], 16, [1, 1]
-    for k, name in enumerate(names):
+    arrays = [drawn.array(m, f"matrix {arguments.shown(key)}" if several or key else "matrix", 2) for key, m in matrices.items()]
+    for a in arrays:
+        _check_scale(a, diverging)
+    largest = max(float(a.max()) for a in arrays) or 1.0
+    # rounding makes noise of this size in a cosine; only numbers on a scale of their own have digits beyond it
+    single = any(kind in str(getattr(m, "dtype", "")) for m in matrices.values() for kind in ("16", "32"))
+    z = _cells(arrays, (7 if single else 12) if diverging else 400)
+    said = [drawn.hovered(text) for text in (row_axis, column_axis, value)]
+    hover = f"{said[0]} <b>%{{y}}</b><br>{said[1]} <b>%{{x}}</b><br>{said[2]} <b>%{{z:{drawn.NUMBER}}}</b>"
+    limit = 16
+    across: list[list[str]] = []
+    down: list[list[str]] = []
+    for k, (key, name) in enumerate(zip(keys, names)):
         for what, given in (("rows", rows), ("columns", columns)):
-            if isinstance(given, Mapping) and name not in given:
-                raise ValueError(f"{what}= has no labels for the matrix {name!r}; it has {', '.join(map(repr, given))}")
-        own_rows = rows[name] if isinstance(rows, Mapping) else rows
-        own_columns = columns[name] if isinstance(columns, Mapping) else columns
-        trace, y, x, _ = _heatmap_trace(matrices[name], own_rows, own_columns, row_axis, column_axis, value, diverging, span, top, name)
-        trace.visible = k == 0
-        fig.add_trace(trace)
-        shapes.append((len(y), len(x)))
-        longest = [max(longest[0], *map(len, y)), max(longest[1], *map(len, x))]
-        if k == 0:
-            first_y, first_x = y, x
-    n_rows, n_columns = (max(s[i] for s in shapes) for i in (0, 1))
+            if isinstance(given, Mapping) and key not in given:
+                raise ValueError(f"{what}= has no labels for the matrix {arguments.shown(key)}; it has {_named(given)}")
+        y = _labels(rows[key] if isinstance(rows, Mapping) else rows, arrays[k].shape[0], "rows")
+        x = _labels(columns[key] if isinstance(columns, Mapping) else columns, arrays[k].shape[1], "columns")
+        fig.add_trace(
+            go.Heatmap(
+                z=z[k],
+                x=[drawn.hovered(label) for label in x],
+                y=[drawn.hovered(label) for label in y],
+                name=drawn.escaped(drawn.cut(name, _LEGEND)) if several else "",
+                hovertemplate=f"{hover}<extra>{drawn.hovered(name) if several else ''}</extra>",
+                colorbar=_color_bar(diverging, span),
+                colorscale=_DIVERGING if diverging else _SEQUENTIAL,
+                zmin=-span if diverging else 0,
+                zmax=span if diverging else largest,
+                visible=k == 0,
+            )
+        )
+        across.append(x)
+        down.append(y)
+    n_rows, n_columns = (max(a.shape[i] for a in arrays) for i in (0, 1))
     cells = height if height is not None else int(min(560, max(180, 20 * n_rows + 20)))
-    below = 8 + int(6.5 * min(longest[1], limit)) if n_columns > 6 or longest[1] > 6 else 0
+    longest = max(len(label) for x in across for label in x)
+    below = 8 + int(6.5 * min(longest, limit)) if n_columns > 6 or longest > 6 else 0
     frame = {"showgrid": False, "zeroline": False, "showline": True, "mirror": True, "type": "category", "ticks": ""}
-    same = not isinstance(rows, Mapping) and not isinstance(columns, Mapping)
-    fig.update_xaxes(**_axis(column_axis, **frame, **(_ticks(first_x, limit) if same else {})))
-    fig.update_yaxes(**_axis(row_axis, **frame, autorange="reversed", **(_ticks(first_y, limit) if same else {})))
+    ticks = [(_ticks(x, limit), _ticks(y, limit)) for x, y in zip(across, down)]
+    fig.update_xaxes(**_axis(column_axis, **frame, **ticks[0][0]))
+    fig.update_yaxes(**_axis(row_axis, **frame, autorange="reversed", **ticks[0][1]))
     fig.layout.height += cells + below
-    said = {"text": value, "x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
-    fig.update_layout(annotations=[{**said, "showarrow": False}])
+    place = {"x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
+    fig.update_layout(annotations=[{**place, "text": drawn.wrapped(value, 44), "showarrow": False}])
     if several:
         room = sum(7.2 * len(n) + 24 for n in names)
+        buttons = []
+        for k, name in enumerate(_short(names, _LEGEND)):
+            button = {"label": name, "method": "restyle", "args": [{"visible": [j == k for j in range(len(names))]}]}
+            if any(tick != ticks[0] for tick in ticks):
+                change = {f"{axis}.{part}": tick for axis, its in zip(("xaxis", "yaxis"), ticks[k]) for part, tick in its.items()}
+                button |= {"method": "update", "args": [*button["args"], change]}
+            buttons.append(button)
         fig.update_layout(
             updatemenus=[
                 {
@@ -380,10 +425,7 @@ def heatmaps(
                     "bgcolor": "#e3e8ef",
                     "bordercolor": "#8a929c",
                     "font": {"color": "#1c2733", "size": 13},
-                    "buttons": [
-                        {"label": n, "method": "restyle", "args": [{"visible": [j == k for j in range(len(names))]}]}
-                        for k, n in enumerate(names)
-                    ],
+                    "buttons": buttons,
                 }
             ]
         )
@@ -403,52 +445,52 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
     Raises:
         ValueError: no alt or title, nothing to show, or values that are not finite.
     """
-    if not values:
+    if not drawn.mapping("values", values, "name to numbers"):
         raise ValueError("dots needs at least one row of values, got none")
-    names = list(values)
-    rows = {n: _array(v, f"values of {n!r}", 1) for n, v in values.items()}
+    if range is not None:
+        try:
+            low, high = (arguments.number("range", end) for end in range)
+        except (TypeError, ValueError):
+            raise ValueError(f"range must be two finite numbers, from low to high, got {arguments.shown(range)}") from None
+        if low >= high:
+            raise ValueError(f"range must be two finite numbers, from low to high, got {arguments.shown(range)}")
+    (axis,) = _prose(axis=axis)
+    names = drawn.words(values)
+    rows = [drawn.array(v, f"values of {arguments.shown(key)}", 1) for key, v in values.items()]
+    numbers = _together([*rows, np.array([np.median(a) for a in rows])])
     fig = _figure(title, alt, height=58 * len(names) + 20)
-    for k, name in enumerate(names):
-        a = rows[name]
-        colour, symbol, _ = _style(name, k)
+    hover = f"<br>{drawn.hovered(axis)} <b>%{{x:{drawn.NUMBER}}}</b><extra></extra>"
+    for k, (key, name, short, a) in enumerate(zip(values, names, _short(names, _LEGEND), rows)):
+        colour, symbol, _ = _style(str(key), k)
         spread = ((np.arange(len(a)) * 0.6180339887) % 1 - 0.5) * 0.5 if len(a) > 1 else np.zeros(1)
+        said = drawn.hovered(name)
         fig.add_trace(
             go.Scatter(
-                x=_rounded(a),
-                y=_rounded(k + spread, 3),
+                x=numbers[k],
+                y=np.round(k + spread, 3).tolist(),
                 mode="markers",
-                name=name,
+                name=short,
                 customdata=list(np.arange(len(a)).tolist()),
                 marker={"color": _translucent(colour, 0.75), "symbol": symbol, "size": 9, "line": {"width": 1, "color": colour}},
-                hovertemplate=f"{name}, seed %{{customdata}}<br>{axis} <b>%{{x:.3g}}</b><extra></extra>",
+                hovertemplate=f"{said}, seed %{{customdata}}{hover}",
             )
         )
         fig.add_trace(
             go.Scatter(
-                x=_rounded(np.array([np.median(a)])),
+                x=[numbers[-1][k]],
                 y=[k],
                 mode="markers",
-                name=f"median of {name}",
+                name=f"median of {short}",
                 marker={"symbol": "line-ns", "size": 40, "color": colour, "line": {"width": 3, "color": colour}},
-                hovertemplate=f"{name}, median of {len(a)} seed{'s' * (len(a) != 1)}<br>{axis} <b>%{{x:.3g}}</b><extra></extra>",
+                hovertemplate=f"{said}, median of {len(a)} seed{'s' * (len(a) != 1)}{hover}",
             )
         )
-    if range is None:
-        low, high = min(a.min() for a in rows.values()), max(a.max() for a in rows.values())
-        pad = 0.06 * (high - low) or 0.06 * abs(high) or 0.5
-        range = (low - pad, high + pad)
     fig.update_layout(showlegend=False)
-    fig.update_xaxes(**_axis(axis, range=[float(r) for r in range], zeroline=False, nticks=7))
-    fig.update_yaxes(
-        **_axis(
-            "",
-            tickvals=list(np.arange(len(names)).tolist()),
-            ticktext=[_wrap(n, 16)[0] for n in names],
-            range=[len(names) - 0.5, -0.5],
-            showgrid=False,
-            zeroline=False,
-        )
-    )
+    ends = list(_span(np.concatenate(rows), 0.06)) if range is None else [low, high]
+    fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=7))
+    fig.update_yaxes(**_axis("", **_row_ticks(names), type="linear"))
+    # a row has room for three lines
+    fig.layout.yaxis.ticktext = [drawn.wrapped(name, 16) for name in drawn.cut_apart(names, 44)]
     return fig
 
 
@@ -473,60 +515,68 @@ def lines(
     Raises:
         ValueError: no alt or title, nothing to show, parts of different lengths, values not finite, or not positive on a logarithmic axis.
     """
-    if not series:
+    if not drawn.mapping("series", series, "name to (x, y)"):
         raise ValueError("lines needs at least one curve, got none")
-    several = len(series) > 1
-    lowest, highest = math.inf, -math.inf
-    leftmost, rightmost = math.inf, -math.inf
-    fig = _figure(
-        title,
-        alt,
-        height=height,
-        bottom=(26 if sum(7.5 * len(n) + 55 for n in series) <= 340 else 26 * math.ceil(len(series) / 2)) if several else 0,
-    )
-    for k, (name, parts) in enumerate(series.items()):
+    log_x, log_y = arguments.yes_or_no("log_x", log_x), arguments.yes_or_no("log_y", log_y)
+    height = arguments.whole("height", height, 1, 10_000)
+    x_axis, y_axis = _prose(x_axis=x_axis, y_axis=y_axis)
+    names = drawn.words(series)
+    several = len(names) > 1
+    room = sum(7.5 * min(len(n), _LEGEND) + 55 for n in names)
+    fig = _figure(title, alt, height=height, bottom=(26 if room <= 340 else 26 * math.ceil(len(names) / 2)) if several else 0)
+    curves: list[list[np.ndarray]] = []
+    for name, parts in series.items():
+        if not _is_list(parts) or isinstance(parts, (str, Mapping)):
+            raise ValueError(f"series: the curve {arguments.shown(name)} must be (x, y) or (x, y, low, high), got {arguments.shown(parts)}")
         if len(parts) not in (2, 4):
-            raise ValueError(f"the curve {name!r} must be (x, y) or (x, y, low, high), got {len(parts)} parts")
-        arrays = [_array(p, f"{what} of {name!r}", 1) for p, what in zip(parts, ("x", "y", "low", "high"))]
+            raise ValueError(f"the curve {arguments.shown(name)} must be (x, y) or (x, y, low, high), got {len(parts)} parts")
+        arrays = [drawn.array(p, f"{what} of {arguments.shown(name)}", 1) for p, what in zip(parts, ("x", "y", "low", "high"))]
         if len({len(a) for a in arrays}) > 1:
-            raise ValueError(f"the parts of the curve {name!r} must be equally long, got {', '.join(str(len(a)) for a in arrays)} points")
+            raise ValueError(
+                f"the parts of the curve {arguments.shown(name)} must be equally long, got {', '.join(str(len(a)) for a in arrays)} points"
+            )
         for wanted, values, option in ((log_x, arrays[:1], "log_x"), (log_y, arrays[1:], "log_y")):
             if wanted and min(a.min() for a in values) <= 0:
                 raise ValueError(
-                    f"the curve {name!r} has values that are not positive, so it cannot stand on a logarithmic axis; use {option}=False"
+                    f"the curve {arguments.shown(name)} has values that are not positive, so it cannot stand on a logarithmic axis; use {option}=False"
                 )
         if len(arrays[0]) > _MAX_POINTS:
             keep = np.unique(np.linspace(0, len(arrays[0]) - 1, _MAX_POINTS).round().astype(int))
             arrays = [a[keep] for a in arrays]
-        lowest, highest = min(lowest, *(a.min() for a in arrays[1:])), max(highest, *(a.max() for a in arrays[1:]))
-        leftmost, rightmost = min(leftmost, arrays[0].min()), max(rightmost, arrays[0].max())
-        colour, _, dash = _style(name, k)
+        curves.append(arrays)
+    at = _together([curve[0] for curve in curves], 6)
+    heights = _together([curve[1] for curve in curves])
+    for k, (key, name, short, arrays) in enumerate(zip(series, names, _short(names, _LEGEND), curves)):
+        colour, _, dash = _style(str(key), k)
         if len(arrays) == 4:
             fig.add_trace(
                 go.Scatter(
-                    x=_rounded(np.concatenate([arrays[0], arrays[0][::-1]]), 6),
-                    y=_rounded(np.concatenate([arrays[3], arrays[2][::-1]])),
+                    x=at[k] + at[k][::-1],
+                    y=drawn.apart(np.concatenate([arrays[3], arrays[2][::-1]]), 4),
                     fill="toself",
                     fillcolor=_translucent(colour, 0.18),
                     line={"width": 0, "color": colour},
                     mode="lines",
                     hoverinfo="skip",
                     showlegend=False,
-                    legendgroup=name,
-                    name=name,
+                    legendgroup=str(k),
+                    name=short,
                 )
             )
         fig.add_trace(
             go.Scatter(
-                x=_rounded(arrays[0], 6),
-                y=_rounded(arrays[1]),
+                x=at[k],
+                y=heights[k],
                 mode="lines" if len(arrays[0]) > 1 else "markers",
-                name=name,
-                legendgroup=name,
+                name=short,
+                legendgroup=str(k),
                 line={"color": colour, "width": 2.5, "dash": dash if several else "solid"},
-                hovertemplate=f"{name}<br>{x_axis} <b>%{{x:,}}</b><br>{y_axis} <b>%{{y:.4g}}</b><extra></extra>",
+                hovertemplate=f"{drawn.hovered(name)}<br>{drawn.hovered(x_axis)} <b>%{{x:{drawn.NUMBER}}}</b><br>"
+                f"{drawn.hovered(y_axis)} <b>%{{y:{drawn.NUMBER}}}</b><extra></extra>",
             )
         )
+    leftmost, rightmost = min(curve[0].min() for curve in curves), max(curve[0].max() for curve in curves)
+    lowest, highest = min(a.min() for curve in curves for a in curve[1:]), max(a.max() for curve in curves for a in curve[1:])
     fig.update_layout(showlegend=several)
     fig.update_xaxes(
         **_axis(x_axis, type="log" if log_x else "linear", zeroline=False, **(_log_ticks(leftmost, rightmost) if log_x else {"nticks": 7}))
@@ -550,48 +600,60 @@ def bars(
         ValueError: no alt or title, nothing to show, values not finite, or a whisker that does not hold its value or whose label
             has no bar.
     """
-    if not values:
+    if not drawn.mapping("values", values, "label to number"):
         raise ValueError("bars needs at least one value, got none")
-    names = _labels(list(values), len(values), "values")
-    a = _array(list(values.values()), "values", 1)
+    low_high = drawn.mapping("low_high", {} if low_high is None else low_high, "label to (low, high)")
+    (axis,) = _prose(axis=axis)
+    names = drawn.words(values)
+    a = drawn.array(list(values.values()), "values", 1)
     fig = _figure(title, alt, height=30 * len(names) + 24)
-    roles = [role(n) for n in names]
-    colour = [COLORS.get(r, COLORS["parent"]) for r in roles]
+    unknown = [key for key in low_high if key not in values]
+    if unknown:
+        raise ValueError(f"low_high= has {arguments.shown(unknown[0])}, which has no bar; the bars are {_named(values)}")
+    low, high = a.copy(), a.copy()
+    for i, (key, v) in enumerate(zip(values, a)):
+        if key in low_high:
+            ends = drawn.array(low_high[key], f"low_high of {arguments.shown(key)}", 1)
+            if len(ends) != 2:
+                raise ValueError(f"low_high of {arguments.shown(key)} must be (low, high), got {len(ends)} number{'s' * (len(ends) != 1)}")
+            low[i], high[i] = ends
+            if not low[i] <= v <= high[i]:
+                raise ValueError(
+                    f"the whisker of {arguments.shown(key)} is from {low[i]:g} to {high[i]:g} and does not hold its value {v:g}"
+                )
     error = None
     if low_high:
-        unknown = [n for n in low_high if n not in values]
-        if unknown:
-            raise ValueError(f"low_high= has {unknown[0]!r}, which has no bar; the bars are {', '.join(map(repr, names))}")
-        low, high = (np.array([low_high.get(n, (v, v))[i] for n, v in zip(names, a)], dtype=float) for i in (0, 1))
-        for n, v, lo, hi in zip(names, a, low, high):
-            if not lo <= v <= hi:
-                raise ValueError(f"the whisker of {n!r} is from {lo:g} to {hi:g} and does not hold its value {v:g}")
         error = {
             "type": "data",
             "symmetric": False,
-            "array": [v if n in low_high else None for n, v in zip(names, _rounded(high - a))],
-            "arrayminus": [v if n in low_high else None for n, v in zip(names, _rounded(a - low))],
+            "array": [v if key in low_high else None for key, v in zip(values, drawn.apart(high - a, 4))],
+            "arrayminus": [v if key in low_high else None for key, v in zip(values, drawn.apart(a - low, 4))],
             "thickness": 1.5,
             "width": 4,
             "color": COLORS["truth"],
         }
+    places = [drawn.hovered(name) for name in names]
+    lengths, lows, highs = _together([a, low, high])
+    said = f"<br>{drawn.hovered(axis)} <b>"
     text = [
-        f"{v:.3g}" + (f", from {lo:.3g} to {hi:.3g}" if error else "") for v, lo, hi in zip(a, low if error else a, high if error else a)
+        place + said + drawn.number(v) + (f", from {drawn.number(lo)} to {drawn.number(hi)}" if key in low_high else "") + "</b>"
+        for key, place, v, lo, hi in zip(values, places, lengths, lows, highs)
     ]
     fig.add_trace(
         go.Bar(
-            x=_rounded(a),
-            y=names,
+            x=lengths,
+            y=places,
             orientation="h",
-            marker={"color": colour},
+            marker={"color": [COLORS.get(role(str(key)), COLORS["parent"]) for key in values]},
             error_x=error,
             customdata=text,
-            hovertemplate=f"%{{y}}<br>{axis} <b>%{{customdata}}</b><extra></extra>",
+            hovertemplate="%{customdata}<extra></extra>",
         )
     )
     fig.update_layout(showlegend=False, bargap=0.3)
-    fig.update_xaxes(**_axis(axis, nticks=7, rangemode="tozero"))
-    fig.update_yaxes(**_axis("", type="category", autorange="reversed", showgrid=False, **_ticks(names, 22)))
+    fig.update_xaxes(**_axis(axis, type="linear", nticks=7, rangemode="tozero"))
+    ticks = {"tickvals": places, "ticktext": _short(names, 22)}
+    fig.update_yaxes(**_axis("", type="category", autorange="reversed", showgrid=False, **ticks))
     return fig
 
 
@@ -605,32 +667,35 @@ def histogram(values: Any, *, title: str, alt: str, axis: str, of: str, log_x: b
     Raises:
         ValueError: no alt or title, no values, or values that are not finite, or not positive with `log_x`.
     """
-    a = _array(values, "values", 1)
+    log_x, n_bins = arguments.yes_or_no("log_x", log_x), arguments.whole("n_bins", n_bins, 1, 1_000)
+    axis, of = _prose(axis=axis, of=of)
+    a = drawn.array(values, "values", 1)
     if log_x and a.min() <= 0:
         raise ValueError(f"a logarithmic axis needs positive values, got {a.min():g}; leave such values out and say so")
-    if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1, got {n_bins}")
     scaled = np.log10(a) if log_x else a
-    counts, edges = np.histogram(scaled, bins=n_bins)
+    low, high = float(scaled.min()), float(scaled.max())
+    if high - low < 1e-9 * max(abs(low), abs(high)) or high == low:
+        low, high = _span(np.array([low]), 0.5)  # values that are as good as equal: one bin in the middle has them all
+    counts, edges = np.histogram(scaled, bins=n_bins, range=(low, high))
     ends = 10**edges if log_x else edges
     fig = _figure(title, alt, height=240)
     fig.add_trace(
         go.Bar(
-            x=_rounded((edges[1:] + edges[:-1]) / 2, 5),
+            x=[float(f"{x:.12g}") for x in (edges[1:] + edges[:-1]) / 2],
             y=counts.tolist(),
             width=float(f"{edges[1] - edges[0]:.5g}"),
             marker={"color": COLORS["parent"]},
-            customdata=[f"{lo:.3g} to {hi:.3g}" for lo, hi in itertools.pairwise(ends)],
-            hovertemplate=f"<b>%{{y}}</b> {of}<br>{axis} <b>%{{customdata}}</b><extra></extra>",
+            customdata=[f"{drawn.number(lo)} to {drawn.number(hi)}" for lo, hi in itertools.pairwise(drawn.apart(ends))],
+            hovertemplate=f"<b>%{{y:,}}</b> {drawn.hovered(of)}<br>{drawn.hovered(axis)} <b>%{{customdata}}</b><extra></extra>",
         )
     )
     ticks: dict[str, Any] = {"nticks": 7}
     if log_x:
         marks = _log_ticks(ends[0], ends[-1])
-        ticks = {"tickvals": [round(math.log10(v), 4) for v in marks["tickvals"]], "ticktext": marks["ticktext"]}
+        ticks = {"tickvals": [float(f"{math.log10(v):.12g}") for v in marks["tickvals"]], "ticktext": marks["ticktext"]}
     fig.update_layout(showlegend=False, bargap=0.04)
-    fig.update_xaxes(**_axis(axis, zeroline=False, **ticks))
-    fig.update_yaxes(**_axis(of, nticks=6))
+    fig.update_xaxes(**_axis(axis, type="linear", zeroline=False, **ticks))
+    fig.update_yaxes(**_axis(of, type="linear", nticks=6))
     return fig
 
 
@@ -646,16 +711,27 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
     Raises:
         ValueError: no alt or title, lists of different lengths, a parent that does not exist, or a feature that is its own ancestor.
     """
-    names = [str(n) for n in feature_tree.names]
-    parent = [int(p) for p in feature_tree.parent]
-    marginal = _array(feature_tree.probability, "probability", 1)
+    for part in ("names", "parent", "probability"):
+        if not hasattr(feature_tree, part):
+            raise ValueError(f"feature_tree must have names, parent and probability, got {arguments.shown(feature_tree)} without {part}")
+    given_names = feature_tree.names
+    if isinstance(given_names, (str, set, frozenset)) or not hasattr(given_names, "__len__"):
+        raise ValueError(f"the names of feature_tree must be a list, got {arguments.shown(given_names)}")
+    names = [drawn.visible(name) for name in given_names]
+    numbers = drawn.array(feature_tree.parent, "parent", 1)
+    if (numbers % 1).any():
+        raise ValueError(f"parent must hold whole numbers, got {numbers[numbers % 1 != 0][0]:g}")
+    parent = [int(p) for p in numbers]
+    marginal = drawn.array(feature_tree.probability, "probability", 1)
+    if marginal.min() < 0 or marginal.max() > 1:
+        raise ValueError(f"probability must lie between 0 and 1, got {marginal[(marginal < 0) | (marginal > 1)][0]:g}")
     if not len(names) == len(parent) == len(marginal):
         raise ValueError(f"names, parent and probability must be equally long, got {len(names)}, {len(parent)} and {len(marginal)}")
     children: dict[int, list[int]] = {i: [] for i in [-1, *range(len(names))]}
     for i, p in enumerate(parent):
         if not -1 <= p < len(names):
             raise ValueError(
-                f"feature {names[i]!r} has the parent {p}, but there are only the features 0 … {len(names) - 1}, and -1 for none"
+                f"feature {arguments.shown(names[i])} has the parent {p}, but there are only the features 0 … {len(names) - 1}, and -1 for none"
             )
         children[p].append(i)
     depth: dict[int, int] = {}
@@ -668,9 +744,8 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
         order.append(i)
         stack += [(c, d + 1) for c in reversed(children[i])]
     if len(order) < len(names):
-        raise ValueError(
-            f"feature {names[next(i for i in range(len(names)) if i not in depth)]!r} is its own ancestor; a tree has no loops"
-        )
+        looped = next(name for i, name in enumerate(names) if i not in depth)
+        raise ValueError(f"feature {arguments.shown(looped)} is its own ancestor; a tree has no loops")
     leaves = [i for i in order if not children[i]]
     for k, i in enumerate(leaves):
         height[i] = k
@@ -689,6 +764,11 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
             y += [height[p], height[p], height[i], height[i], None]
     fig.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": _LINE, "width": 1.5}, hoverinfo="skip", showlegend=False))
     biggest = float(marginal.max()) or 1.0
+    short = [drawn.cut(name, 22) for name in names]
+    over_all = [drawn.number(v) for v in drawn.apart(marginal)]
+    has_chance = [p >= 0 and marginal[p] > 0 for p in parent]
+    given = np.array([marginal[i] / marginal[p] if has_chance[i] else 0 for i, p in enumerate(parent)])
+    given_parent = [drawn.number(v) for v in drawn.apart(given)]
     for label, kind, chosen in (
         ("has children", "parent", [i for i in order if children[i]]),
         ("has none", "child", [i for i in order if not children[i]]),
@@ -697,16 +777,18 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
             continue
         text = []
         for i in chosen:
-            of = parent[i]
-            given = f"{marginal[i] / marginal[of]:.3g} given {names[of]}" if of >= 0 and marginal[of] > 0 else "no parent"
-            text.append(f"<b>{names[i]}</b><br>probability {given}<br>probability over all inputs {marginal[i]:.3g}")
+            chance = "no parent"
+            if parent[i] >= 0:
+                mother = drawn.hovered(names[parent[i]])
+                chance = f"{given_parent[i]} given {mother}" if has_chance[i] else f"unknown given {mother}, which never occurs"
+            text.append(f"<b>{drawn.hovered(names[i])}</b><br>probability {chance}<br>probability over all inputs {over_all[i]}")
         fig.add_trace(
             go.Scatter(
                 x=[depth[i] for i in chosen],
                 y=[height[i] for i in chosen],
                 mode="markers+text",
                 name=label,
-                text=[names[i] for i in chosen],
+                text=[drawn.escaped(short[i]) for i in chosen],
                 textposition="middle right" if kind == "child" else "top right",
                 customdata=text,
                 hovertemplate="%{customdata}<extra></extra>",
@@ -720,7 +802,7 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
             )
         )
     deepest = max(depth.values())
-    longest = max(len(names[i]) for i in order if depth[i] == deepest)
+    longest = max(len(short[i]) for i in order if depth[i] == deepest)
     fig.update_xaxes(visible=False, range=[-0.12, deepest + min(0.9, 0.12 + 0.028 * longest * (deepest + 1))])
     fig.update_yaxes(visible=False, range=[len(leaves) - 0.4, -0.6])
     return fig
@@ -737,51 +819,62 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
     Raises:
         ValueError: no alt or title, nothing to show, values not finite, or a low above its high.
     """
-    names = list(dict.fromkeys(name for its in rows.values() for name in its))
-    if not names:
+    rows = {
+        label: drawn.mapping(f"rows[{arguments.shown(label)}]", its, "name to number")
+        for label, its in drawn.mapping("rows", rows, "label to row").items()
+    }
+    keys = list(dict.fromkeys(name for its in rows.values() for name in its))
+    if not keys:
         raise ValueError("compare needs at least one row with at least one value, got none")
-    if len(names) > 4:
-        raise ValueError(f"compare shows at most four things side by side, got {len(names)}: {', '.join(map(repr, names))}")
-    labels = _labels(list(rows), len(rows), "rows")
+    if len(keys) > 4:
+        raise ValueError(f"compare shows at most four things side by side, got {len(keys)}: {_named(keys)}")
+    (axis,) = _prose(axis=axis)
+    names, labels = drawn.words(keys), drawn.words(rows)
+    measured = {}
+    for label, its in rows.items():
+        for key, value in its.items():
+            a = drawn.array(value if _is_list(value) else [value], f"{arguments.shown(key)} of {arguments.shown(label)}", 1)
+            if len(a) not in (1, 3) or (len(a) == 3 and a[1] > a[2]):
+                raise ValueError(
+                    f"{arguments.shown(key)} of {arguments.shown(label)} must be a number, or (value, low, high) with low ≤ high, got {a.tolist()}"
+                )
+            measured[label, key] = a
+    numbers = dict(zip(measured, _together(list(measured.values()))))
     fig = _figure(title, alt, height=(16 + 14 * len(names)) * len(rows) + 20, bottom=26)
-    for k, name in enumerate(names):
-        colour, symbol, _ = _style(name, k)
+    for k, (key, name, short) in enumerate(zip(keys, names, _short(names, _LEGEND))):
+        colour, symbol, _ = _style(str(key), k)
         y, values, said = [], [], []
         ends: list[list[Any]] = [[], []]
-        for i, (label, its) in enumerate(zip(labels, rows.values())):
-            if name not in its:
+        for i, (row, label) in enumerate(zip(rows, labels)):
+            if (row, key) not in numbers:
                 continue
-            a = _array(np.atleast_1d(its[name]), f"{name!r} of {label!r}", 1)
-            if len(a) not in (1, 3) or (len(a) == 3 and a[1] > a[2]):
-                raise ValueError(f"{name!r} of {label!r} must be a number, or (value, low, high) with low ≤ high, got {a.tolist()}")
+            value, *whisker = numbers[row, key]
             y.append(round(i + 0.24 * (k - (len(names) - 1) / 2), 3))
-            values.append(a[0])
-            said.append(f"{label}<br>{name} <b>{a[0]:.3g}</b>" + (f", from {a[1]:.3g} to {a[2]:.3g}" if len(a) == 3 else ""))
-            if len(a) == 3:
-                ends[0] += [*_rounded(a[1:]), None]
+            values.append(value)
+            said.append(f"{drawn.hovered(label)}<br>{drawn.hovered(name)} <b>{drawn.number(value)}</b>")
+            if whisker:
+                said[-1] += ", from {} to {}".format(*map(drawn.number, whisker))
+                ends[0] += [*whisker, None]
                 ends[1] += [y[-1], y[-1], None]
         line = {"color": colour, "width": 2}
         fig.add_trace(
-            go.Scatter(x=ends[0], y=ends[1], mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=name, name=name)
+            go.Scatter(x=ends[0], y=ends[1], mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=str(k), name=short)
         )
         fig.add_trace(
             go.Scatter(
-                x=_rounded(np.array(values)),
+                x=values,
                 y=y,
                 mode="markers",
-                name=name,
-                legendgroup=name,
+                name=short,
+                legendgroup=str(k),
                 customdata=said,
                 marker={"color": colour, "symbol": symbol, "size": 9},
-                hovertemplate=f"%{{customdata}}<br>{axis}<extra></extra>",
+                hovertemplate=f"%{{customdata}}<br>{drawn.hovered(axis)}<extra></extra>",
             )
         )
     fig.update_layout(showlegend=len(names) > 1)
-    fig.update_xaxes(**_axis(axis, nticks=7, zeroline=False))
-    ticks = [label if len(label) <= 22 else label[:21] + "…" for label in labels]
-    fig.update_yaxes(
-        **_axis("", tickvals=list(range(len(labels))), ticktext=ticks, range=[len(labels) - 0.5, -0.5], showgrid=False, zeroline=False)
-    )
+    fig.update_xaxes(**_axis(axis, type="linear", nticks=7, zeroline=False))
+    fig.update_yaxes(**_axis("", type="linear", **_row_ticks(labels)))
     return fig
 
 
@@ -796,30 +889,34 @@ def pairs(x: Any, y: Any, *, title: str, alt: str, x_name: str, y_name: str, axi
     Raises:
         ValueError: no alt or title, nothing to show, values not finite, or lists of different lengths.
     """
-    a, b = _array(x, "x", 1), _array(y, "y", 1)
+    a, b = drawn.array(x, "x", 1), drawn.array(y, "y", 1)
+    if isinstance(labels, (set, frozenset, Mapping)) or not hasattr(labels, "__len__"):
+        raise ValueError(f"labels must be a list, got {arguments.shown(labels)}")
     if not len(a) == len(b) == len(labels):
         raise ValueError(f"x, y and labels must be equally long, got {len(a)}, {len(b)} and {len(labels)}")
+    x_name, y_name, axis = _prose(x_name=x_name, y_name=y_name, axis=axis)
     fig = _figure(title, alt, height=330, bottom=26)
-    low, high = min(a.min(), b.min()), max(a.max(), b.max())
-    ends = _rounded(np.array([low - 0.04 * (high - low), high + 0.04 * (high - low)]))
+    ends = list(_span(np.concatenate([a, b]), 0.04))
+    across, up = _together([a, b])
+    said = [f"{drawn.hovered(name)} <b>%{{{which}:{drawn.NUMBER}}}</b>" for name, which in ((x_name, "x"), (y_name, "y"))]
     diagonal = {"color": COLORS["truth"], "dash": "dot", "width": 1.5}
     fig.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=diagonal, hoverinfo="skip", name="equal"))
     for k, (name, chosen) in enumerate(((y_name, b > a), (x_name, b <= a))):
         colour, symbol, _ = _style(name, k)
         fig.add_trace(
             go.Scatter(
-                x=_rounded(a[chosen]),
-                y=_rounded(b[chosen]),
+                x=list(itertools.compress(across, chosen)),
+                y=list(itertools.compress(up, chosen)),
                 mode="markers",
-                name=f"{name} larger",
-                customdata=[str(label) for label, there in zip(labels, chosen) if there],
+                name=f"{drawn.escaped(drawn.cut(name, _LEGEND))} larger",
+                customdata=[drawn.hovered(drawn.visible(label)) for label in itertools.compress(labels, chosen)],
                 marker={"color": _translucent(colour, 0.7), "symbol": symbol, "size": 8, "line": {"width": 1, "color": colour}},
-                hovertemplate=f"%{{customdata}}<br>{x_name} <b>%{{x:.3g}}</b><br>{y_name} <b>%{{y:.3g}}</b><extra></extra>",
+                hovertemplate=f"%{{customdata}}<br>{said[0]}<br>{said[1]}<extra></extra>",
             )
         )
     fig.update_layout(showlegend=True)
-    fig.update_xaxes(**_axis(f"{axis}, {x_name}", nticks=6, zeroline=False, range=ends))
-    fig.update_yaxes(**_axis(f"{axis}, {y_name}", nticks=6, zeroline=False, range=ends))
+    fig.update_xaxes(**_axis(f"{axis}, {x_name}", type="linear", nticks=6, zeroline=False, range=ends))
+    fig.update_yaxes(**_axis(f"{axis}, {y_name}", type="linear", nticks=6, zeroline=False, range=ends))
     return fig
 
 
@@ -834,47 +931,56 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
     Raises:
         ValueError: no alt or title, nothing to show, values not finite or not positive.
     """
+    groups = {
+        heading: drawn.mapping(f"groups[{arguments.shown(heading)}]", its, "label to ratios")
+        for heading, its in drawn.mapping("groups", groups, "heading to group").items()
+    }
     if not groups or not all(groups.values()):
         raise ValueError("ratios needs at least one group with at least one row")
-    rows = [(heading, label, values) for heading, its in groups.items() for label, values in [("", None), *its.items()]]
-    fig = _figure(title, alt, height=25 * len(rows) + 20)
-    lowest, highest = 0.9, 1.1
-    for k, (heading, label, values) in enumerate(rows):
-        if values is None:
-            continue
-        a = _array(values, f"ratios of {label!r}", 1)
-        if a.min() <= 0:
-            raise ValueError(f"ratios must be positive, {label!r} has {a.min():g}")
-        lowest, highest = min(lowest, a.min()), max(highest, a.max())
-        role_name = role(label.rsplit(", ", 1)[-1])
-        colour, symbol, _ = _style(role_name if role_name in COLORS else "truth", 0)
-        for x, name, marker, said in (
-            (a, label, {"color": _translucent(colour, 0.6), "symbol": symbol, "size": 7}, "one round"),
-            (
-                np.array([np.median(a)]),
-                f"median of {label}",
-                {"symbol": "line-ns", "size": 18, "color": colour, "line": {"width": 3, "color": colour}},
-                f"median of {len(a)}",
-            ),
-        ):
-            fig.add_trace(
-                go.Scatter(
-                    x=_rounded(x),
-                    y=[k] * len(x),
-                    mode="markers",
-                    name=f"{heading}, {name}",
-                    marker=marker,
-                    hovertemplate=f"{heading}: {label}<br>{axis} <b>%{{x:.3g}}</b>, {said}<extra></extra>",
+    axis, one = _prose(axis=axis, one=one)
+    measured: dict[tuple[Any, Any], np.ndarray] = {}
+    for heading, its in groups.items():
+        for label, values in its.items():
+            a = measured[heading, label] = drawn.array(values, f"ratios of {arguments.shown(label)}", 1)
+            if a.min() <= 0:
+                raise ValueError(f"ratios must be positive, {arguments.shown(label)} has {a.min():g}")
+    *rounded, middles = _together([*measured.values(), np.array([np.median(a) for a in measured.values()])])
+    numbers, medians = dict(zip(measured, rounded)), dict(zip(measured, middles))
+    fig = _figure(title, alt, height=25 * (len(groups) + len(measured)) + 20)
+    ticks: list[str] = []
+    for (heading, its), shown in zip(groups.items(), drawn.words(groups)):
+        ticks.append(f"<b>{drawn.escaped(drawn.cut(shown, 22))}</b>")
+        short = _short(drawn.words(its), 22)
+        for label, name, tick in zip(its, drawn.words(its), short):
+            role_name = role(str(label).rsplit(", ", 1)[-1])
+            colour, symbol, _ = _style(role_name if role_name in COLORS else "truth", 0)
+            n = len(measured[heading, label])
+            mark = {"symbol": "line-ns", "size": 18, "color": colour, "line": {"width": 3, "color": colour}}
+            for x, what, marker, said in (
+                (numbers[heading, label], "", {"color": _translucent(colour, 0.6), "symbol": symbol, "size": 7}, "one round"),
+                ([medians[heading, label]], "median of ", mark, f"median of {n}"),
+            ):
+                fig.add_trace(
+                    go.Scatter(
+                        x=x,
+                        y=[len(ticks)] * len(x),
+                        mode="markers",
+                        name=f"{drawn.escaped(drawn.cut(shown, _LEGEND))}, {what}{drawn.escaped(drawn.cut(name, _LEGEND))}",
+                        marker=marker,
+                        hovertemplate=f"{drawn.hovered(shown)}: {drawn.hovered(name)}<br>"
+                        f"{drawn.hovered(axis)} <b>%{{x:{drawn.NUMBER}}}</b>, {said}<extra></extra>",
+                    )
                 )
-            )
+            ticks.append(tick)
+    lowest, highest = min(0.9, *(a.min() for a in measured.values())), max(1.1, *(a.max() for a in measured.values()))
     fig.add_shape(type="line", x0=1, x1=1, xref="x", y0=0, y1=1, yref="paper", line={"color": COLORS["truth"], "dash": "dot", "width": 1.5})
-    fig.add_annotation(x=0, xref="x", xanchor="left", xshift=4, y=1, yref="paper", yanchor="top", text=one, showarrow=False)
+    fig.add_annotation(
+        x=0, xref="x", xanchor="left", xshift=4, y=1, yref="paper", yanchor="top", text=drawn.wrapped(one, 40), showarrow=False
+    )
     fig.update_layout(showlegend=False)
     margin = (highest / lowest) ** 0.04
     span = [math.log10(lowest / margin), math.log10(highest * margin)]
     fig.update_xaxes(**_axis(axis, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest)))
-    names = [label or f"<b>{heading}</b>" for heading, label, _ in rows]
-    fig.update_yaxes(
-        **_axis("", tickvals=list(range(len(rows))), ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False)
-    )
+    rows = {"tickvals": list(range(len(ticks))), "ticktext": ticks, "range": [len(ticks) - 0.5, -0.5]}
+    fig.update_yaxes(**_axis("", type="linear", **rows, showgrid=False, zeroline=False))
     return fig

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msae.support import arguments
+
 T = TypeVar("T")
 
 ANSWER_WITHIN = 5.0
@@ -61,6 +63,10 @@ def ask(client: Callable[[], T], what: str, instead: str) -> T:
 
 def fetch(repo: str, name: str, what: str, instead: str, repo_type: str = "model") -> Path:
     """One file of a repository, from the cache where it is there. Raises as `ask`."""
+    for argument, value in (("repo", repo), ("name", name)):
+        if not arguments.text(argument, value):
+            raise ValueError(f"{argument} must not be empty")
+    repo_type = arguments.one_of("repo_type", repo_type, ("model", "dataset", "space"))
 
     def client() -> str:
         from huggingface_hub import hf_hub_download

@@ -11,16 +11,19 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors
 from torch import Tensor
 
 from msae import hub
-from msae.support.files import as_json, write_file
+from msae.model_origin import added_hooks
+from msae.support import arguments
+from msae.support.files import as_json, write_files
 from msae.transformer import Transformer, TransformerConfig
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "assets"
 BEGIN = "[BEGIN]"
+MANIFEST = "msae-manifest/1"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
 DATA_LICENCE = "CDLA-Sharing-1.0 (TinyStories, Eldan and Li 2023, arXiv:2305.07759)"
 
@@ -46,9 +50,10 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
 
     Raises:
         FileNotFoundError: the folder, or a file in it, is missing.
-        ValueError: a file is not the one that the folder's manifest, or the hub, names.
+        ValueError: a file is not the one that the folder's manifest, or the hub, names; or this machine lacks the device.
         ConnectionError: the hub does not answer, or does not know the name.
     """
+    device = str(arguments.device("device", device))
     if name == "tinymodel":
         from msae.tinymodel import load_tinymodel
 
@@ -76,6 +81,10 @@ def boot_native(config: dict[str, Any], state: dict[str, Tensor], tokenizer: Any
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
+    for argument, content in (("config", config), ("state", state)):
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{argument} must be a dict, got {arguments.shown(content)}")
+    device = str(arguments.device("device", device))
     boot: Any = TransformerBridge.boot_native  # type: ignore[attr-defined]  # the import above attaches it
     sizes = TransformerBridgeConfig(**config, init_weights=False)
     with torch.random.fork_rng(devices=[]):
@@ -108,21 +117,31 @@ def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer
     if path is None:
         raise FileNotFoundError(f"there is no folder {str(folder)!r}: give 'bundled', or a folder that `language-model pack` wrote")
     check_manifest(path, FILES)
-    with torch.random.fork_rng(devices=[]):
-        model = Transformer(TransformerConfig(**json.loads((path / "config.json").read_text())))
-    model.load_state_dict({key: value.float() for key, value in load_file(path / "model.safetensors").items()})
-    return model.eval().requires_grad_(False), Tokenizer.from_file(str(path / "tokenizer.json"))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = Transformer(TransformerConfig(**json.loads((path / "config.json").read_text(encoding="utf-8"))))
+        weights = safetensors.load_file(path / "model.safetensors")
+        model.load_state_dict({key: value.float() for key, value in weights.items()})
+        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    except Exception as error:  # each library says in its own way that this is no file of its kind
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} holds no language model that this msae reads ({reason}): write the folder again") from error
+    return model.eval().requires_grad_(False), tokenizer
 
 
 def plain_transformer(lm: TransformerBridge) -> Transformer:
     """The plain module with the weights that a bridge of ours holds now, edits included.
 
     Raises:
-        ValueError: the bridge is of another architecture.
+        ValueError: the bridge is of another architecture, or has hooks, which the plain module would not run.
     """
+    if not hasattr(lm, "cfg") or not hasattr(lm, "original_model"):
+        raise ValueError(f"lm must be a model of load_language_model, got {arguments.shown(lm)}")
     config = lm.cfg
     if config.architecture != "TransformerLensNative" or config.positional_embedding_type != "rotary" or config.act_fn != "relu":
         raise ValueError(f"expected a model of `msae.transformer`, got the architecture {config.architecture}: use lm.generate instead")
+    if hooks := added_hooks(lm):
+        raise ValueError(f"lm has a hook at {hooks[0][0] or 'its top'}, which a module without hooks would not run: lm.reset_hooks() first")
     state = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}
     shape = {key: getattr(config, key) for key in ("d_vocab", "d_model", "n_layers", "n_heads", "n_ctx")}
     with torch.random.fork_rng(devices=[]):
@@ -136,7 +155,7 @@ def load_manifest(folder: str | os.PathLike = "bundled") -> dict[str, Any]:
     path = _folder(folder)
     if path is None:
         raise FileNotFoundError(f"there is no folder {str(folder)!r}: give 'bundled', or a folder that `language-model pack` wrote")
-    return json.loads(_read(path, "manifest.json"))
+    return _read_manifest(path)
 
 
 def save_language_model(
@@ -154,19 +173,25 @@ def save_language_model(
         the manifest.
 
     Raises:
-        ValueError: a weight does not fit into float16.
+        ValueError: a weight does not fit into float16, or a report that JSON has no form for. Nothing is written then.
     """
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
+    path, command = arguments.path("folder", folder), arguments.text("command", command)
+    if not isinstance(model, Transformer):
+        raise ValueError(f"model must be a module of msae.transformer, got {arguments.shown(model)}")
+    if not hasattr(tokenizer, "to_str"):
+        raise ValueError(f"tokenizer must be one of the library tokenizers, got {arguments.shown(tokenizer)}")
+    if not isinstance(report, dict):
+        raise ValueError(f"report must be a dict, such as pretrain returns, got {arguments.shown(report)}")
     weights = {key: value.detach().cpu().half().contiguous() for key, value in model.state_dict().items()}
     for key, value in weights.items():
         if not value.isfinite().all():
             raise ValueError(f"{key} does not fit into float16: expected finite weights below 65,504, got {value.abs().max()}")
-    save_file(weights, path / "model.safetensors")
-    (path / "model.safetensors").chmod(0o644)  # safetensors leaves it to the owner alone
-    (path / "config.json").write_text(json.dumps(asdict(model.config), indent=2) + "\n")
-    tokenizer.save(str(path / "tokenizer.json"), pretty=False)
-    manifest = {
+    files = {
+        "model.safetensors": safetensors.save(weights),
+        "config.json": as_json(asdict(model.config), "config").encode(),
+        "tokenizer.json": tokenizer.to_str().encode(),
+    }
+    about = {
         "what": "language model trained on TinyStories",
         "command": command,
         "seed": report.get("config", {}).get("seed"),
@@ -174,20 +199,17 @@ def save_language_model(
         "n_parameters": sum(value.numel() for value in weights.values()),
         "report": report,
     }
-    return write_manifest(path, FILES, manifest)
+    return write_with_manifest(path, files, about)
 
 
-def write_manifest(folder: Path, files: tuple[str, ...], content: dict[str, Any]) -> dict[str, Any]:
-    """Write `manifest.json`: the content, the versions and the hardware of this machine, and the hash of each file."""
-    manifest = content | made_with() | {"sha256": {name: sha256_of(folder / name) for name in files}}
-    write_file(folder / "manifest.json", as_json(manifest, "manifest"))
-    return manifest
-
-
-def made_with() -> dict[str, Any]:
-    """The versions and the hardware of this machine, for a manifest."""
+def write_with_manifest(folder: Path, files: dict[str, bytes], about: dict[str, Any]) -> dict[str, Any]:
+    """Write files and the `manifest.json` that names the hash of each, all of them or none; returns the manifest."""
     versions = {"python": platform.python_version()} | {name: _version(name) for name in ("msae", "torch", "tokenizers")}
-    return {"versions": versions, "hardware": _hardware()}
+    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = about | {"format": MANIFEST, "versions": versions, "hardware": _hardware(), "sha256": sha256}
+    text = as_json(manifest, "the manifest")
+    write_files({folder / name: content for name, content in files.items()} | {folder / "manifest.json": text})
+    return manifest
 
 
 def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
@@ -195,25 +217,28 @@ def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the manifest or a file is missing.
-        ValueError: a file differs from the one the manifest names.
+        ValueError: a file differs from the one the manifest names, or the manifest is none, or is of a later format.
     """
+    folder = arguments.path("folder", folder)
     fix = "install msae again" if ASSETS in folder.parents else "write the folder again"
-    manifest = json.loads(_read(folder, "manifest.json"))
+    manifest = _read_manifest(folder)
     for name in files:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} lacks {name}: {fix}")
-        found, expected = sha256_of(folder / name), manifest["sha256"].get(name)
+        found, expected = sha256_of(folder / name), manifest.get("sha256", {}).get(name)
         if found != expected:
             raise ValueError(f"{folder / name} was altered: expected the SHA-256 {expected}, got {found}; {fix}")
     return manifest
 
 
 def _folder(name: str | os.PathLike) -> Path | None:
+    path = arguments.path("name", name)
     if name == "bundled":
         return ASSETS / "language_model"
-    path = Path(name)
     if path.is_dir():
         return path
+    if path.is_file():
+        raise FileNotFoundError(f"{path} is a file: give the folder that holds it")
     if path.is_absolute() or str(name).startswith((".", "~")):
         raise FileNotFoundError(
             f"there is no folder {path}: give 'bundled', a folder that `language-model pack` wrote, or a TransformerLens name"
@@ -251,12 +276,21 @@ def _with_begin(tokenizer: Tokenizer, folder: Path) -> Any:
     )
 
 
-def _read(folder: Path, name: str) -> str:
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    if not (folder / name).is_file():
-        raise FileNotFoundError(f"{folder} holds no {name}: expected a folder that `language-model pack` wrote")
-    return (folder / name).read_text()
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no manifest.json: expected a folder that `language-model pack` wrote")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not UTF-8, not JSON
+        raise ValueError(f"{path} is not JSON ({error}): write the folder again") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256", {}), dict):
+        raise ValueError(f"{path} is no manifest: expected the hash of each file, got {arguments.shown(manifest)}; write the folder again")
+    if manifest.get("format", MANIFEST) != MANIFEST:
+        raise ValueError(f"{path} has the format {manifest['format']!r}, and this msae reads {MANIFEST!r}: install a newer msae")
+    return manifest
 
 
 def sha256_of(path: Path) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from msae.active import even_pairs
 from msae.sparse import quadratic_form
+from msae.support.arguments import tensor
 
 
 def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W_dec: Tensor, inclusion: Tensor) -> Tensor:
@@ -31,17 +32,28 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
         inclusion: (n_latents,) probability, 0 to 1, that each latent lies in the prefix.
 
     Returns:
-        scalar: mean over the batch of E‖x - x̂‖², in squared units of x.
+        scalar: mean over the batch of E‖x - x̂‖², in squared units of x; in the widest precision given, float32 at least.
 
     Raises:
-        ValueError: where shapes do not fit, before any work.
+        ValueError: where shapes do not fit, a number is NaN or infinite, or an index or an inclusion is out of range, before any work.
     """
-    _check_shapes(x, b_dec, W_dec, inclusion)
+    tensor("x", x, ("batch", "d_model"))
+    x, b_dec, values, W_dec = _as_one(x=x, b_dec=b_dec, values=values, W_dec=W_dec)
+    _check_shapes(x, b_dec, W_dec, ())
+    inclusion = _checked(inclusion, x, W_dec, ())
+    indices = tensor("indices", indices, numbers="whole").long()
     if values.shape != indices.shape or values.ndim != 2 or len(values) != len(x):
         raise ValueError(
             f"values and indices must both be (batch, k) with batch {len(x)}, got {tuple(values.shape)} and {tuple(indices.shape)}"
         )
-    loss: Tensor = _AllPrefixLoss.apply(x, b_dec, values, indices, W_dec, inclusion.to(x.dtype))
+    if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < len(W_dec):
+        raise ValueError(f"indices must name latents 0 to {len(W_dec) - 1}, got {int(indices.min())} to {int(indices.max())}")
+    own = torch.where(values != 0, indices, -1 - torch.arange(indices.shape[1], device=indices.device)).sort(1).values
+    twice = (own[:, 1:] == own[:, :-1]).nonzero()
+    if len(twice):
+        row, at = twice[0].tolist()
+        raise ValueError(f"indices must differ within an input unless their value is 0, got {int(own[row, at])} twice in input {row}")
+    loss: Tensor = _AllPrefixLoss.apply(x, b_dec, values, indices, W_dec, inclusion)
     return loss
 
 
@@ -70,9 +82,14 @@ def dense_all_prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor,
 
     Returns:
         (…) mean over each batch of E‖x - x̂‖².
+
+    Raises:
+        ValueError: as `all_prefix_loss`.
     """
-    _check_shapes(x, b_dec, W_dec, inclusion)
-    s = inclusion.to(x.dtype)
+    x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
+    _check_shapes(x, b_dec, W_dec)
+    s = _checked(inclusion, x, W_dec)
+    _check_acts(acts, x, W_dec)
     r0 = x - b_dec.unsqueeze(-2)
     weighted_gram = (W_dec @ W_dec.mT) * torch.minimum(s.unsqueeze(-1), s.unsqueeze(-2))
     error = r0.square().sum(-1) + (acts * (acts @ weighted_gram - 2 * s.unsqueeze(-2) * (r0 @ W_dec.mT))).sum(-1)
@@ -81,6 +98,9 @@ def dense_all_prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor,
 
 def plain_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor) -> Tensor:
     """Mean over each batch of ‖x - x̂‖² with all latents; shapes as in `dense_all_prefix_loss`."""
+    x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
+    _check_shapes(x, b_dec, W_dec)
+    _check_acts(acts, x, W_dec)
     return (x - acts @ W_dec - b_dec.unsqueeze(-2)).square().sum(-1).mean(-1)
 
 
@@ -92,11 +112,49 @@ def prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor, rank: Ten
         rank: (n_latents,) 0 for the most important latent.
         lengths: (n_prefixes,) prefix lengths; a prefix of length m holds the latents with rank < m.
     """
+    x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
+    _check_shapes(x, b_dec, W_dec, ())
+    _check_acts(acts, x, W_dec)
+    n = len(W_dec)
+    rank, lengths = tensor("rank", rank, (n,), numbers="whole"), tensor("lengths", lengths, ("n_prefixes",), numbers="whole")
+    if not rank.sort().values.equal(torch.arange(n, device=rank.device, dtype=rank.dtype)):
+        raise ValueError(f"rank must hold each of 0 to {n - 1} once, got {rank.tolist() if n < 12 else 'others'}")
+    if not len(lengths) or int(lengths.min()) < 1 or int(lengths.max()) > n:
+        raise ValueError(f"lengths must be prefix lengths from 1 to {n}, at least one, got {lengths.tolist()[:12]}")
     return torch.stack([plain_loss(x, b_dec, acts * (rank < m), W_dec) for m in lengths]).mean()
 
 
-def _check_shapes(x: Tensor, b_dec: Tensor, W_dec: Tensor, inclusion: Tensor) -> None:
+def _as_one(**tensors: Tensor) -> list[Tensor]:
+    """Finite numbers on one device, in the widest of their precisions, float32 at least: squares leave half precision."""
+    found = {name: tensor(name, value, numbers="real", finite=True) for name, value in tensors.items()}
+    first = next(iter(found))
+    dtype = torch.float32
+    for name, value in found.items():
+        if value.device != found[first].device:
+            raise ValueError(f"{name} lies on {value.device} and {first} on {found[first].device}: move one")
+        dtype = torch.promote_types(dtype, value.dtype)
+    return [value.to(dtype) for value in found.values()]
+
+
+def _check_shapes(x: Tensor, b_dec: Tensor, W_dec: Tensor, leading: tuple[str, ...] = ("…",)) -> None:
+    for name, value, axes in (("x", x, ("batch", "d_model")), ("b_dec", b_dec, ("d_model",)), ("W_dec", W_dec, ("n_latents", "d_model"))):
+        tensor(name, value, (*leading, *axes))
     if x.shape[-1] != W_dec.shape[-1] or b_dec.shape[-1] != W_dec.shape[-1]:
         raise ValueError(f"x, b_dec and W_dec must share d_model, got {x.shape[-1]}, {b_dec.shape[-1]} and {W_dec.shape[-1]}")
+    if not x.numel() or not W_dec.numel():
+        raise ValueError(f"x and W_dec must not be empty, got shapes {tuple(x.shape)} and {tuple(W_dec.shape)}")
+
+
+def _checked(inclusion: Tensor, x: Tensor, W_dec: Tensor, leading: tuple[str, ...] = ("…",)) -> Tensor:
+    """The inclusion, in the precision of x."""
+    inclusion = tensor("inclusion", inclusion, (*leading, "n_latents"), finite=True).to(x)
     if inclusion.shape[-1] != W_dec.shape[-2]:
         raise ValueError(f"expected one inclusion probability for each of {W_dec.shape[-2]} latents, got {inclusion.shape[-1]}")
+    if not bool(((inclusion > -1e-6) & (inclusion < 1 + 1e-6)).all()):
+        raise ValueError(f"inclusion must lie between 0 and 1, got {inclusion.min().item():g} to {inclusion.max().item():g}")
+    return inclusion
+
+
+def _check_acts(acts: Tensor, x: Tensor, W_dec: Tensor) -> None:
+    if acts.ndim < 2 or acts.shape[-2:] != (x.shape[-2], W_dec.shape[-2]):
+        raise ValueError(f"acts must have the shape (…, {x.shape[-2]}, {W_dec.shape[-2]}), got {tuple(acts.shape)}")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from msae.support.arguments import number, tensor, whole, yes_or_no
+
 
 @dataclass(frozen=True)
 class ReLU:
@@ -20,7 +22,7 @@ class ReLU:
     threshold_shape = "none"
 
     def __call__(self, pre: Tensor, threshold: Tensor | None = None, training: bool = False) -> Tensor:
-        return pre.relu()
+        return _checked(pre).relu()
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,11 @@ class TopK:
     threshold_shape = "none"
 
     def __post_init__(self) -> None:
-        _check_k(self.k)
+        object.__setattr__(self, "k", whole("k", self.k, 1))
 
     def __call__(self, pre: Tensor, threshold: Tensor | None = None, training: bool = False) -> Tensor:
-        _check_width(self.k, pre)
+        pre = _checked(pre)
+        check_width(self.k, pre.shape[-1])
         values, indices = pre.topk(self.k, dim=-1, sorted=False)
         return torch.zeros_like(pre).scatter(-1, indices, values.relu())
 
@@ -43,28 +46,28 @@ class TopK:
 @dataclass(frozen=True)
 class BatchTopK:
     """The k · batch largest of the batch while training; afterwards all above a fixed threshold, the running mean of the smallest
-    activation kept (Bussmann et al. 2024, arXiv:2412.06410). So an input may use more latents than another, k on average."""
+    activation kept (Bussmann et al. 2024, arXiv:2412.06410). So an input may use more latents than another, k on average.
+
+    In training the latents compete, so all have to be there and k is at most n_latents. Afterwards the threshold alone decides: a prefix
+    may have fewer than k latents.
+    """
 
     k: int
     fixes_l0 = True
     threshold_shape = "one"
 
     def __post_init__(self) -> None:
-        _check_k(self.k)
+        object.__setattr__(self, "k", whole("k", self.k, 1))
 
     def __call__(self, pre: Tensor, threshold: Tensor | None = None, training: bool = False) -> Tensor:
-        _check_width(self.k, pre)
-        acts = pre.relu()
-        if training:
-            flat = acts.flatten(-2)
-            n_dropped = flat.shape[-1] - self.k * pre.shape[-2]
-            if n_dropped == 0:
-                return acts
-            cut = flat.kthvalue(n_dropped, dim=-1).values[..., None, None]
-        else:
-            assert threshold is not None
-            cut = threshold
-        return acts * (acts > cut)
+        if not yes_or_no("training", training):
+            acts = _checked(pre).relu()
+            return acts * (acts > _threshold(threshold, acts))
+        acts = _checked(pre, least_axes=2).relu()
+        check_width(self.k, pre.shape[-1])
+        flat = acts.flatten(-2)
+        n_dropped = flat.shape[-1] - self.k * pre.shape[-2]
+        return acts if n_dropped == 0 else acts * (acts > flat.kthvalue(n_dropped, dim=-1).values[..., None, None])
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ class JumpReLU:
     fixes_l0 = False
     threshold_shape = "each"
 
+    def __post_init__(self) -> None:
+        number("bandwidth", self.bandwidth, above=0)
+
     def __call__(self, pre: Tensor, threshold: Tensor | None = None, training: bool = False) -> Tensor:
-        assert threshold is not None
-        acts: Tensor = _Jump.apply(pre, threshold.relu(), self)
+        pre = _checked(pre)
+        acts: Tensor = _Jump.apply(pre, _threshold(threshold, pre).relu(), self)
         return acts
 
     def threshold_slope(self, pre: Tensor, threshold: Tensor) -> Tensor:
@@ -98,19 +104,29 @@ class _Jump(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         pre, threshold = ctx.saved_tensors
-        by_threshold = (grad * ctx.jump.threshold_slope(pre, threshold)).sum(-2, keepdim=pre.ndim == threshold.ndim)
-        return grad * (pre > threshold), by_threshold.reshape(threshold.shape), None
+        by_threshold = grad * ctx.jump.threshold_slope(pre, threshold)
+        return grad * (pre > threshold), by_threshold.sum_to_size(threshold.shape), None
 
 
 Nonlinearity = ReLU | TopK | BatchTopK | JumpReLU
 NONLINEARITIES: dict[str, type] = {kind.__name__: kind for kind in (ReLU, TopK, BatchTopK, JumpReLU)}
 
 
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+def check_width(k: int, n_latents: int) -> None:
+    """Refuse more active latents than there are."""
+    if k > n_latents:
+        raise ValueError(f"k={k} latents cannot be active among {n_latents}: choose a smaller k or more latents")
 
 
-def _check_width(k: int, pre: Tensor) -> None:
-    if k > pre.shape[-1]:
-        raise ValueError(f"k={k} latents cannot be active among {pre.shape[-1]}: choose a smaller k or more latents")
+def _checked(pre: Tensor, least_axes: int = 1) -> Tensor:
+    pre = tensor("pre", pre, numbers="real")
+    if pre.ndim < least_axes:
+        raise ValueError(f"pre must have the shape (…{', batch' * (least_axes - 1)}, n_latents), got {tuple(pre.shape)}")
+    return pre
+
+
+def _threshold(threshold: Tensor | None, pre: Tensor) -> Tensor:
+    threshold = tensor("threshold", threshold, numbers="real")
+    if threshold.ndim and threshold.shape[-1] not in (1, pre.shape[-1]):
+        raise ValueError(f"threshold must have one entry for each of {pre.shape[-1]} latents, got shape {tuple(threshold.shape)}")
+    return threshold

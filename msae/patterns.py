@@ -48,6 +48,8 @@ from msae._pattern_syntax import (
     parse,
     split,
 )
+from msae.support.arguments import array, number, shown
+from msae.support.letters import as_token, check_vocabulary, join
 
 if TYPE_CHECKING:
     from msae.explore import LatentActivations
@@ -67,6 +69,7 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": np.less_equal,
     "=": np.equal,
 }
+SPACE = regex.compile(r"\p{White_Space}*")
 ANY = "[^\\x00]"
 TRUE, FALSE = All(()), AnyOf(())
 
@@ -74,17 +77,20 @@ TRUE, FALSE = All(()), AnyOf(())
 def match(
     pattern: str,
     tokens: Any,
-    str_tokens: Sequence[str],
+    str_tokens: Sequence[str | bytes],
     acts: Mapping[str, LatentActivations] | None = None,
     mask: Any = None,
     timeout: float = 10.0,
 ) -> np.ndarray:
     """The tokens that a pattern marks.
 
+    Tokens that hold parts of one letter count as one token, at the place of the last of them: there the letter is known. The parts before
+    it are marked only by a test of latents or ids alone.
+
     Args:
         pattern: in the language of `patterns.lark`.
         tokens: (n_texts, n_ctx) token ids, NumPy or torch.
-        str_tokens: the text of each id.
+        str_tokens: the text of each id; bytes, or what `Activations.str_tokens` has, where a token is only part of a letter.
         acts: name → where the latents of that SAE fire; the pattern calls them name/number.
         mask: (n_texts, n_ctx) bool, the places that count; the others ([BEGIN], padding) are as though they were not there. If left out,
             the mask of `acts`, or everything.
@@ -99,7 +105,8 @@ def match(
         TimeoutError: the pattern can match in too many ways.
     """
     node = parse(pattern)
-    corpus = Corpus(tokens, str_tokens, acts, mask)
+    number("timeout", timeout, above=0)
+    corpus = Corpus(tokens, str_tokens, acts, mask, whole_letters=_asks_for_text(node))
     try:
         found = _marked(node, corpus, pattern, timeout)
     except TimeoutError:
@@ -117,7 +124,7 @@ class Corpus:
     """(n,) int64: for each token its number among the kinds of token that occur."""
 
     kinds: np.ndarray
-    """(n_kinds,) int64: token ids, ascending. `texts` are their texts."""
+    """(n_kinds,) int64: the token id of each. `texts` are their texts; `split` says which are the last part of a letter."""
 
     start: np.ndarray
     """(n_texts + 1,) int64: where each text begins."""
@@ -125,8 +132,15 @@ class Corpus:
     where: np.ndarray
     """(n,) int64: text · n_ctx + place in the text."""
 
-    def __init__(self, tokens: Any, str_tokens: Sequence[str], acts: Mapping[str, LatentActivations] | None, mask: Any):
-        ids = np.asarray(tokens)
+    def __init__(
+        self,
+        tokens: Any,
+        str_tokens: Sequence[str | bytes],
+        acts: Mapping[str, LatentActivations] | None,
+        mask: Any,
+        whole_letters: bool = True,
+    ):
+        ids = array("tokens", tokens)
         if ids.ndim != 2 or ids.dtype.kind not in "iu":
             raise ValueError(
                 f"tokens must be whole numbers (n_texts, n_ctx), got shape {ids.shape} of {ids.dtype}; one text is tokens[None]"
@@ -135,22 +149,32 @@ class Corpus:
             raise ValueError(f'expected acts={{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
         self.acts, self.shape = acts or {}, ids.shape
         for name, each in self.acts.items():
+            if not hasattr(each, "mask"):
+                raise ValueError(f"acts[{name!r}] must be LatentActivations, got {shown(each)}")
             if each.mask.shape != ids.shape:
                 raise ValueError(f"acts[{name!r}] is for texts of shape {each.mask.shape}, but the tokens have shape {ids.shape}")
         if mask is None:
             mask = next(iter(self.acts.values())).mask if self.acts else np.ones(ids.shape, dtype=bool)
-        counts = np.asarray(mask, dtype=bool)
+        counts = array("mask", mask, numbers="marks")
         if counts.shape != ids.shape:
             raise ValueError(f"expected a mask of shape {ids.shape}, one entry per token, got {counts.shape}")
-        self.where = np.flatnonzero(counts)
-        self.start = np.concatenate([[0], np.cumsum(counts.sum(1))])
-        flat = ids.reshape(-1)[self.where]
-        if len(flat) and not 0 <= flat.min() <= flat.max() < len(str_tokens):
-            raise ValueError(f"token ids run from {flat.min()} to {flat.max()}, but str_tokens has the texts of 0 … {len(str_tokens) - 1}")
-        occurs = np.bincount(flat, minlength=len(str_tokens)) > 0
-        self.kinds = np.flatnonzero(occurs)
-        self.texts = [str_tokens[kind] for kind in self.kinds.tolist()]
-        self.tokens = (np.cumsum(occurs) - 1)[flat]
+        where = np.flatnonzero(counts)
+        flat = ids.reshape(-1)[where]
+        check_vocabulary(str_tokens, flat)
+        numbers, pieces = join(flat, np.concatenate([[0], np.cumsum(counts.sum(1))]), str_tokens)
+        if pieces and whole_letters:  # the parts of a letter before its last are left out
+            earlier = len(str_tokens) + np.flatnonzero([piece.part < piece.n_parts for piece in pieces])
+            kept = ~np.isin(numbers, earlier)
+            where, numbers = where[kept], numbers[kept]
+        self.where = where
+        self.start = np.searchsorted(where, np.arange(len(ids) + 1) * ids.shape[1])
+        occurs = np.bincount(numbers, minlength=len(str_tokens)) > 0
+        found = np.flatnonzero(occurs).tolist()
+        known = {len(str_tokens) + k: piece for k, piece in enumerate(pieces)}
+        self.kinds = np.array([known[kind].token if kind in known else kind for kind in found], dtype=np.int64)
+        self.texts = [known[kind].text if kind in known else as_token(str_tokens[kind]) for kind in found]
+        self.split = np.array([kind in known for kind in found], dtype=bool)
+        self.tokens = (np.cumsum(occurs) - 1)[numbers]
 
     @cached_property
     def text_of(self) -> np.ndarray:
@@ -191,7 +215,8 @@ class Corpus:
     def occurrences(self, text: str) -> dict[int, np.ndarray]:
         """Where whole tokens have this text together: number of tokens → the places where such a stretch begins.
 
-        A token without any text can stand inside a stretch, not at its ends.
+        A token without any text can stand inside a stretch, not at its ends. A stretch with a letter that several tokens share may begin
+        behind the white space of its first token: nobody sees where the tokens of such a word begin.
         """
         joined, begins, ends = self._joined
         at, found = [], joined.find(text)
@@ -204,9 +229,18 @@ class Corpus:
         end = begin + len(text)
         first = (np.searchsorted(begins, begin, side="right") - 1).clip(min=0)
         last = np.searchsorted(ends, end).clip(max=len(ends) - 1)
-        whole = (begins[first] == begin) & (ends[last] == end) & (self.text_of[first] == self.text_of[last])
+        space = np.array([len(SPACE.match(text)[0]) for text in self.texts], dtype=np.int64)[self.tokens[first]]
+        split = np.concatenate([[0], np.cumsum(self.split[self.tokens])])
+        behind_space = (begins[first] + space == begin) & (split[last + 1] > split[first])
+        whole = ((begins[first] == begin) | behind_space) & (ends[last] == end) & (self.text_of[first] == self.text_of[last])
         first, n_tokens = first[whole], (last - first)[whole] + 1
         return {int(n): first[n_tokens == n] for n in np.unique(n_tokens)}
+
+
+def _asks_for_text(node: Node) -> bool:
+    """Whether a pattern asks for more than what is known of each token by itself: which latents fire on it, and its id."""
+    condition = as_condition(node)
+    return condition is None or any(test.kind not in ("latent", "id") for test in _tests(condition))
 
 
 # From a tree to a regular expression
@@ -223,7 +257,7 @@ def _marked(tree: Node, corpus: Corpus, pattern: str, timeout: float) -> np.ndar
     signatures, code = _signatures(tests, corpus, pattern, timeout)
     if len(signatures) > MAX_SIGNATURES:
         raise PatternError(f"more than {MAX_SIGNATURES:,} groups of tokens to keep apart; use fewer tests", pattern, 0)
-    number = {test: k for k, test in enumerate(tests)}
+    bit = {test: k for k, test in enumerate(tests)}
 
     def pass_(condition: Condition) -> np.ndarray:
         """(n_signatures,) bool: the signatures of tokens that pass."""
@@ -235,7 +269,7 @@ def _marked(tree: Node, corpus: Corpus, pattern: str, timeout: float) -> np.ndar
             case AnyOf(parts):
                 return np.logical_or.reduce([np.zeros(len(signatures), bool), *map(pass_, parts)])
             case TokenTest():
-                return (signatures >> number[condition] & 1).astype(bool)
+                return (signatures >> bit[condition] & 1).astype(bool)
 
     if (condition := as_condition(node)) is not None:  # a single token needs no search
         return pass_(condition)[code]

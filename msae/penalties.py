@@ -8,16 +8,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from msae.support.arguments import tensor
+from msae.support.sums import wide
+
 
 class Penalty(NamedTuple):
-    """Call it on activations of any shape."""
+    """Call it on activations of any shape and precision."""
 
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
     """Its derivative, written out because a training step needs it on the active latents alone."""
 
     def __call__(self, acts: Tensor) -> Tensor:
-        return self.value(acts)
+        """Raises:
+        ValueError: an activation that is negative, NaN or infinite.
+        """
+        acts = tensor("acts", acts, numbers="real", finite=True)
+        if acts.numel() and acts.min() < 0:
+            raise ValueError(f"acts must not be negative, got {acts.min().item():g}")
+        return self.value(wide(acts)).to(acts.dtype)
 
 
 LOG_SCALE = 0.1
@@ -26,8 +35,9 @@ SQRT_FLOOR = 1e-3
 PENALTIES: dict[str, Penalty] = {
     "l1": Penalty(lambda a: a, torch.ones_like),
     "log": Penalty(lambda a: torch.log1p(a / LOG_SCALE), lambda a: 1 / (a + LOG_SCALE)),
-    "sqrt": Penalty(lambda a: (a + SQRT_FLOOR).sqrt() - SQRT_FLOOR**0.5, lambda a: 0.5 * (a + SQRT_FLOOR).rsqrt()),
+    "sqrt": Penalty(lambda a: a / ((a + SQRT_FLOOR).sqrt() + SQRT_FLOOR**0.5), lambda a: 0.5 * (a + SQRT_FLOOR).rsqrt()),
     "tanh": Penalty(torch.tanh, lambda a: 1 - a.tanh().square()),
 }
 """l1, the classic, also shrinks activations. log(1 + a / 0.1), the article's, presses on weak activations and hardly on strong ones.
-√(a + 0.001) - √0.001: the floor keeps the slope finite at 0. tanh(a) is bounded: strong activations are not shrunk (Jermyn et al. 2024)."""
+√(a + 0.001) - √0.001, written so that it is exactly 0 at 0: the floor keeps the slope finite there. tanh(a) is bounded: strong activations
+are not shrunk (Jermyn et al. 2024)."""

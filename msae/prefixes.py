@@ -15,7 +15,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from msae.support.arguments import number, shown, whole
+from msae.support import arguments
+from msae.support.arguments import number, shown, tensor, whole
 
 
 def inclusion_probability(lengths: Tensor) -> Tensor:
@@ -26,7 +27,13 @@ def inclusion_probability(lengths: Tensor) -> Tensor:
 
     Returns:
         (n_latents,) non-increasing; entry r is P(length > r).
+
+    Raises:
+        ValueError: numbers that are no probabilities, or do not sum to 1.
     """
+    lengths = tensor("lengths", lengths, ("n_latents",), numbers="real", finite=True)
+    if not len(lengths) or lengths.min() < 0 or abs(lengths.sum(dtype=torch.float64).item() - 1) > 1e-2:
+        raise ValueError(f"lengths must be probabilities that sum to 1, got a sum of {lengths.sum(dtype=torch.float64).item():g}")
     return lengths.flip(0).cumsum(0).flip(0)
 
 
@@ -46,6 +53,7 @@ class _RandomPrefixes:
 
     def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
         """(n,) increasing prefix lengths; the last is n_latents. Equal lengths may occur."""
+        n_latents = _checked(n_latents, generator)
         full = torch.tensor([n_latents])
         if self.n == 1:
             return full
@@ -63,6 +71,7 @@ class SquareRootPrefixes(_RandomPrefixes):
     """P(length ≤ L) = √(L / n_latents): what the reference code of Nabeshima 2024 samples; half of the draws are at most n_latents / 4."""
 
     def lengths(self, n_latents: int) -> Tensor:
+        n_latents = _checked(n_latents)
         cumulative = (torch.arange(n_latents + 1, dtype=torch.float64) / n_latents).sqrt()
         return cumulative.diff()
 
@@ -82,6 +91,7 @@ class ParetoPrefixes(_RandomPrefixes):
         number("alpha", self.alpha, above=0, hint="the article names 0.5")
 
     def lengths(self, n_latents: int) -> Tensor:
+        n_latents = _checked(n_latents)
         survival = torch.arange(1, n_latents + 2, dtype=torch.float64) ** -self.alpha
         return -survival.diff() / (1 - survival[-1])
 
@@ -91,6 +101,7 @@ class UniformPrefixes(_RandomPrefixes):
     """Every length from 1 to n_latents is equally likely."""
 
     def lengths(self, n_latents: int) -> Tensor:
+        n_latents = _checked(n_latents)
         return torch.full((n_latents,), 1 / n_latents, dtype=torch.float64)
 
 
@@ -99,10 +110,10 @@ class FullPrefix:
     """Only the full prefix: a plain ("vanilla") SAE."""
 
     def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
-        return torch.tensor([n_latents])
+        return torch.tensor([_checked(n_latents, generator)])
 
     def inclusion(self, n_latents: int) -> Tensor:
-        return torch.ones(n_latents, dtype=torch.float64)
+        return torch.ones(_checked(n_latents), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ class FixedPrefixes:
         object.__setattr__(self, "widths", widths)
 
     def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
-        if self.widths[-1] != n_latents:
+        if self.widths[-1] != _checked(n_latents, generator):
             raise ValueError(f"the last width must be the number of latents, {n_latents}, got {list(self.widths)}")
         return torch.tensor(self.widths)
 
@@ -133,5 +144,14 @@ PrefixLaw = SquareRootPrefixes | ParetoPrefixes | UniformPrefixes | FullPrefix |
 
 
 def inclusion_of(lengths: Tensor, n_latents: int) -> Tensor:
-    """(n_latents,) float64: the share of the given prefix lengths that hold the latent of each rank."""
+    """(n_latents,) float64: the share of the given prefix lengths (n_prefixes,), each 1 to n_latents, that hold the latent of each rank."""
+    n_latents = _checked(n_latents)
+    lengths = tensor("lengths", lengths, ("n_prefixes",), numbers="whole").cpu()
+    if not len(lengths) or lengths.min() < 1 or lengths.max() > n_latents:
+        raise ValueError(f"lengths must be prefix lengths from 1 to {n_latents:,}, at least one, got {lengths.tolist()[:12]}")
     return (lengths[:, None] > torch.arange(n_latents)).double().mean(0)
+
+
+def _checked(n_latents: int, generator: torch.Generator | None = None) -> int:
+    arguments.generator("generator", generator)
+    return whole("n_latents", n_latents, 1)

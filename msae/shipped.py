@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from msae.family import Family, checked, is_trained
-from msae.language_model import ASSETS, check_manifest, made_with
+from msae.language_model import ASSETS, check_manifest, write_with_manifest
 from msae.sae import SAE
 from msae.support import arguments
-from msae.support.files import as_json, write_files
 
 FILES = ("sae.json", "sae.safetensors")
 BUNDLED_STORIES = "stories sampled from the bundled language model, which was trained on TinyStories (CDLA-Sharing-1.0)"
@@ -90,13 +88,12 @@ def pack_saes(
         raise ValueError(
             f"{folder} holds other packed SAEs ({', '.join(sorted(others))}): pack all of them at once, or give another folder"
         )
-    contents = {folder / m.name / file: (trained / m.id / file).read_bytes() for m in members for file in FILES}
+    contents = {f"{m.name}/{file}": (trained / m.id / file).read_bytes() for m in members for file in FILES}
     lm = "bundled language model" if family.language_model == "bundled" else f"language model {family.language_model}"
     about = {
         "what": f"SAEs of the {lm} at {members[0].hook_name}, seed {members[0].seed}, in half precision",
         "command": command,
         "trained_on": BUNDLED_STORIES if family.stories == "bundled" else family.stories,
     }
-    sha256 = {path.relative_to(folder).as_posix(): hashlib.sha256(content).hexdigest() for path, content in contents.items()}
-    write_files(contents | {folder / "manifest.json": as_json(about | made_with() | {"sha256": sha256}, "manifest")})
+    write_with_manifest(folder, contents, about)
     return names

@@ -114,7 +114,7 @@ def sum_inputs(x_BD: Tensor, pairs: Pairs, weight_P: Tensor, out: Tensor) -> Ten
     latent_P, input_P, weight_P = pairs.latent_P[by_latent], pairs.input_P[by_latent], weight_P[by_latent]
     start_N = torch.searchsorted(latent_P, torch.arange(len(out), device=latent_P.device))
     block = BLOCK if out.device.type == "cpu" else len(out)
-    edges = [*start_N[block::block].tolist(), len(latent_P)]
+    edges = [*(start_N[block::block].tolist() if block < len(out) else []), len(latent_P)]  # a GPU's one block asks nothing of the host
     begin = 0
     for low, end in zip(range(0, len(out), block), edges, strict=True):
         part = slice(low, low + block)

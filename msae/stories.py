@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from msae.language_model import ASSETS, check_manifest, plain_transformer, write_manifest
-from msae.textfiles import KINDS, read_rows, write_lines
+from msae.harvesting import check_stories
+from msae.language_model import ASSETS, check_manifest, plain_transformer, write_with_manifest
+from msae.support import arguments
+from msae.textfiles import KINDS, lines, read_rows, write_lines
 from msae.tinystories import SOURCES, load_tinystories
 from msae.transformer import Transformer, rotate
 
@@ -49,16 +50,15 @@ def load_stories(source: str | os.PathLike = "bundled", n: int | None = None, *,
         ValueError: n is not positive, the split is unknown, the file's kind is unknown, it has no stories, or a file was altered.
         ConnectionError: the data set could not be fetched.
     """
-    if n is not None and n < 1:
-        raise ValueError(f"n must be at least 1, got {n}; leave it out for all stories")
+    n = None if n is None else arguments.whole("n", n, 1, hint="leave it out for all stories")
+    path = arguments.path("source", source)
     if source in SOURCES:
         return load_tinystories(str(source), n, split)
     if split != "train":
         raise ValueError(f"only the hub's data sets have splits, got split={split!r}: give {' or '.join(SOURCES)}, or leave it out")
     if source == "bundled":
         check_manifest(ASSETS / "stories", (STORIES_FILE,))
-        source = ASSETS / "stories" / STORIES_FILE
-    path = Path(source)
+        path = ASSETS / "stories" / STORIES_FILE
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}: give 'bundled', {', '.join(map(repr, SOURCES))}, or a file that ends in {KINDS}")
     stories = list(islice(filter(None, map(str.strip, read_rows(path))), n))
@@ -68,7 +68,12 @@ def load_stories(source: str | os.PathLike = "bundled", n: int | None = None, *,
 
 
 def split_stories(stories: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Stories to train on, and every 20th (`HELD_OUT`) to measure on; of fewer than 20 the last."""
+    """Stories to train on, and every 20th (`HELD_OUT`) to measure on; of fewer than 20 the last.
+
+    Raises:
+        ValueError: fewer than two stories, or one that is no text.
+    """
+    stories = check_stories(stories)
     if len(stories) < 2:
         raise ValueError(f"expected at least two stories, one of them to measure on, got {len(stories)}")
     if len(stories) < HELD_OUT:
@@ -77,17 +82,26 @@ def split_stories(stories: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def save_stories(stories: Sequence[str], path: str | os.PathLike) -> None:
-    """Write stories as `.jsonl` or, compressed, `.jsonl.zst`: one object `{"text": …}` per line."""
-    write_lines(Path(path), ({"text": story} for story in stories))
+    """Write stories as `.jsonl` or, compressed, `.jsonl.zst`: one object `{"text": …}` per line.
+
+    Raises:
+        ValueError: a story that is no text, or another ending.
+    """
+    place = arguments.path("path", path)
+    if not place.name.lower().endswith((".jsonl", ".jsonl.zst")):
+        raise ValueError(f"path must end in .jsonl or .jsonl.zst, got {place}")
+    write_lines(place, ({"text": story} for story in check_stories(stories)))
 
 
 def pack_stories(folder: str | os.PathLike, stories: Sequence[str], *, manifest: dict[str, Any]) -> dict[str, Any]:
     """Write the folder that `load_stories("bundled")` reads: the stories and their manifest, with its hash."""
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    save_stories(stories, path / STORIES_FILE)
+    path, stories = arguments.path("folder", folder), check_stories(stories)
+    if not isinstance(manifest, dict):
+        raise ValueError(f"manifest must be a dict, got {arguments.shown(manifest)}")
+    content = lines(({"text": story} for story in stories), compressed=True)
     counts = {"n_stories": len(stories), "n_characters": sum(map(len, stories))}
-    return write_manifest(path, (STORIES_FILE,), {"what": "stories sampled from the bundled language model"} | manifest | counts)
+    about = {"what": "stories sampled from the bundled language model"} | manifest | counts
+    return write_with_manifest(path, {STORIES_FILE: content}, about)
 
 
 class Samples(NamedTuple):
@@ -137,11 +151,13 @@ def sample_stories(
     """
     from tqdm.auto import tqdm
 
-    for name, value in {"n": n, "batch_size": batch_size, "max_tokens": max_tokens}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}; 0.8 is usual")
+    n, batch_size, max_tokens = (
+        arguments.whole(name, value, 1) for name, value in {"n": n, "batch_size": batch_size, "max_tokens": max_tokens}.items()
+    )
+    seed, progress = arguments.whole("seed", seed, 0, 2**63 - 1), arguments.yes_or_no("progress", progress)
+    temperature = arguments.number("temperature", temperature, above=0, hint="0.8 is usual")
+    if isinstance(lm, tuple) and not (len(lm) == 2 and isinstance(lm[0], Transformer) and hasattr(lm[1], "decode")):
+        raise ValueError(f"lm must be a model of load_language_model, or a module and its tokenizer, got {arguments.shown(lm)}")
     model, tokenizer = lm if isinstance(lm, tuple) else (plain_transformer(lm), lm.tokenizer)
     index = None if training is None else CopyIndex(training)
     opening = _can_open_a_story(tokenizer, model.config.d_vocab).to(model.tok_embed.weight.device)
@@ -240,15 +256,14 @@ class CopyIndex:
     """All passages of `length` characters of the training stories, as 64-bit polynomial hashes; a hit is checked letter by letter."""
 
     def __init__(self, training: Sequence[str], length: int = 100):
-        if length < 1:
-            raise ValueError(f"length must be at least 1, got {length}")
+        length, training = arguments.whole("length", length, 1), check_stories(training, "training")
         self.length, self.training = length, "\0".join(training)
         hashes = [_passage_hashes(story, length) for story in training]
         self.hashes = np.unique(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64)
 
     def copied(self, samples: Sequence[str]) -> list[bool]:
         """One bool per sample: does it share a passage with a training story?"""
-        return [self._is_copied(sample) for sample in samples]
+        return [self._is_copied(sample) for sample in check_stories(samples, "samples")]
 
     def _is_copied(self, sample: str) -> bool:
         hashes = _passage_hashes(sample, self.length)

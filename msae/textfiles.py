@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from msae.support import arguments
+from msae.support.files import as_json, write_file
 
 END_OF_TEXT = "<|endoftext|>"
 KINDS = ".txt, .jsonl, .jsonl.zst or .parquet"
@@ -19,6 +21,7 @@ def read_rows(path: Path, column: str = "text") -> Iterator[Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file's kind is unknown, or it is damaged, cut off, not UTF-8 or without the column; the place is named.
     """
+    path, column = arguments.path("path", path), arguments.text("column", column)
     name = path.name.lower()
     if name.endswith(".parquet"):
         return _parquet(path, column)
@@ -30,19 +33,25 @@ def read_rows(path: Path, column: str = "text") -> Iterator[Any]:
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
-    """One JSON value per line, compressed where the name ends in `.zst`. A file of that name is replaced, but only by a whole one."""
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    if path.suffix == ".zst":
-        import zstandard
+    """One JSON value per line, compressed where the name ends in `.zst`. A file of that name is replaced, but only by a whole one.
 
-        content = zstandard.ZstdCompressor(level=19 if len(content) < 20e6 else 6, write_checksum=True).compress(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    Raises:
+        ValueError: a row that JSON has no form for.
+    """
+    path = arguments.path("path", path)
+    write_file(path, lines(rows, compressed=path.suffix.lower() == ".zst"))
+
+
+def lines(rows: Iterable[Any], *, compressed: bool) -> bytes:
+    """The content of such a file."""
+    if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
+        raise ValueError(f"rows must be a list of values, got {arguments.shown(rows)}")
+    content = "".join(as_json(row, f"rows[{i}]", indent=None) for i, row in enumerate(rows)).encode()
+    if not compressed:
+        return content
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=19 if len(content) < 20e6 else 6, write_checksum=True).compress(content)
 
 
 def _parquet(path: Path, column: str) -> Iterator[Any]:
@@ -112,7 +121,7 @@ def _decompressed(path: Path) -> Iterator[bytes]:
 
 def _txt(path: Path) -> Iterator[str]:
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")  # Windows marks its text files
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}") from error
     if END_OF_TEXT in content:
@@ -126,6 +135,11 @@ def _checked(value: Any, column: str, place: str) -> Any:
         raise ValueError(f'{place} is no story: expected {{"text": "…"}} or a string, got {json.dumps(value)[:60]}')
     if value is None:
         raise ValueError(f"{place} has no {column!r}")
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{place} is no text: it holds half of a surrogate pair") from error
     return value
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from msae import hub
 from msae.language_model import ASSETS, boot_native, check_manifest
+from msae.support import arguments
 from msae.tinystories import Source, load_rows
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def load_tinymodel(device: str = "cpu") -> TransformerBridge:
         ConnectionError: weights or tokenizer could not be fetched.
         ValueError: a fetched file was altered, or does not hold this model.
     """
+    device = str(arguments.device("device", device))
     path = hub.fetch(MODEL_REPO, MODEL_FILE, "the article's model", INSTEAD)
     state = read_weights(path)
     return to_bridge(state, load_tokenizer(), device=device)
@@ -86,14 +88,14 @@ def load_tokens(n: int | None = None, split: str = "train") -> Tensor:
         split: "train" or "validation".
 
     Returns:
-        (n, 128) int32. Each row starts with [BEGIN]; what stands at [PAD] is no token of a story.
+        (n, 128) int32. Each row starts with [BEGIN]; what stands at [PAD] is no token of a story. `msae.Activations` takes the rows as
+        they are, and leaves both out, and [END].
 
     Raises:
         ConnectionError: the data set could not be fetched.
         ValueError: n is not positive, the split is unknown, or rows are not of this kind.
     """
-    if n is not None and n < 1:
-        raise ValueError(f"n must be at least 1, got {n}; leave it out for all rows")
+    n = None if n is None else arguments.whole("n", n, 1, hint="leave it out for all rows")
     rows = load_rows(TOKENS, "tinymodel-tokens", n, split, lambda rows: rows)
     if len({len(row) for row in rows}) != 1:
         raise ValueError(f"{TOKENS.repo} should hold rows of one length, got {sorted({len(row) for row in rows})[:5]}")
@@ -112,10 +114,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: it holds anything else.
     """
+    path = arguments.path("path", path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path: there is no file {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the unpickler stumbles over
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ValueError(f"{path} is not a file of weights alone, and is not opened: {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict: expected names and tensors, got {type(state).__name__}")
@@ -133,10 +138,19 @@ def to_bridge(state: Mapping[str, Tensor], tokenizer: Any = None, n_heads: int =
     Raises:
         ValueError: a name is missing or unknown, or a size does not fit.
     """
+    if not isinstance(state, Mapping):
+        raise ValueError(f"state must map the names of the weights to tensors, got {arguments.shown(state)}")
+    device = str(arguments.device("device", device))
     for name in ("embed.weight", "pos_embed", "torso.0.mlp.read_in.weight"):
         if name not in state:
             raise ValueError(f"the weights lack {name!r}: expected those of {MODEL_REPO}, got {', '.join(sorted(state)[:3])}, …")
-    d_vocab, d_model = state["embed.weight"].shape
+    for name, value in state.items():
+        arguments.tensor(f"state[{name!r}]", value, numbers="real", finite=True)
+    d_vocab, d_model = arguments.tensor("state['embed.weight']", state["embed.weight"], ("d_vocab", "d_model")).shape
+    arguments.tensor("state['pos_embed']", state["pos_embed"], (1, "n_ctx", d_model))
+    n_heads = arguments.whole("n_heads", n_heads, 1)
+    if d_model % n_heads:
+        raise ValueError(f"n_heads must divide the width {d_model}, got {n_heads}")
     config = {
         "d_vocab": d_vocab,
         "d_model": d_model,
@@ -189,6 +203,11 @@ def cut_tokenizer(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], f
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
 
+    if not isinstance(vocab, Mapping):
+        raise ValueError(f"vocab must map tokens to ids, got {arguments.shown(vocab)}")
+    for name, value in (("merges", merges), ("frequent", frequent)):
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+            raise ValueError(f"{name} must be a list, got {arguments.shown(value)}")
     token_of = {i: token for token, i in vocab.items()}
     missing = [i for i in frequent if i not in token_of]
     if missing:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msae import hub
+from msae.support import arguments
 from msae.textfiles import read_rows, write_lines
 
 INSTEAD = "use load_stories('bundled') or load_stories('your_file.jsonl'), which need no network"
@@ -40,7 +41,7 @@ BROKEN = "â€»«"
 
 def load_tinystories(name: str, n: int | None, split: str) -> list[str]:
     """The first n cleaned stories of a split, or all. Raises as `msae.load_stories`, which describes it."""
-    return load_rows(SOURCES[name], name, n, split, clean_stories)
+    return load_rows(SOURCES[arguments.one_of("name", name, SOURCES)], name, n, split, clean_stories)
 
 
 def clean_stories(texts: Iterable[str]) -> Iterator[str]:
@@ -58,6 +59,7 @@ def clean_story(text: str) -> str:
     Source: the data card of `noanabeshima/TinyStoriesV2` and `clean_text` in the package `tinymodel`. (The function on the card computes
     step 3 and then returns the text without it; the package, which made the model's tokens, applies it.)
     """
+    text = arguments.text("text", text)
     try:
         from unidecode import unidecode
     except ImportError as error:
@@ -76,8 +78,9 @@ def load_rows(source: Source, name: str, n: int | None, split: str, prepare: Cal
         name: of the file in the cache.
         prepare: turns values of the column into the rows to return.
     """
-    if split not in source.files:
-        raise ValueError(f"split must be one of {', '.join(source.files)}, got {split!r}")
+    if split not in [*source.files]:
+        raise ValueError(f"split must be one of {', '.join(source.files)}, got {arguments.shown(split)}")
+    n = None if n is None else arguments.whole("n", n, 1, hint="leave it out for all rows")
     if n is None:
         return [row for path in _download(source, split) for row in prepare(_progress(read_rows(path, source.column), None))]
     cache = cache_folder() / f"{name}-{split}.jsonl.zst"

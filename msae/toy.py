@@ -10,11 +10,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from msae.support import arguments
+from msae.support.arguments import all_finite, number, shown, tensor, text, whole
+from msae.support.files import as_json
+from msae.support.origin import Origin, sha256_of_array
+from msae.support.sums import wide
 
 TREE_SCHEMA: dict[str, Any] = {
     "$ref": "#/$defs/node",
@@ -82,6 +87,7 @@ class FeatureTree:
         return sorted({p for p in self.parent if p >= 0})
 
     def children(self, feature: int) -> list[int]:
+        feature = whole("feature", feature, 0, self.n_features - 1)
         return [i for i, p in enumerate(self.parent) if p == feature]
 
     @classmethod
@@ -108,8 +114,10 @@ class FeatureTree:
     def from_json(cls, path: str | PathLike) -> FeatureTree:
         """Read a tree file; raises ValueError with the path to the bad node."""
         try:
-            tree = json.loads(Path(path).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+            tree = json.loads(arguments.path("path", path).read_text(encoding="utf-8"))
+        except RecursionError as error:
+            raise ValueError(f"{path} is nested too deeply: a few dozen levels are the most that is read") from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not JSON: {error}") from error
         return cls.from_dict(tree)
 
@@ -157,6 +165,8 @@ class FeatureTree:
 
     def sample_features(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Which features are active: (*shape, n_features) of 0 and 1, float32. One uniform number per independent node and group."""
+        shape = _checked_shape("shape", shape)
+        arguments.generator("generator", generator)
         active = torch.empty(len(self._nodes), *shape, dtype=torch.bool)
         draws: dict[int, Tensor] = {}
         reached: dict[int, float] = {}
@@ -181,13 +191,21 @@ class FeatureTree:
             directions: (n_features, d_model), or (n_seeds, n_features, d_model) for several toys at once with batch (n_seeds, n).
 
         Returns:
-            x (*batch, d_model), the sum of the active features' directions; features (*batch, n_features) of 0 and 1.
+            x (*batch, d_model), the sum of the active features' directions; features (*batch, n_features) of 0 and 1. Both lie where
+            the directions do; x is in their precision, float32 at least.
+
+        Raises:
+            ValueError: no positive number of inputs, or directions that do not fit or are NaN or infinite.
         """
-        if directions.shape[-2] != self.n_features:
-            raise ValueError(f"expected one direction for each of {self.n_features} features, got {directions.shape[-2]}")
-        shape = (batch,) if isinstance(batch, int) else tuple(batch)
-        features = self.sample_features(shape, generator)
-        return features @ directions, features
+        directions = _checked_directions(directions, self)
+        shape = _checked_shape("batch", batch if isinstance(batch, (tuple, list)) else (batch,))
+        if directions.ndim == 3 and (len(shape) < 2 or shape[-2] != len(directions)):
+            raise ValueError(f"batch must be ({len(directions)}, n) for {len(directions)} toys at once, got {shape}")
+        return self._sample(shape, directions, generator)
+
+    def _sample(self, shape: tuple[int, ...], directions: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        features = self.sample_features(shape, generator).to(directions.device)
+        return features.to(directions.dtype) @ directions, features
 
 
 def orthogonal_directions(n_features: int, d_model: int, seed: int = 0) -> Tensor:
@@ -196,6 +214,8 @@ def orthogonal_directions(n_features: int, d_model: int, seed: int = 0) -> Tenso
     Raises:
         ValueError: where n_features > d_model; draw random unit vectors instead if you want superposition.
     """
+    n_features, d_model = whole("n_features", n_features, 1), whole("d_model", d_model, 1)
+    seed = whole("seed", seed, 0, 2**64 - 1)
     if n_features > d_model:
         raise ValueError(f"{n_features} orthogonal directions do not fit into d_model={d_model}")
     generator = torch.Generator().manual_seed(seed)
@@ -216,23 +236,74 @@ class TreeStream:
     hook_name: str | None = None
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.tree, FeatureTree):
+            raise ValueError(f"tree must be a FeatureTree, got {shown(self.tree)}")
+        self.directions = _checked_directions(self.directions, self.tree)
+        self.hook_name = None if self.hook_name is None else text("hook_name", self.hook_name)
+        self.scale = number("scale", self.scale, above=0)
+
     @property
     def d_model(self) -> int:
         return self.directions.shape[-1]
 
+    @property
+    def origin(self) -> Origin:
+        """What the batches are made of, to be held against a checkpoint's."""
+        return {
+            "stream": "TreeStream",
+            "tree": [list(node) for node in self.tree._nodes],
+            "directions": sha256_of_array(self.directions),
+            "hook_name": self.hook_name,
+            "d_model": self.d_model,
+            "scale": self.scale,
+        }
+
     def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
-        shape = (*self.directions.shape[:-2], batch_size)
+        """Endless batches; the same seed gives the same ones.
+
+        Args:
+            skip: leave out this many batches at the start: where a resumed run goes on.
+
+        Raises:
+            ValueError: at once, for impossible numbers.
+        """
+        shape = (*self.directions.shape[:-2], whole("batch_size", batch_size, 1))
+        return self._batches(shape, whole("seed", seed, 0, 2**64 - 1), whole("skip", skip))
+
+    def _batches(self, shape: tuple[int, ...], seed: int, skip: int) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(seed)
         for _ in range(skip):
             self.tree.sample_features(shape, generator)
         while True:
-            yield self.tree.sample(shape, self.directions, generator)[0]
+            yield self.tree._sample(shape, self.directions, generator)[0]
+
+
+def _checked_shape(name: str, shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, (tuple, list)) or not shape:
+        raise ValueError(f"{name} must be whole numbers, at least one, got {shown(shape)}")
+    return tuple(whole(name, n, 1) for n in shape)
+
+
+def _checked_directions(directions: Any, tree: FeatureTree) -> Tensor:
+    """Finite numbers (n_features, d_model) or (n_seeds, n_features, d_model), in float32 at least: sums leave half precision."""
+    directions = tensor("directions", directions, numbers="real")
+    if directions.ndim not in (2, 3) or 0 in directions.shape:
+        raise ValueError(f"directions must be (n_features, d_model) or (n_seeds, n_features, d_model), got {tuple(directions.shape)}")
+    if directions.shape[-2] != tree.n_features:
+        raise ValueError(f"directions: expected one direction for each of {tree.n_features} features, got {directions.shape[-2]}")
+    all_finite("directions", directions)
+    return wide(directions)
 
 
 def _check_schema(tree: Any) -> None:
     from jsonschema import Draft202012Validator
 
-    error = next(iter(Draft202012Validator(TREE_SCHEMA).iter_errors(tree)), None)
-    if error is not None:
-        path = "tree" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-        raise ValueError(f"{path}: {error.message}")
+    try:
+        error = next(iter(Draft202012Validator(TREE_SCHEMA).iter_errors(tree)), None)
+        if error is not None:
+            path = "tree" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+            raise ValueError(f"{path}: {' '.join(error.message.split())[:300]}")
+        as_json(tree, "tree")  # a schema lets NaN and half of a surrogate pair pass
+    except RecursionError as error:
+        raise ValueError("tree is nested too deeply: a few dozen levels are the most that is read") from error

@@ -8,33 +8,44 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from msae.buffers import Buffers, keep_freed_memory
 from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.controller import L0Controller
-from msae.dense import dense_step, encode
-from msae.exchange import find_moves
+from msae.dense import blocks, dense_step, encode
+from msae.exchange import find_checked_moves
+from msae.finite import FirstBad
 from msae.nonlinearities import JumpReLU, Nonlinearity, ReLU
 from msae.penalties import PENALTIES
 from msae.prefixes import FullPrefix, PrefixLaw, SquareRootPrefixes, inclusion_of
 from msae.sae import SAE
 from msae.schedules import trapezoid
 from msae.sparse import Observed, slots_worth, sparse_step
+from msae.support import arguments
+from msae.support.arguments import number, one_of, shown, whole
+from msae.support.interrupts import uninterrupted
+from msae.support.origin import check_origin, differences, plain
 
 SPARSE_PAYS = 1.0
 """Times `slots_worth`: 0 trains with the dense form alone."""
 
 
 class Stream(Protocol):
-    """Where training inputs come from: `msae.Activations`, `msae.TreeStream`, or anything with these four."""
+    """Where training inputs come from: `msae.Activations`, `msae.TreeStream`, or anything with these four.
+
+    A stream may also have an `origin`, what its batches are made from as a dict of JSON values (`msae.support.origin`). It is recorded in
+    checkpoints and SAEs, and a run goes on only on a stream of the same origin.
+    """
 
     hook_name: str | None
     scale: float
@@ -110,35 +121,51 @@ class TrainConfig:
     Ampere, such as Colab's T4, have fast float16 and no fast bfloat16."""
 
     def __post_init__(self) -> None:
-        for name in ("n_latents", "n_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.target_l0 is not None and not 0 < self.target_l0 < self.n_latents:
-            raise ValueError(
-                f"target_l0 must lie between 0 and n_latents={self.n_latents}, got {self.target_l0}; a TinyStories SAE uses 15 to 60"
-            )
-        if self.nonlinearity.fixes_l0 and getattr(self.nonlinearity, "k", None) != self.target_l0:
-            raise ValueError(
-                f"{self.nonlinearity} fixes L0 at its k: give target_l0={getattr(self.nonlinearity, 'k', None)}, not {self.target_l0}"
-            )
-        if self.loss not in ("all_prefixes", "sampled", "plain"):
-            raise ValueError(f"loss must be 'all_prefixes', 'sampled' or 'plain', got {self.loss!r}")
-        if self.penalty not in PENALTIES:
-            raise ValueError(f"penalty must be one of {sorted(PENALTIES)}, got {self.penalty!r}")
-        if not 0 < self.lr < 1:
-            raise ValueError(f"lr must lie between 0 and 1, got {self.lr}; 1e-3 to 1e-2 is usual")
-        if self.encoder_dtype not in ("float32", "bfloat16", "float16"):
-            raise ValueError(f"encoder_dtype must be 'float32', 'bfloat16' or 'float16', got {self.encoder_dtype!r}")
-        if not self.penalty_weight > 0:
-            raise ValueError(f"penalty_weight must be positive, got {self.penalty_weight}")
-        if self.exchange_every < 0:
-            raise ValueError(f"exchange_every is a number of steps, or 0 for no exchange, got {self.exchange_every}")
-        if self.start_l0 is not None and not self.start_l0 > 0:
-            raise ValueError(f"start_l0 must be positive or None, got {self.start_l0}; 100 is usual")
+        for name, least in (("n_latents", 1), ("n_steps", 1), ("batch_size", 1), ("exchange_every", 0)):
+            self._set(name, whole(name, getattr(self, name), least))
         for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share of the run, 0 to 1, got {getattr(self, name)}")
+            self._set(name, number(f"{name} is a share of the run, 0 to 1: it", getattr(self, name), 0, 1))
+        for name in ("penalty_weight", "clip_norm"):
+            self._set(name, number(name, getattr(self, name), above=0))
+        if self.start_l0 is not None:
+            self._set("start_l0", number("start_l0", self.start_l0, above=0, also=" or None", hint="100 is usual"))
+        self._set("lr", number("lr", self.lr, above=0, below=1, hint="1e-3 to 1e-2 is usual"))
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {shown(self.betas)}; (0.9, 0.99) is usual")
+        self._set("betas", tuple(number("each of betas", beta, 0, below=1) for beta in self.betas))
+        one_of("loss", self.loss, ("all_prefixes", "sampled", "plain"))
+        one_of("penalty", self.penalty, sorted(PENALTIES))
+        one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))
+        self._check_seed()
+        self._check_nonlinearity()
+        if not is_dataclass(self.prefixes) or isinstance(self.prefixes, type) or not hasattr(self.prefixes, "inclusion"):
+            raise ValueError(f"prefixes must be a prefix law such as msae.SquareRootPrefixes(), got {shown(self.prefixes)}")
         self.prefixes.sample(self.n_latents, torch.Generator().manual_seed(0))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_seed(self) -> None:
+        if not isinstance(self.seed, (tuple, list)):
+            self._set("seed", whole("seed", self.seed, 0, 2**63 - 1))
+        elif self.seed:
+            self._set("seed", tuple(whole("each seed", seed, 0, 2**63 - 1) for seed in self.seed))
+        else:
+            raise ValueError("seed must be a whole number, or a tuple of at least one, got ()")
+
+    def _check_nonlinearity(self) -> None:
+        if not isinstance(self.nonlinearity, Nonlinearity):
+            raise ValueError(f"nonlinearity must be one such as msae.ReLU() or msae.TopK(32), got {shown(self.nonlinearity)}")
+        k = getattr(self.nonlinearity, "k", None)
+        if self.target_l0 is not None:
+            hint = "a TinyStories SAE uses 15 to 60"
+            self._set("target_l0", number("target_l0", self.target_l0, hint=hint))
+            if not 0 < self.target_l0 < self.n_latents and k != self.target_l0:
+                raise ValueError(f"target_l0 must lie between 0 and n_latents={self.n_latents}, got {self.target_l0}; {hint}")
+        if k is not None and k != self.target_l0:
+            raise ValueError(f"{self.nonlinearity} fixes L0 at its k: give target_l0={k}, not {self.target_l0}")
+        if k is not None and k > self.n_latents:
+            raise ValueError(f"k={k} latents cannot be active among n_latents={self.n_latents}: choose a smaller k or more latents")
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -146,9 +173,7 @@ class TrainConfig:
 
     def record(self) -> dict[str, Any]:
         """The recipe as JSON values, for checkpoints and saved SAEs."""
-        named = {"prefixes": type(self.prefixes).__name__, "nonlinearity": type(self.nonlinearity).__name__}
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return plain | {key: {"name": name, **asdict(getattr(self, key))} for key, name in named.items()}
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
 
 
 class TrainResult(NamedTuple):
@@ -200,7 +225,9 @@ class _Run:
         self.generator = torch.Generator().manual_seed(config.seeds[0])
         law = FullPrefix() if config.loss == "plain" else config.prefixes
         self.law_inclusion_N = law.inclusion(n).to(self.params["W_dec"].dtype)
+        self.law_on_device_N = self.law_inclusion_N.to(device)
         self.step_number = 0
+        self.last_loss = 0, torch.zeros(n_seeds, device=device)
         self.history: dict[str, list[Any]] = {"step": [], "loss": [], "l0": [], "penalty_weight": []}
 
     @torch.no_grad()
@@ -211,9 +238,9 @@ class _Run:
             self._start_sparse(x_SBD[:, :256])
         self.weight_S = self._penalty_weight()
         seen = self._gradients(x_SBD)
-        logged = t % max(1, config.n_steps // 200) == 0 or t + 1 == config.n_steps
-        if (logged or x_SBD.device.type == "cpu") and not torch.isfinite(seen.error).all():  # elsewhere a look costs a stall
-            raise FloatingPointError(f"the loss is {seen.error.tolist()} at step {t}: lower lr (now {config.lr}), or look for huge inputs")
+        self.last_loss, logged = (t, seen.error), self.logged
+        if logged or x_SBD.device.type == "cpu":  # elsewhere a look costs a stall
+            self.look()
         self._clip()
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * trapezoid(t, config.n_steps, config.warmup, config.decay)
@@ -225,6 +252,18 @@ class _Run:
         if logged:
             for name, value in (("step", t), ("loss", seen.error), ("l0", seen.l0), ("penalty_weight", self.weight_S)):
                 self.history[name].append(value if isinstance(value, int) else value.to("cpu", copy=True))
+
+    @property
+    def logged(self) -> bool:
+        """Whether the next step is one that the history tells of."""
+        return self.step_number % max(1, self.config.n_steps // 200) == 0 or self.step_number + 1 == self.config.n_steps
+
+    def look(self) -> None:
+        """Raise FloatingPointError where the last loss was NaN or infinite: from then on every loss and every parameter is."""
+        t, error_S = self.last_loss
+        if not torch.isfinite(error_S).all():
+            loss, lr = error_S.tolist(), self.config.lr
+            raise FloatingPointError(f"the loss is {loss} at step {t}: lower lr (now {lr}), or look for huge inputs")
 
     def _start_sparse(self, x_SBD: Tensor) -> None:
         """Lower every encoder bias to where `start_l0` latents fire on these inputs."""
@@ -239,6 +278,7 @@ class _Run:
         """Fill `grads`, by whichever form of the same loss costs least here."""
         config = self.config
         by_rank_N = self._inclusion_by_rank()
+        there_N = self.law_on_device_N if by_rank_N is self.law_inclusion_N else by_rank_N.to(x_SBD.device)
         penalty = None if config.nonlinearity.fixes_l0 else PENALTIES[config.penalty]
         max_mean = SPARSE_PAYS * slots_worth(config.n_latents)
         if len(self.rank_SN) == 1 and max_mean > 4:
@@ -246,7 +286,7 @@ class _Run:
                 x_SBD[0],
                 {name: p[0] for name, p in self.params.items()},
                 {name: g[0] for name, g in self.grads.items()},
-                by_rank_N.to(x_SBD.device)[self.rank_SN[0]],
+                there_N[self.rank_SN[0]],
                 penalty,
                 self.weight_S[0],
                 config.nonlinearity,
@@ -256,7 +296,9 @@ class _Run:
             )
             if seen is not None:
                 return Observed(*(value[None] for value in seen))
-        return dense_step(x_SBD, self.params, self.grads, by_rank_N, self.rank_SN, penalty, self.weight_S, config.nonlinearity)
+        return dense_step(
+            x_SBD, self.params, self.grads, there_N, self.rank_SN, penalty, self.weight_S, config.nonlinearity, blocks(by_rank_N)
+        )
 
     def _inclusion_by_rank(self) -> Tensor:
         """(N,) on the host: how often the latent of each rank lies in a prefix, at this step."""
@@ -315,7 +357,7 @@ class _Run:
         norm_SN = torch.linalg.vector_norm(p["W_dec"], dim=2)
         _, acts_SBN = encode(x_SBD, p, norm_SN[:, None], self.config.nonlinearity)
         residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
-        moves = find_moves(x_SBD, residual_SBD, self.power_SN)
+        moves = find_checked_moves(x_SBD, residual_SBD, self.power_SN)
         at = moves.sae, moves.latent
         norm_M = norm_SN[moves.sae].mean(1)
         p["W_dec"][at] = moves.direction * norm_M[:, None]
@@ -348,6 +390,8 @@ class _Run:
         with torch.no_grad():
             for name, tensor in state["params"].items():
                 self.params[name].copy_(tensor)
+        for saved, own in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
+            saved["fused"] = own["fused"]  # what this device has, not the one that wrote the checkpoint
         self.optimizer.load_state_dict(state["optimizer"])
         device = self.power_SN.device
         self.controller.state = {name: value.to(device) for name, value in state["controller"].items()}
@@ -361,12 +405,12 @@ class _Run:
     @torch.no_grad()
     def finish(self, stream: Stream) -> list[SAE]:
         """SAEs with latents sorted by rank, unit decoder rows, and the input's scale folded in: they read raw activations."""
-        saes = []
+        saes, made_from = [], plain(getattr(stream, "origin", {}))
         for s, seed in enumerate(self.config.seeds):
             order = self.rank_SN[s].argsort()
             p = {name: tensor[s].detach().cpu() for name, tensor in self.params.items()}
             norm = p["W_dec"].norm(dim=1)
-            trained = self.config.record() | {"seed": seed}
+            trained = self.config.record() | {"seed": seed, "made_from": made_from}
             sae = SAE(len(p["b_dec"]), len(norm), self.config.nonlinearity, hook_name=stream.hook_name, scale=stream.scale, config=trained)
             order = order.cpu()
             sae.W_enc.copy_((p["W_encT"] * norm[:, None])[order].T)
@@ -378,6 +422,46 @@ class _Run:
             saes.append(sae)
         return saes
 
+    def result(self, stream: Stream, seconds: float) -> TrainResult:
+        """What the run leaves, once all of its steps are taken."""
+        self.check_finite("sae")
+        logged = {key: torch.tensor(value) if key == "step" else torch.stack(value) for key, value in self.history.items()}
+        return TrainResult(self.finish(stream), logged, seconds)
+
+    def check_finite(self, name: str) -> None:
+        """Raise FloatingPointError where a weight is NaN or infinite: such a state is neither kept nor handed out."""
+        for key, values in self.params.items():
+            if not torch.isfinite(values).all():
+                raise FloatingPointError(
+                    f"{key} of {name!r} is no longer finite at step {self.step_number}: lower lr (now {self.config.lr})"
+                )
+
+
+@overload
+def train(
+    configs: TrainConfig,
+    stream: Stream,
+    *,
+    data_seed: int = ...,
+    checkpoint: str | os.PathLike | None = ...,
+    checkpoint_every: int = ...,
+    progress: bool = ...,
+    device: str | torch.device = ...,
+) -> TrainResult: ...
+
+
+@overload
+def train(
+    configs: Mapping[str, TrainConfig],
+    stream: Stream,
+    *,
+    data_seed: int = ...,
+    checkpoint: str | os.PathLike | None = ...,
+    checkpoint_every: int = ...,
+    progress: bool = ...,
+    device: str | torch.device = ...,
+) -> dict[str, TrainResult]: ...
+
 
 def train(
     configs: Mapping[str, TrainConfig] | TrainConfig,
@@ -388,103 +472,234 @@ def train(
     checkpoint_every: int = 500,
     progress: bool = True,
     device: str | torch.device = "cpu",
-) -> Any:
+) -> TrainResult | dict[str, TrainResult]:
     """Train one SAE, or several on the same batches.
 
     Args:
         configs: a recipe, or a name for each of several; several must share batch_size and n_steps.
         stream: where the inputs come from.
         data_seed: of the order of the batches.
-        checkpoint: a file to write every `checkpoint_every` steps and when interrupted; where it exists, the run goes on from it.
+        checkpoint: a file to write every `checkpoint_every` steps, at the end and when stopped; where it exists, the run goes on from it.
+            Ctrl-C takes effect between whole steps: a run that was stopped and goes on ends at the same bits as one that was not.
+        checkpoint_every: steps from one to the next.
         progress: show a bar with the time left.
+        device: where the SAEs are trained.
 
     Returns:
         a TrainResult, or a dict of them under the names given.
 
     Raises:
-        ValueError: before any step, for settings that do not fit each other, the checkpoint or the stream; at a batch that holds NaN or
-            infinity, naming its first place.
+        ValueError: before any step, for settings that do not fit each other, or a checkpoint of other settings or another stream. After the
+            checkpoint is written, at a batch that holds NaN or infinity, naming its first place, or where the stream ends too soon.
+        FloatingPointError: the loss or a weight is no longer finite; the last good checkpoint stays.
         KeyboardInterrupt: after the checkpoint is written.
     """
+    several = _checked(configs, stream)
+    first = next(iter(several.values()))
+    whole("data_seed", data_seed, 0, 2**63 - 1)
+    whole("checkpoint_every", checkpoint_every, 1)
+    place = arguments.device("device", device)
+    path = None if checkpoint is None else arguments.new_file("checkpoint", checkpoint)
+    for name, config in several.items():
+        if config.encoder_dtype == "bfloat16" and place.type == "cuda" and torch.cuda.get_device_capability(place) < (8, 0):
+            raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(place)} lacks: use encoder_dtype='float16'")
+    saved = None
+    if path is not None:
+        saved = _read_checkpoint(path, several, stream, data_seed) if path.exists() else None
+    runs = {name: _Run(config, stream.d_model, place) for name, config in several.items()}
+    progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
+    batches = stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1))
+    if progressed.step > 0:
+        progressed.check_stream(_next_batch(batches, progressed.step - 1, first.n_steps))
+    with _bar(list(runs), first.n_steps, progressed.step, progress) as bar:
+        try:
+            while progressed.step < first.n_steps:
+                x = _next_batch(batches, progressed.step, first.n_steps).to(place)
+                _check_batch(x, stream.d_model, progressed.step)
+                progressed.take_step(x)
+                bar.update()
+                if progressed.step % 50 == 1 and len(runs) <= 3:
+                    bar.set_postfix({name: f"L0 {run.history['l0'][-1].mean():.1f}" for name, run in runs.items()})
+                if progressed.step % checkpoint_every == 0 or progressed.step == first.n_steps:
+                    progressed.save()
+        except BaseException:  # Ctrl-C, a stream that fails: what is done stays
+            progressed.save()
+            raise
+    results = {name: run.result(stream, progressed.seconds) for name, run in runs.items()}
+    return results if isinstance(configs, Mapping) else results["sae"]
+
+
+class _Progress:
+    """How far all recipes of one call have come together: the state between two steps, on disk or in memory."""
+
+    def __init__(
+        self, runs: dict[str, _Run], n_steps: int, stream: Stream, data_seed: int, path: Path | None, saved: dict[str, Any] | None
+    ):
+        self.runs, self.n_steps, self.path = runs, n_steps, path
+        self.about = {"what": WHAT, "made_from": _made_from(stream, data_seed)}
+        self.step, self.before, self.last_rows = 0, 0.0, None
+        self.is_whole, self.bad = True, FirstBad(next(iter(runs.values())).rank_SN.device)
+        self.written = -1  # the step of the newest checkpoint
+        if saved is not None:
+            for name, run in runs.items():
+                run.load_state(saved["runs"][name])
+            self.step = self.written = next(iter(runs.values())).step_number
+            self.before, self.last_rows = float(saved["seconds"]), saved.get("last_rows")
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent so far, that of earlier calls included."""
+        return self.before + time.monotonic() - self.started
+
+    def take_step(self, x: Tensor) -> None:
+        """One step of every run, all of it or none: what breaks it off half-way, however it does, leaves a state that is never saved."""
+        x_SBD = x if x.ndim == 3 else x[None]
+        for name, run in self.runs.items():
+            if len(x_SBD) not in (1, len(run.config.seeds)):
+                raise ValueError(
+                    f"the stream gives {len(x_SBD)} batches at once, and {name!r} has {len(run.config.seeds)} seeds: one for each, or one"
+                )
+        self.bad.see(x, self.step)
+        with uninterrupted():
+            self.is_whole = False
+            if next(iter(self.runs.values())).logged:
+                self.bad.look()
+            for run in self.runs.values():
+                run.step(x_SBD)
+            self.step += 1
+            self.last_rows = x_SBD[:, :N_ROWS]
+            self.is_whole = True
+
+    def save(self) -> None:
+        """Write the checkpoint, where there is a place for one, something new to write, and it is whole."""
+        if self.path is None or not self.is_whole or self.step == self.written:
+            return
+        with uninterrupted():
+            self.is_whole = False  # should something be NaN, nothing is saved from here on
+            self.bad.look()
+            for name, run in self.runs.items():
+                run.look()
+                run.check_finite(name)
+            self.is_whole = True
+            state = self.about | {"seconds": self.seconds, "last_rows": self.last_rows}
+            try:
+                save_checkpoint(self.path, state | {"runs": {name: run.state() for name, run in self.runs.items()}})
+                self.written = self.step
+            except (OSError, SafetensorError) as error:  # a full disk, say: the training itself need not end for that
+                warnings.warn(f"the checkpoint of step {self.step} could not be written: {error}", stacklevel=3)
+
+    def check_stream(self, x: Tensor) -> None:
+        """Hold the batch before this step, drawn again, against what the checkpoint remembers of it.
+
+        Raises:
+            ValueError: the stream is another, whatever it calls itself.
+        """
+        rows = (x if x.ndim == 3 else x[None])[:, :N_ROWS].cpu()
+        if self.last_rows is None:
+            return
+        known = self.last_rows.cpu()
+        spread = known.square().mean().sqrt()  # activations computed on another machine differ in their last digits
+        if rows.shape != known.shape or not torch.allclose(rows, known, rtol=0.02, atol=0.02 * float(spread)):
+            raise ValueError(
+                f"{self.path} is of a run on other inputs: batch {self.step - 1} of this stream is not the one it was trained on; "
+                "give the stream it was begun with, choose another file, or delete it"
+            )
+
+
+WHAT = "SAEs in training"
+N_ROWS = 8
+"""Inputs of its last batch that a checkpoint remembers, to know the stream again."""
+
+
+def _checked(configs: Mapping[str, TrainConfig] | TrainConfig, stream: Stream) -> Mapping[str, TrainConfig]:
     several = configs if isinstance(configs, Mapping) else {"sae": configs}
     if not several:
-        raise ValueError("give at least one TrainConfig")
+        raise ValueError("configs must hold at least one TrainConfig, got {}")
     first = next(iter(several.values()))
     for name, config in several.items():
+        arguments.text("each name in configs", name)
+        if not isinstance(config, TrainConfig):
+            raise ValueError(f"configs must be a TrainConfig, or a dict of them, got {shown(config)}")
         for shared in ("batch_size", "n_steps"):
             if getattr(config, shared) != getattr(first, shared):
                 raise ValueError(
                     f"SAEs on one stream share {shared}: {name!r} has {getattr(config, shared)}, the first {getattr(first, shared)}"
                 )
-    device = torch.device(device)
-    for name, config in several.items():
-        if config.encoder_dtype == "bfloat16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
-            raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(device)} lacks: use encoder_dtype='float16'")
-    runs = {name: _Run(config, stream.d_model, device) for name, config in several.items()}
-    seconds = 0.0
-    if checkpoint is not None and Path(checkpoint).exists():
-        seconds = _resume(runs, load_checkpoint(checkpoint), checkpoint, data_seed)
-    start_step = next(iter(runs.values())).step_number
-    start = time.monotonic()
-
-    def save(step: int) -> None:
-        if checkpoint is not None:
-            spent = seconds + time.monotonic() - start
-            state = {"data_seed": data_seed, "seconds": spent, "runs": {name: run.state() for name, run in runs.items()}}
-            save_checkpoint(checkpoint, state)
-
-    batches = stream.batches(first.batch_size, data_seed, skip=start_step)
-    with ExitStack() as stack:
-        bar = None
-        if progress:
-            from tqdm.auto import tqdm
-
-            bar = stack.enter_context(tqdm(total=first.n_steps, initial=start_step, unit="step", desc=_title(list(runs)), mininterval=0.5))
-        try:
-            for step in range(start_step, first.n_steps):
-                x = next(batches).to(device)
-                _check_batch(x, stream.d_model, step)
-                x_SBD = x if x.ndim == 3 else x[None]
-                for run in runs.values():
-                    run.step(x_SBD)
-                if bar is not None:
-                    bar.update()
-                    if step % 50 == 0 and len(runs) <= 3:
-                        bar.set_postfix({name: f"L0 {run.history['l0'][-1].mean():.1f}" for name, run in runs.items()})
-                if (step + 1) % checkpoint_every == 0 and step + 1 < first.n_steps:
-                    save(step + 1)
-        except KeyboardInterrupt:
-            save(next(iter(runs.values())).step_number)
-            raise
-    spent = seconds + time.monotonic() - start
-    results = {}
-    for name, run in runs.items():
-        logged = {key: torch.tensor(value) if key == "step" else torch.stack(value) for key, value in run.history.items()}
-        results[name] = TrainResult(run.finish(stream), logged, spent)
-    return results if isinstance(configs, Mapping) else results["sae"]
+    lacks = [name for name in ("hook_name", "scale", "d_model", "batches") if not hasattr(stream, name)]
+    if lacks:
+        raise ValueError(f"stream must be one such as msae.Activations or msae.TreeStream, got {shown(stream)}, which has no {lacks[0]}")
+    whole("the stream's d_model", stream.d_model, 1)
+    number("the stream's scale", stream.scale, above=0)
+    return several
 
 
-def _title(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{len(names)} SAEs, {names[0]} … {names[-1]}"
+def _made_from(stream: Stream, data_seed: int) -> dict[str, Any]:
+    """What all SAEs of a run are made from, beside their recipes."""
+    named = {"hook_name": stream.hook_name, "d_model": stream.d_model, "scale": float(stream.scale)}
+    origin = named | plain(getattr(stream, "origin", {}))
+    return {"stream": origin, "data_seed": data_seed, "dtype": str(torch.get_default_dtype())}
 
 
-def _resume(runs: dict[str, _Run], state: dict[str, Any], path: str | os.PathLike, data_seed: int) -> float:
-    if set(state["runs"]) != set(runs) or state["data_seed"] != data_seed:
-        raise ValueError(
-            f"{path} is of a run of {sorted(state['runs'])} with data_seed={state['data_seed']}: choose another file or delete it"
-        )
-    for name, run in runs.items():
-        saved = state["runs"][name]
-        differs = [key for key, value in run.config.record().items() if saved["record"].get(key) != value]
+def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Stream, data_seed: int) -> dict[str, Any]:
+    """A checkpoint of these very settings.
+
+    Raises:
+        ValueError: the file is no such checkpoint, is damaged, or is of other settings or another stream, naming what differs.
+    """
+    state = load_checkpoint(path)
+    if state.get("what") != WHAT:
+        raise ValueError(f"{path} is not a checkpoint of SAEs in training: choose another file")
+    fix = "choose another file, or delete it to start again"
+    if set(state["runs"]) != set(configs):
+        raise ValueError(f"{path} is of a run of {sorted(state['runs'])}, and {sorted(configs)} are asked for: {fix}")
+    for name, config in configs.items():
+        differs = differences(state["runs"][name]["record"], config.record())
         if differs:
-            raise ValueError(f"{path} was written with other settings of {name!r} ({', '.join(differs)}): choose another file or delete it")
-        run.load_state(saved)
-    return float(state["seconds"])
+            names = ", ".join(text.split()[0] for text in differs)
+            raise ValueError(f"{path} was written with other settings of {name!r} ({names}): {'; '.join(differs)}; {fix}")
+    check_origin(state["made_from"], _made_from(stream, data_seed), f"{path}", fix)
+    return state
+
+
+def _next_batch(batches: Iterator[Tensor], step: int, n_steps: int) -> Tensor:
+    """The next batch in the numbers that are trained in: float32, or what PyTorch's default is.
+
+    Raises:
+        ValueError: the stream has ended, or gives no real numbers.
+    """
+    x = next(batches, None)
+    if x is None:
+        raise ValueError(f"the stream ended after {step} of {n_steps} batches: give more data, or n_steps={max(step, 1)}")
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise ValueError(f"expected batches of floating-point numbers, got {shown(x)}")
+    return x.to(torch.get_default_dtype())
 
 
 def _check_batch(x: Tensor, d_model: int, step: int) -> None:
-    if x.shape[-1] != d_model or x.ndim not in (2, 3):
+    if x.ndim not in (2, 3) or x.shape[-1] != d_model or 0 in x.shape:
         raise ValueError(f"expected batches (batch, {d_model}) or (n_seeds, batch, {d_model}), got {tuple(x.shape)}")
-    if not torch.isfinite(x).all():
-        place = (~torch.isfinite(x)).nonzero()[0].tolist()
-        raise ValueError(f"batch {step} holds {x[tuple(place)].item()} at position {place}: clean the activations before training")
+
+
+def _bar(names: list[str], n_steps: int, done: int, progress: bool) -> Any:
+    """A bar with the time left; one that says nothing where none is wanted, or where tqdm, an extra, is not installed."""
+    title = ", ".join(names) if len(names) <= 3 else f"{len(names)} SAEs, {names[0]} … {names[-1]}"
+    if progress and find_spec("tqdm"):
+        from tqdm.auto import tqdm
+
+        return tqdm(total=n_steps, initial=done, unit="step", desc=title, mininterval=0.5)
+    return _NoBar()
+
+
+class _NoBar:
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self) -> None:
+        pass
+
+    def set_postfix(self, values: Mapping[str, str]) -> None:
+        pass

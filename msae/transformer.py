@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msae.support.arguments import shown, tensor, whole, yes_or_no
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
@@ -25,6 +27,9 @@ class TransformerConfig:
     layer_norm: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("d_vocab", "d_model", "n_layers", "n_heads", "n_ctx"):
+            object.__setattr__(self, name, whole(name, getattr(self, name), 2 if name == "n_ctx" else 1))
+        object.__setattr__(self, "layer_norm", yes_or_no("layer_norm", self.layer_norm))
         if self.d_model % (2 * self.n_heads):
             raise ValueError(
                 f"d_model must be an even multiple of n_heads (rotary positions turn pairs), "
@@ -89,6 +94,8 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
+        if not isinstance(config, TransformerConfig):
+            raise ValueError(f"config must be a TransformerConfig, got {shown(config)}")
         self.config = config
         self.tok_embed = nn.Embedding(config.d_vocab, config.d_model)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
@@ -110,10 +117,19 @@ class Transformer(nn.Module):
                     parameter.mul_((2 * self.config.n_layers) ** -0.5)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
+        self._check(tokens_BT)
         x_BTD = self.tok_embed(tokens_BT)
         for block in self.layers:
             x_BTD = block(x_BTD, self.rotation[: tokens_BT.shape[1]])
         return self.head(self.ln_out(x_BTD))
+
+    def _check(self, tokens_BT: Tensor) -> None:
+        config = self.config
+        tensor("tokens_BT", tokens_BT, ("batch", "position"), numbers="whole")
+        if not 1 <= tokens_BT.shape[1] <= config.n_ctx:
+            raise ValueError(f"tokens_BT must hold 1 to {config.n_ctx} tokens in a row, got the shape {tuple(tokens_BT.shape)}")
+        if tokens_BT.device.type == "cpu" and len(tokens_BT) and not 0 <= tokens_BT.min() <= tokens_BT.max() < config.d_vocab:
+            raise ValueError(f"tokens_BT must lie between 0 and {config.d_vocab - 1}, got {tokens_BT.min()} to {tokens_BT.max()}")
 
 
 def rotation(n_ctx: int, d_head: int, base: float = 10_000.0) -> Tensor:

@@ -10,9 +10,9 @@ from http.server import ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
-from conftest import _Quiet
 from test_browser import serious
 
+from conftest import _Quiet
 from msae import metrics, patterns
 from msae.explore import Explorer, LatentActivations
 
@@ -570,6 +570,61 @@ def test_without_scripts_a_sentence_and_coloured_texts_are_seen(browser, tmp_pat
     assert page.get_by_text("Latent A/1 (female words <b>) on its strongest texts").is_visible()
     assert page.locator("mark").count() > 5
     context.close()
+
+
+SPLIT = ["Zo", b"\xc3", b"\xab", " ate", " a", " c", "af", b"\xa9", ".", " ", b"\xe4\xb8", b"\xad", b"\xf0\x9f", b"\x98\x80", "caf", "a"]
+SPLIT_TEXTS = {
+    "Zoë ate a café.": [0, 1, 2, 3, 4, 5, 6, 1, 7, 8],
+    "café 中 😀.": [14, 1, 7, 9, 10, 11, 9, 12, 13, 8],
+    "a café": [15, 5, 6, 1, 7],
+}
+
+
+def letters() -> Explorer:
+    """S/0 fires on the last part of é and on both of 中, S/1 on the first part of ë."""
+    tokens, mask = np.zeros((3, 12), dtype=np.int64), np.zeros((3, 12), dtype=bool)
+    for row, ids in enumerate(SPLIT_TEXTS.values()):
+        tokens[row, : len(ids)], mask[row, : len(ids)] = ids, True
+    dense = np.zeros((3, 12, 2), dtype=np.float32)
+    dense[..., 0] = 2.0 * (tokens == 7) + 1.0 * np.isin(tokens, [10, 11])
+    dense[0, 1, 1] = 3
+    return Explorer({"S": LatentActivations.from_dense(dense, mask)}, tokens, SPLIT)
+
+
+def test_a_split_letter_is_read_hovered_and_searched_as_the_letter(visit, tmp_path):
+    ex = letters()
+    page = show(visit, ex.save(tmp_path / "page.html").as_uri())
+    shown = page.locator(".text").all_text_contents()
+    assert sorted(shown) == sorted(SPLIT_TEXTS)
+    assert "\ufffd" not in page.locator(".main").text_content()
+    table = page.locator("table.tokens th[scope=row]").all_text_contents()
+    assert table[:1] == ["é 2 of 2"]
+    assert set(table[1:]) == {"中 1 of 2", "中 2 of 2"}
+    for k in range(page.locator(".t").count()):
+        token = page.locator(".t").nth(k)
+        token.hover()
+        tip = said(page)
+        text, place_in_text = place(tip)
+        if "part" not in tip:
+            continue
+        letter, part, of = re.match(r"“(.)”, part (\d) of (\d): ", tip).groups()
+        raw = [SPLIT[i] for i in ex.tokens[text, place_in_text + 1 - int(part) : place_in_text + 1 - int(part) + int(of)]]
+        assert b"".join(raw).decode() == letter
+        value = ex.dense("S/0")[text, place_in_text]
+        assert (f": {value:.2f}" if value else ": silent") in tip
+    assert page.locator(".t.part").count() == 6
+    page.get_by_label("Find a latent by number, name or token").fill("é")
+    assert page.locator(".row").count() == 1
+    for query in ('"café"', "é", "中", '"😀"', "[S/0 & !S/1]", "[alpha]", '"中 😀"', "af .", "[!alpha]"):
+        page = show(visit, ex.search(query).save(tmp_path / "search.html").as_uri())
+        page.wait_for_selector(".message:not(:empty)")
+        page.wait_for_function(f"/match(es)? in/.test({ROOT}.querySelector('.message').textContent)")
+        marked = patterns.match(query, ex.tokens, ex.str_tokens, ex.acts)
+        assert page.locator(".message").text_content().startswith(f"{marked.sum()} token")
+        if page.locator(".column .text").count():
+            where = np.cumsum(ex.mask.ravel())[np.flatnonzero(marked)] - 1
+            hit = page.locator(".column").first.locator(".hit").evaluate_all("spans => spans.map(span => span.position)")
+            assert set(hit) == set(where.tolist())
 
 
 def test_the_results_of_the_token_pattern_chapter_fit_a_phone(book_page):

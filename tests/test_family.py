@@ -17,10 +17,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
 from filelock import FileLock
 
 import msae
+from conftest import tiny_language_model
 from msae import metrics, results
 from msae.__main__ import main
 from msae.family import Family, is_trained, load_family, other_than, train_family
@@ -195,13 +195,14 @@ def test_rows_are_measured_once_and_again_where_something_changed(family, traine
     assert measure_family(about, trained, only=only, **how) == first
     assert calls == []
     folder = trained / "blocks.0.hook_mlp_out" / "S0-seed0"
-    sae, whole = msae.SAE.load(folder), (folder / "sae.safetensors").read_bytes()
+    sae, whole = msae.SAE.load(folder), {file: (folder / file).read_bytes() for file in ("sae.json", "sae.safetensors")}
     with torch.no_grad():
         sae.b_dec += 1
     sae.save(folder)
     measure_family(about, trained, only=only, **how)
     assert calls == ["S0"]
-    (folder / "sae.safetensors").write_bytes(whole)
+    for file, content in whole.items():
+        (folder / file).write_bytes(content)
     (folder / "row.json").unlink()
     measure_family(about, trained, only="blocks.0.*/S1-*", **(how | {"n_tokens": 200}))
     assert calls[1:] == ["S1"]

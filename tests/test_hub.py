@@ -255,8 +255,18 @@ def test_wrong_arguments_are_refused_before_anything_is_asked(hub):
         load_stories("tinystories", 5, split="test")
     with pytest.raises(ValueError, match="only the hub's data sets have splits"):
         load_stories("bundled", 5, split="validation")
-    with pytest.raises(ValueError, match="n must be at least 1"):
-        msae.tinymodel.load_tokens(0)
+    for n in (0, -1, True, 2.5, "3", float("nan"), [3]):
+        for load in (msae.tinymodel.load_tokens, lambda n: load_stories("tinystories", n)):
+            with pytest.raises(ValueError, match="n must be"):
+                load(n)
+    for split in ("test", None, 3, ["train"]):
+        with pytest.raises(ValueError, match="split must be one of train, validation"):
+            msae.tinymodel.load_tokens(3, split)
+    for repo, name, kind in ((None, "a", "model"), ("", "a", "model"), ("a/b", 3, "model"), ("a/b", "a", "models")):
+        with pytest.raises(ValueError, match=r"repo|name|repo_type"):
+            module.fetch(repo, name, "it", "instead", kind)
+    with pytest.raises(ValueError, match="device"):
+        msae.load_language_model("tinymodel", device="cuda:99")
     assert hub.requests == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msae
-from msae.language_model import load_manifest, load_transformer, plain_transformer, save_language_model
+from msae.language_model import FILES, load_manifest, load_transformer, plain_transformer, save_language_model, write_with_manifest
 from msae.pretraining import bits_per_character, train_tokenizer
 from msae.transformer import Transformer, TransformerConfig
 
@@ -54,6 +55,14 @@ def test_transformer_lens_computes_what_the_plain_module_computes(tmp_path, laye
     with torch.no_grad():
         torch.testing.assert_close(lm(tokens), model(tokens), atol=2e-5, rtol=1e-4)
         torch.testing.assert_close(plain_transformer(lm)(tokens), model(tokens), atol=0, rtol=0)
+
+
+def test_a_module_without_hooks_is_not_taken_for_one_with(lm):
+    with lm.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", lambda value, hook: value * 2)]):
+        for run in (plain_transformer, lambda lm: msae.sample_stories(lm, 1)):
+            with pytest.raises(ValueError, match=r"lm has a hook at blocks\.1.*lm\.reset_hooks\(\)"):
+                run(lm)
+    plain_transformer(lm)
 
 
 def test_every_text_starts_with_begin(lm):
@@ -120,6 +129,69 @@ def test_weights_too_large_for_float16_are_refused(tmp_path):
         model.head.weight[0, 0] = 1e6
     with pytest.raises(ValueError, match=r"head\.weight does not fit into float16"):
         save_language_model(tmp_path, model, load_transformer(tmp_path)[1], report={}, command="")
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    make(tmp_path / "a")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert set(before) == {"model.safetensors", "config.json", "tokenizer.json", "manifest.json"}
+    model, tokenizer = load_transformer(tmp_path / "a")
+    other = Transformer(model.config)
+    with pytest.raises(ValueError, match=r"manifest\['report'\]\['loss'\] is nan"):
+        save_language_model(tmp_path / "a", other, tokenizer, report={"loss": math.nan}, command="")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_language_model(tmp_path / "a", other, tokenizer, report={}, command="")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+
+
+def test_files_have_the_mode_that_the_umask_gives(tmp_path):
+    before = os.umask(0o027)
+    try:
+        make(tmp_path / "a")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a").iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", r"manifest\.json is not JSON"),
+        (b'{"a": "\xff"}', r"manifest\.json is not JSON"),
+        (b"[]", r"manifest\.json is no manifest"),
+        (b'{"sha256": 3}', r"manifest\.json is no manifest"),
+        (b"{}", r"model\.safetensors was altered: expected the SHA-256 None"),
+        (b'{"format": "msae-manifest/2"}', r"format 'msae-manifest/2'.*install a newer msae"),
+    ],
+)
+def test_a_manifest_that_is_none_or_of_a_later_format(tmp_path, content, words):
+    make(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        msae.load_language_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", lambda content: content.replace(b"d_model", b"width")),
+        ("config.json", lambda content: content.replace(b"16,", b"18,", 1)),
+        ("config.json", lambda content: content[:-9]),
+        ("tokenizer.json", lambda content: content[:-9]),
+        ("model.safetensors", lambda content: content[:-9]),
+    ],
+)
+def test_files_that_fit_the_manifest_and_not_each_other(tmp_path, name, change):
+    make(tmp_path)
+    (tmp_path / name).write_bytes(change((tmp_path / name).read_bytes()))
+    write_with_manifest(tmp_path, {name: (tmp_path / name).read_bytes() for name in FILES}, {})
+    with pytest.raises(ValueError, match="holds no language model that this msae reads .*write the folder again"):
+        msae.load_language_model(tmp_path)
 
 
 def slow_bits_per_character(model, stories, tokenizer, n_ctx):

@@ -97,3 +97,34 @@ def test_shapes_that_do_not_fit_are_named():
         msae.all_prefix_loss(x, b_dec, values, indices, W_dec, torch.ones(8))
     with pytest.raises(ValueError, match="share d_model"):
         msae.all_prefix_loss(x[:, :3], b_dec, values, indices, W_dec, torch.ones(9))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_losses_leave_half_precision(dtype):
+    """Squares of some hundreds leave float16; the loss is that of the same numbers in float64, gradients come back as they went in."""
+    x, b_dec, values, indices, W_dec, rank, law = case(0, 7, 9, 4, 3)
+    x, b_dec, values, W_dec = ((300 * part).to(dtype).requires_grad_() for part in (x, b_dec, values, W_dec / 300))
+    inclusion, lengths = inclusion_probability(law)[rank], torch.tensor([2, 9])
+    acts = dense(values, indices, 9)
+    wide = [part.detach().double() for part in (x, b_dec, values, W_dec, acts)]
+    pairs = [
+        (all_prefix_loss(x, b_dec, values, indices, W_dec, inclusion), brute_force(wide[0], wide[1], wide[4], wide[3], rank, law)),
+        (dense_all_prefix_loss(x, b_dec, acts, W_dec, inclusion), brute_force(wide[0], wide[1], wide[4], wide[3], rank, law)),
+        (plain_loss(x, b_dec, acts, W_dec), plain_loss(wide[0], wide[1], wide[4], wide[3])),
+        (prefix_loss(x, b_dec, acts, W_dec, rank, lengths), prefix_loss(wide[0], wide[1], wide[4], wide[3], rank, lengths)),
+    ]
+    for found, expected in pairs:
+        assert found.dtype == torch.float32
+        assert_close(found.double(), expected, rtol=1e-5, atol=0)
+        assert {g.dtype for g in torch.autograd.grad(found, [x, b_dec, W_dec], retain_graph=True)} == {dtype}
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_penalties_in_every_precision(name, dtype):
+    acts = torch.tensor([0, 1e-6, 1e-3, 0.1, 1, 100, 6e4], dtype=torch.float64).to(dtype)
+    a = acts.double()
+    expected = {"l1": a, "log": (1 + a / 0.1).log(), "sqrt": (a + 0.001).sqrt() - 0.001**0.5, "tanh": a.tanh()}[name]
+    found = PENALTIES[name](acts)
+    assert found[0] == 0
+    assert_close(found, expected.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=1e-9)

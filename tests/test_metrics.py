@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy
 import torch
-from conftest import tiny_language_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msae
+from conftest import tiny_language_model
 from msae import metrics
 from msae.explore import LatentActivations
 from msae.harvesting import read_texts
@@ -638,6 +638,28 @@ def test_splicing_nothing_and_everything(lm):
     assert found["nothing"].loss_recovered.value == pytest.approx(0, abs=1e-6)
     assert found["nothing"].loss == found["whole"].loss
     assert torch.equal(lm(lm.to_tokens("Lily")), before)
+
+
+def test_a_batch_without_a_prediction_is_passed_over(lm):
+    sae, texts = msae.SAE(8, 4, hook_name=HOOK), read_texts(lm, STORIES, n_ctx=9)
+    texts.mask[0] = False
+    texts.mask[1, 2:] = False
+    some = texts.pick(torch.arange(2, len(texts.tokens)))
+    found = metrics.splice(lm, sae, texts, batch_size=1)
+    assert found.n_tokens == metrics.splice(lm, sae, some).n_tokens
+    assert found.kl.value == pytest.approx(metrics.splice(lm, sae, some).kl.value)
+
+
+def test_tokens_that_the_model_rules_out_do_not_count_in_the_divergence(lm, monkeypatch):
+    """Logits of -∞ have the probability 0, and 0 log 0 is 0."""
+    sae, texts = msae.SAE(8, 4, hook_name=HOOK), read_texts(lm, STORIES, n_ctx=9)
+    run, never = lm.run_with_hooks, torch.arange(lm.cfg.d_vocab) >= lm.cfg.d_vocab - 3
+    never &= ~torch.isin(torch.arange(lm.cfg.d_vocab), texts.tokens)
+    found = []
+    for ruled_out in (-30.0, -torch.inf):
+        monkeypatch.setattr(lm, "run_with_hooks", lambda *a, value=ruled_out, **k: run(*a, **k).masked_fill(never, value))
+        found.append(metrics.splice(lm, sae, texts).kl.value)
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
 
 
 def test_splicing_refuses_what_does_not_fit(lm):

@@ -5,6 +5,7 @@ The naive matcher never sees a pattern's text: a random pattern is made together
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -20,6 +21,7 @@ import pytest
 
 from msae.explore import LatentActivations
 from msae.patterns import PatternError, match, parse, rank_latents
+from msae.support.letters import as_token, join
 
 HERE = Path(__file__).parent
 MODULE = HERE.parent / "msae" / "explore" / "static" / "patterns.mjs"
@@ -29,8 +31,8 @@ CASES = SHARED["cases"]
 RUN_IN_JAVASCRIPT = """
 function run(corpora, cases) {
   return cases.map(({ corpus: name, pattern }) => {
-    const { tokens, start, vocab, latents } = corpora[name];
-    corpora[name].texts ??= corpus({ tokens: Uint32Array.from(tokens), start, vocab });
+    const { tokens, start, latents, ...more } = corpora[name];
+    corpora[name].texts ??= corpus({ tokens: Uint32Array.from(tokens), start, ...more });
     try {
       const marked = match(pattern, corpora[name].texts, latents);
       return { marked: start.slice(1).map((end, t) => [...marked.subarray(start[t], end).entries()].filter(([, m]) => m).map(([p]) => p)) };
@@ -47,13 +49,19 @@ function run(corpora, cases) {
 
 class Corpus(NamedTuple):
     tokens: np.ndarray
-    vocab: list[str]
+    vocab: list[str | bytes]
     acts: dict[str, LatentActivations]
     mask: np.ndarray
 
 
-def corpus_of(texts: list[list[str]], latents: dict[str, dict[str, list]]) -> Corpus:
+def read_words(texts: list[list[Any]]) -> list[list[str | bytes]]:
+    """The words of the shared cases: a text, or bytes in hexadecimal for a token that may be part of a letter."""
+    return [[word if isinstance(word, (str, bytes)) else bytes.fromhex(word["bytes"]) for word in text] for text in texts]
+
+
+def corpus_of(texts: list[list[Any]], latents: dict[str, dict[str, list]]) -> Corpus:
     """Texts padded at both ends, so that places and positions differ."""
+    texts = read_words(texts)
     vocab = [*dict.fromkeys(word for text in texts for word in text)]
     longest = max(map(len, texts))
     tokens, mask = np.zeros((len(texts), longest + 2), dtype=np.int64), np.zeros((len(texts), longest + 2), dtype=bool)
@@ -77,12 +85,18 @@ def corpus_of(texts: list[list[str]], latents: dict[str, dict[str, list]]) -> Co
     return Corpus(tokens, vocab, acts, mask)
 
 
-def for_javascript(texts: list[list[str]], latents: dict[str, dict[str, list]]) -> dict[str, Any]:
+def for_javascript(texts: list[list[Any]], latents: dict[str, dict[str, list]]) -> dict[str, Any]:
+    """As the explorer's pages hold them: which tokens make a letter together is told by number, not by bytes."""
+    texts = read_words(texts)
     vocab = [*dict.fromkeys(word for text in texts for word in text)]
+    start = np.cumsum([0, *map(len, texts)])
+    numbers, pieces = join(np.array([vocab.index(word) for text in texts for word in text]), start, vocab)
     return {
-        "vocab": vocab,
-        "tokens": [vocab.index(word) for text in texts for word in text],
-        "start": np.cumsum([0, *map(len, texts)]).tolist(),
+        "vocab": [*map(as_token, vocab), *(piece.shown for piece in pieces)],
+        "ids": [*range(len(vocab)), *(piece.token for piece in pieces)],
+        "parts": [[len(vocab) + k, piece.part, piece.n_parts, piece.text] for k, piece in enumerate(pieces)],
+        "tokens": numbers.tolist(),
+        "start": start.tolist(),
         "latents": {key: {**part, "max": max(part["values"], default=0)} for key, part in latents.items()},
     }
 
@@ -346,6 +360,63 @@ def test_random_patterns_agree_with_the_naive_matcher_and_with_node() -> None:
     assert 0.2 < np.mean(some) < 0.95, "patterns that find nothing, or everything, test nothing"
     javascript = {name: for_javascript(**each) for name, each in corpora.items()}
     assert differing(accepted, node(javascript, accepted)) == []
+
+
+# Letters that are split over several tokens
+
+
+def cut_texts(rng: random.Random) -> tuple[list[list[bytes]], list[list[tuple[str, int]]]]:
+    """Texts cut into tokens at random bytes, and (text, place of the last token) of each token or group that shares letters."""
+    tokens, groups = [], []
+    for _ in range(4):
+        read = "".join(rng.choice("aé中😀 ") for _ in range(rng.randint(1, 12)))
+        raw = read.encode()
+        letter_ends = {len(read[:k].encode()) for k in range(len(read) + 1)}
+        cuts = sorted({0, len(raw), *(k for k in range(1, len(raw)) if rng.random() < 0.5)})
+        tokens.append([raw[a:b] for a, b in itertools.pairwise(cuts)])
+        borders = [cut for cut in cuts if cut in letter_ends]
+        groups.append([(raw[a:b].decode(), cuts.index(b) - 1) for a, b in itertools.pairwise(borders)])
+    return tokens, groups
+
+
+def spelled(words: list[tuple[str, int]], tokens: list[bytes], literal: str) -> list[int]:
+    """Where groups have this text together; behind a space too where a letter among them is split."""
+    found = set()
+    for i in range(len(words)):
+        for e in range(i + 1, len(words) + 1):
+            whole = "".join(text for text, _ in words[i:e])
+            first, last = words[i - 1][1] + 1 if i else 0, words[e - 1][1]
+            split = last - first + 1 > e - i
+            inside = words[i][0].lstrip() and split and whole.lstrip() == literal
+            if words[i][0] and (whole == literal or inside):
+                found.add(last)
+    return sorted(found)
+
+
+def test_letters_cut_at_any_byte_are_matched_as_letters_in_python_and_node() -> None:
+    rng = random.Random(2)
+    corpora, cases = {}, []
+    for number in range(60):
+        tokens, groups = cut_texts(rng)
+        name = f"cut {number}"
+        corpora[name] = {"texts": tokens, "latents": {}}
+        for literal in ("é", " é", "aé", "中", "中😀", "😀", "a", "éa中"):
+            marked = [spelled(words, each, literal) for words, each in zip(groups, tokens)]
+            cases.append({"corpus": name, "pattern": f'"{literal}"', "marked": marked})
+        for pattern, passes in (
+            ("é", lambda text: text.strip() == "é"),
+            ("[alpha]", lambda text: text.strip().isalpha()),
+            ("/.?中/", None),
+        ):
+            ask = passes or (lambda text: text.endswith("中") and len(text) <= 2)
+            cases.append({"corpus": name, "pattern": pattern, "marked": [[p for text, p in words if ask(text)] for words in groups]})
+        pairs = [[q for (a, _), (b, q) in itertools.pairwise(words) if a.strip() == "é" and b.strip() == "中"] for words in groups]
+        cases.append({"corpus": name, "pattern": "é 中", "marked": pairs})
+        cases.append({"corpus": name, "pattern": "[]", "marked": [[*range(len(each))] for each in tokens]})
+    given = {name: corpus_of(**each) for name, each in corpora.items()}
+    assert differing(cases, [answer(given[case["corpus"]], case["pattern"]) for case in cases]) == []
+    assert sum(len(text) for case in cases[::13] for text in case["marked"]) > 20
+    assert differing(cases, node({name: for_javascript(**each) for name, each in corpora.items()}, cases)) == []
 
 
 # Limits, and what is wrong around a pattern

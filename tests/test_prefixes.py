@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -38,6 +38,7 @@ def test_inclusion_is_the_mean_of_the_samples(law):
 
 
 @pytest.mark.parametrize("law", LAWS)
+@settings(deadline=None)
 @given(n_latents=st.integers(1, 300))
 def test_inclusion_starts_at_one_and_never_rises(law, n_latents):
     s = law.inclusion(n_latents)

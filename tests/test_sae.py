@@ -98,3 +98,18 @@ def test_damaged_folders_are_named(tmp_path):
     (tmp_path / "sae.json").write_text(json.dumps(about | {"n_latents": 11}))
     with pytest.raises(ValueError, match="does not hold a whole SAE"):
         msae.SAE.load(tmp_path)
+
+
+def test_the_threshold_of_any_leading_shape_has_its_gradient():
+    pre, threshold = torch.rand(2, 3, 4, dtype=torch.float64), torch.full((4,), 0.3, dtype=torch.float64, requires_grad=True)
+    kind = msae.JumpReLU(bandwidth=0.8)
+    kind(pre, threshold).sum().backward()
+    flat = threshold.detach().clone().requires_grad_()
+    kind(pre.reshape(6, 4), flat).sum().backward()
+    assert_close(threshold.grad, flat.grad)
+
+
+def test_numpy_arrays_are_read_too():
+    sae, x = make(), torch.randn(5, 6)
+    for array in (x.numpy(), x.numpy().astype("float64"), x.numpy().astype(">f4"), x.numpy()[::-1].copy()[::-1]):
+        assert_close(sae(array), sae(x), check_dtype=False)

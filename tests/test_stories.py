@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 
@@ -64,6 +65,8 @@ def test_lines_may_be_plain_strings_and_parquet_has_a_column(tmp_path):
         ("a.jsonl.zst", "not compressed", "not a Zstandard file"),
         ("a.txt", " \n", "no stories"),
         ("a.txt", b"caf\xe9", "a.txt is not UTF-8"),
+        ("a.jsonl", '{"text": "half \\ud800"}', "line 1 .* half of a surrogate pair"),
+        ("a.jsonl", '["a"]', "line 1 .* is no story"),
         ("a.jsonl", b'{"text": "x"}\n{"text": "caf\xe9"}\n', "line 2 .* is not UTF-8"),
     ],
 )
@@ -120,6 +123,32 @@ def test_the_last_file_stays_where_a_new_one_fails(tmp_path):
         write_lines(path, broken())
     assert load_stories(path) == TEXTS
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saved_stories_have_the_mode_that_the_umask_gives_and_are_whole_or_not_there(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    try:
+        save_stories(TEXTS, tmp_path / "a.jsonl.zst")
+        pack_stories(tmp_path / "packed", TEXTS, manifest={})
+    finally:
+        os.umask(before)
+    files = [tmp_path / "a.jsonl.zst", *(tmp_path / "packed").iterdir()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o640}
+    content = [path.read_bytes() for path in files]
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        pack_stories(tmp_path / "packed", TEXTS[:1], manifest={})
+    assert [path.read_bytes() for path in files] == content
+    assert len(list((tmp_path / "packed").iterdir())) == 2
+
+
+def test_a_text_file_of_windows(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffOne.\r\n\r\nTwo.".encode())
+    assert load_stories(tmp_path / "a.txt") == ["One.", "Two."]
 
 
 def clean_by_the_authors_steps(text: str) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 import msae
+from msae.support.origin import check_origin, differences
 from msae.toy import orthogonal_directions
 
 
@@ -91,3 +92,30 @@ def test_directions_must_fit():
         msae.FeatureTree.article().sample(4, torch.eye(3))
     with pytest.raises(ValueError, match="do not fit into d_model=5"):
         orthogonal_directions(20, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_directions_of_any_precision(dtype):
+    tree, directions = msae.FeatureTree.article(), (orthogonal_directions(20, 24) * 2000).to(dtype)
+    x, features = tree.sample(50, directions, torch.Generator().manual_seed(0))
+    assert x.dtype == torch.promote_types(dtype, torch.float32)
+    assert_close(x.double(), features.double() @ directions.double(), rtol=1e-5, atol=1e-2)
+    assert next(msae.TreeStream(tree, directions).batches(50, 0)).equal(x)
+
+
+def test_the_origin_of_a_stream_tells_one_toy_from_another():
+    tree, directions = msae.FeatureTree.article(), orthogonal_directions(20, 24)
+    other_tree = msae.FeatureTree.from_dict({"active_prob": 1, "children": [{"active_prob": 0.1}] * 19})
+    origin = msae.TreeStream(tree, directions).origin
+    assert json.loads(json.dumps(origin)) == origin
+    assert origin == msae.TreeStream(msae.FeatureTree.article(), directions.clone()).origin
+    others = [
+        msae.TreeStream(other_tree, directions),
+        msae.TreeStream(tree, orthogonal_directions(20, 24, seed=1)),
+        msae.TreeStream(tree, torch.stack([directions] * 2)),
+        msae.TreeStream(tree, directions, hook_name="here"),
+        msae.TreeStream(tree, directions, scale=2.0),
+    ]
+    for other in others:
+        assert differences(origin, other.origin)
+        check_origin(other.origin, other.origin, "a checkpoint", "delete it")

@@ -1,12 +1,14 @@
 """Training: the method faults of the reference implementation stay away, and a run can be stopped, resumed and repeated."""
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 import msae
+from msae.checkpoints import load_checkpoint, save_checkpoint
 from msae.controller import L0Controller
 from msae.schedules import trapezoid
 from msae.toy import orthogonal_directions
@@ -252,3 +254,150 @@ def test_other_settings_do_not_resume(tmp_path):
         msae.train(dataclasses.replace(config, lr=1e-3), STREAM, checkpoint=path, **QUIET)
     with pytest.raises(ValueError, match="share n_steps"):
         msae.train({"a": config, "b": dataclasses.replace(config, n_steps=5)}, STREAM, **QUIET)
+
+
+def test_a_recipe_survives_its_own_checkpoint(tmp_path):
+    """A tuple comes back from JSON as a list: it is the same recipe."""
+    config = dataclasses.replace(SMALL, n_steps=4, prefixes=msae.FixedPrefixes([5, 20]), betas=(0.8, 0.9), seed=(0, 1))
+    whole = msae.train(config, STREAM, **QUIET)
+    with pytest.raises(ValueError, match="ended after 2 of 4 batches"):
+        msae.train(config, Listed(STREAM.batches(100, 0), 2), checkpoint=tmp_path / "run", **QUIET)
+    resumed = msae.train(config, STREAM, checkpoint=tmp_path / "run", **QUIET)
+    assert_same(resumed.sae, whole.sae, rtol=0, atol=0)
+
+
+class Listed:
+    """The first n batches of another stream, or those of a list."""
+
+    hook_name, scale, d_model = None, 1.0, 20
+
+    def __init__(self, batches, n=None):
+        self.given, self.n = batches, n
+
+    def batches(self, batch_size, seed, skip=0):
+        return itertools.islice(self.given, skip, self.n)
+
+
+def test_what_goes_on_is_held_against_all_that_it_was_made_from(tmp_path):
+    path, config = tmp_path / "run", dataclasses.replace(SMALL, n_steps=6)
+    with pytest.raises(ValueError, match="ended after 3 of 6"):
+        msae.train(config, Listed(STREAM.batches(100, 0), 3), checkpoint=path, **QUIET)
+    other_tree = msae.FeatureTree.from_dict({"active_prob": 1, "is_read_out": False, "children": [{"active_prob": 0.1}] * 20})
+    others = {
+        "hook_name": dataclasses.replace(STREAM, hook_name="blocks.1.hook_resid_pre"),
+        "scale": dataclasses.replace(STREAM, scale=2.0),
+        "d_model": msae.TreeStream(TREE, orthogonal_directions(20, 32)),
+        "batch 2 of this stream": msae.TreeStream(other_tree, STREAM.directions),
+        "other inputs": msae.TreeStream(TREE, orthogonal_directions(20, 20, seed=1)),
+        "data_seed": STREAM,
+    }
+    for words, stream in others.items():
+        with pytest.raises(ValueError, match=words):
+            msae.train(config, stream, checkpoint=path, data_seed=int(words == "data_seed"), **QUIET)
+    assert_same(msae.train(config, STREAM, checkpoint=path, **QUIET).sae, msae.train(config, STREAM, **QUIET).sae, rtol=0, atol=0)
+
+
+def test_an_origin_is_recorded_and_held_against(tmp_path):
+    class Named(msae.TreeStream):
+        origin = {"texts": "abc", "n_ctx": 128}
+
+    config = dataclasses.replace(SMALL, n_steps=4)
+    sae = msae.train(config, Named(TREE, STREAM.directions), checkpoint=tmp_path / "run", **QUIET).sae
+    assert sae.config["made_from"] == Named.origin
+    Named.origin = {"texts": "def", "n_ctx": 128}
+    with pytest.raises(ValueError, match=r"stream.texts is 'abc', and 'def' is asked for"):
+        msae.train(config, Named(TREE, STREAM.directions), checkpoint=tmp_path / "run", **QUIET)
+
+
+def test_a_finished_run_comes_back_without_a_step(tmp_path):
+    config = dataclasses.replace(SMALL, n_steps=4)
+    first = msae.train(config, STREAM, checkpoint=tmp_path / "run", **QUIET)
+    again = msae.train(config, STREAM, checkpoint=tmp_path / "run", **QUIET)
+    assert_same(first.sae, again.sae, rtol=0, atol=0)
+    assert first.history["loss"].equal(again.history["loss"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_batches_of_any_kind_of_real_number_are_trained_on(dtype):
+    config = dataclasses.replace(SMALL, n_steps=3)
+    batches = [x.to(dtype) for x in itertools.islice(STREAM.batches(100, 0), 3)]
+    found = msae.train(config, Listed(batches), **QUIET).sae
+    expected = msae.train(config, Listed([x.float() for x in batches]), **QUIET).sae
+    assert_same(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (torch.ones(100, 20, dtype=torch.long), "floating-point"),
+        (torch.ones(100, 20, dtype=torch.complex64), "floating-point"),
+        (None, "ended after 0"),
+        ([[1.0]], "floating-point"),
+        (torch.ones(0, 20), r"got \(0, 20\)"),
+        (torch.ones(100, 21), r"got \(100, 21\)"),
+        (torch.ones(20), r"got \(20,\)"),
+        (torch.ones(3, 100, 20), "3 batches"),
+        (torch.full((100, 20), float("nan")), r"holds nan at position \[0, 0\]"),
+        (torch.full((100, 20), 1e200, dtype=torch.float64), "holds inf"),
+    ],
+    ids=str,
+)
+def test_batches_that_cannot_be_trained_on_are_refused(batch, words):
+    with pytest.raises(ValueError, match=words):
+        msae.train(SMALL, Listed([batch]), **QUIET)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "run"
+    config = dataclasses.replace(SMALL, n_steps=2)
+    msae.train(config, STREAM, checkpoint=path, **QUIET)
+    whole = path.read_bytes()
+    for content in (b"", b"not one", whole[: len(whole) // 2], whole[:40]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a whole checkpoint"):
+            msae.train(config, STREAM, checkpoint=path, **QUIET)
+    save_checkpoint(path, {"model": torch.ones(2), "step": 3})
+    with pytest.raises(ValueError, match="not a checkpoint of SAEs in training"):
+        msae.train(config, STREAM, checkpoint=path, **QUIET)
+    msae.SAE(4, 5).save(tmp_path)
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        msae.train(config, STREAM, checkpoint=tmp_path / "sae.safetensors", **QUIET)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
+    """Hours of training do not end because the disk is full."""
+
+    def full(path, state):
+        raise OSError(28, "No space left on device")
+
+    config = dataclasses.replace(SMALL, n_steps=4)
+    monkeypatch.setattr("msae.training.save_checkpoint", full)
+    with pytest.warns(UserWarning, match="the checkpoint of step 4 could not be written: .* No space left"):
+        found = msae.train(config, STREAM, checkpoint=tmp_path / "run", checkpoint_every=9, **QUIET)
+    assert_same(found.sae, msae.train(config, STREAM, **QUIET).sae, rtol=0, atol=0)
+
+
+def test_numbers_of_another_kind_do_not_go_on(tmp_path, float64):
+    config, stream = dataclasses.replace(SMALL, n_steps=4), Listed([torch.rand(100, 20) for _ in range(4)])
+    msae.train(config, stream, checkpoint=tmp_path / "run", **QUIET)
+    torch.set_default_dtype(torch.float32)
+    with pytest.raises(ValueError, match=r"dtype is 'torch.float64', and 'torch.float32' is asked for"):
+        msae.train(config, stream, checkpoint=tmp_path / "run", **QUIET)
+
+
+def test_weights_that_are_no_longer_finite_are_never_kept(tmp_path, monkeypatch):
+    """The loss of the last step is finite; its update is not."""
+    config, path = dataclasses.replace(SMALL, n_steps=4), tmp_path / "run"
+    clip = _Run._clip
+
+    def overflow(run):
+        clip(run)
+        if run.step_number == 3:
+            run.grads["b_dec"].fill_(float("inf"))
+
+    monkeypatch.setattr(_Run, "_clip", overflow)
+    with pytest.raises(FloatingPointError, match=r"b_dec of 'sae' is no longer finite at step 4"):
+        msae.train(config, STREAM, checkpoint=path, checkpoint_every=2, **QUIET)
+    assert load_checkpoint(path)["runs"]["sae"]["step"] == 2
+    with pytest.raises(FloatingPointError):
+        msae.train(config, STREAM, **QUIET)

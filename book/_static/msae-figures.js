@@ -48,6 +48,12 @@
     };
   }
 
+  // plotly's own small HTML as words: tags are left out, entities are the signs that they stand for.
+  function words(text) {
+    const plain = String(text ?? "").replace(/<br\s*\/?>/g, " ").replace(/<[^>]+>/g, "");
+    return element("textarea", { innerHTML: plain }).value;
+  }
+
   // plotly draws its menus and sliders as SVG, out of reach for the keyboard: take them out and build HTML in their place.
   function controls(plot, layout) {
     const menus = (layout.updatemenus || []).filter((menu) => menu.visible !== false && (menu.buttons || []).length);
@@ -64,7 +70,7 @@
       if (change && choice.method !== "animate") {
         const said = change["title.text"] ?? change.title?.text ?? change.title;
         for (const key of ["title", "title.text"]) delete change[key];
-        if (typeof said === "string") title.textContent = said.replace(/<br\s*\/?>/g, " ").replace(/<[^>]+>/g, "");
+        if (typeof said === "string") title.textContent = words(said);
       }
       Plotly[choice.method](plot, ...args);
     };
@@ -89,7 +95,7 @@
   function buttons(name, choices, active, run) {
     const group = element("div", { className: "msae-control", role: "group", ariaLabel: name });
     choices.forEach((choice, i) => {
-      const button = element("button", { type: "button", textContent: choice.label, ariaPressed: String(i === active) });
+      const button = element("button", { type: "button", textContent: words(choice.label), ariaPressed: String(i === active) });
       button.addEventListener("click", () => {
         for (const other of group.children) other.ariaPressed = String(other === button);
         run(choice);
@@ -100,13 +106,13 @@
   }
 
   function select(name, choices, active, run) {
-    const box = element("select", {}, ...choices.map((choice, i) => new Option(choice.label, i, i === active, i === active)));
+    const box = element("select", {}, ...choices.map((choice, i) => new Option(words(choice.label), i, i === active, i === active)));
     box.addEventListener("change", () => run(choices[box.value]));
     return element("label", { className: "msae-control" }, element("span", { textContent: name }), box);
   }
 
   function range(name, steps, active, run) {
-    const label = (i) => steps[i].label ?? steps[i].value ?? String(i);
+    const label = (i) => words(steps[i].label ?? steps[i].value ?? i);
     const bar = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, value: active });
     const said = element("output", { textContent: label(active) });
     bar.setAttribute("aria-valuetext", label(active));
@@ -116,6 +122,12 @@
       run(steps[bar.value]);
     });
     return element("label", { className: "msae-control" }, element("span", { textContent: name }), bar, said);
+  }
+
+  // What cannot be drawn is said in words, and why on the console.
+  function spoken(plot, why) {
+    plot.closest(".msae-figure").classList.add("msae-undrawn");
+    console.error(`The figure ${plot.id} cannot be drawn.`, why);
   }
 
   async function draw(plot) {
@@ -144,7 +156,7 @@
     (entries) => {
       for (const entry of entries.filter((e) => e.isIntersecting)) {
         near.unobserve(entry.target);
-        plotly().then(() => draw(entry.target));
+        plotly().then(() => draw(entry.target)).catch((why) => spoken(entry.target, why));
       }
     },
     { rootMargin: "600px" },
@@ -158,6 +170,6 @@
 
   addEventListener("beforeprint", () => {
     if (plots.some((plot) => !begun.has(plot))) plotlyAtOnce();
-    if (globalThis.Plotly) plots.forEach(draw);
+    if (globalThis.Plotly) plots.forEach((plot) => draw(plot).catch((why) => spoken(plot, why)));
   });
 })();

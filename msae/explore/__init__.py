@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msae.explore._activations import LatentActivations, TopToken
-from msae.explore._bundle import Bundle, read_bundle, write_bundle
+from msae.explore._bundle import Bundle, write_bundle
 from msae.explore._explorer import Explorer
 from msae.explore._html import address
+from msae.explore._reading import read_bundle
 
 if TYPE_CHECKING:
     from msae.explore._relations import latent_tree as latent_tree

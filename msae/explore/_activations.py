@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from msae.support.arguments import array, shown, whole
+
 if TYPE_CHECKING:
     from msae.activations import Activations
     from msae.sae import SAE
+
+
+WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 
 
 class TopToken(NamedTuple):
@@ -54,7 +59,18 @@ class LatentActivations:
     """(n_texts, n_ctx) bool: the places that count; others are padding, or left out as [BEGIN] is."""
 
     def __init__(self, latents: np.ndarray, start: np.ndarray, positions: np.ndarray, values: np.ndarray, mask: np.ndarray):
-        self.latents, self.start, self.positions, self.values, self.mask = latents, start, positions, values, mask
+        self.latents, self.start = (array(name, each, ("n",), numbers="whole") for name, each in (("latents", latents), ("start", start)))
+        self.positions, self.values = array("positions", positions, ("n",), numbers="whole"), array("values", values, ("n",), finite=True)
+        self.mask = array("mask", mask, ("n_texts", "n_ctx"), numbers="marks")
+        n = len(self.positions)
+        if self.start.shape != (len(self.latents) + 1,) or self.start[0] != 0 or self.start[-1] != n or (np.diff(self.start) < 0).any():
+            raise ValueError(f"start must rise from 0 to the {n} positions, one step per latent, got {shown(self.start)}")
+        if (np.diff(self.latents) <= 0).any():
+            raise ValueError(f"latents must be numbers in ascending order, got {self.latents[:9].tolist()} …")
+        if len(self.values) != n or (self.values <= 0).any():
+            raise ValueError(f"values must be positive, one for each of the {n} positions, got {shown(self.values)}")
+        if n and not 0 <= self.positions.min() <= self.positions.max() < self.mask.size:
+            raise ValueError(f"positions must lie between 0 and {self.mask.size - 1}, got {self.positions.min()} to {self.positions.max()}")
         self._index = {int(latent): k for k, latent in enumerate(latents)}
 
     @classmethod
@@ -68,10 +84,11 @@ class LatentActivations:
         Raises:
             ValueError: another shape, or an activation that is negative, NaN or infinite (its text, place and latent are given).
         """
-        dense = _numpy(acts)
-        if dense.ndim != 3:
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+            dense = array("activations", acts).astype(np.float32, copy=False)
+        if dense.ndim != 3 or not dense.shape[2]:
             raise ValueError(f"expected activations (n_texts, n_ctx, n_latents), got shape {dense.shape}; one text alone is acts[None]")
-        mask = np.ones(dense.shape[:2], dtype=bool) if mask is None else _numpy(mask).astype(bool)
+        mask = np.ones(dense.shape[:2], dtype=bool) if mask is None else array("mask", mask, numbers="marks")
         if mask.shape != dense.shape[:2]:
             raise ValueError(f"expected a mask of shape {dense.shape[:2]}, one entry per place of the activations, got {mask.shape}")
         wrong = ~np.isfinite(dense) | (dense < 0)
@@ -95,31 +112,48 @@ class LatentActivations:
             latents: which latents to keep; all of them if left out.
 
         Raises:
-            ValueError: the SAE reads another width or hook, or there is no such latent.
+            ValueError: the SAE reads another width or hook, there is no such latent, or a weight or an activation is NaN or infinite.
         """
         import torch
 
-        if sae.d_model != activations.x.shape[1]:
-            raise ValueError(f"the SAE reads vectors of width {sae.d_model}, but these activations have width {activations.x.shape[1]}")
+        from msae.support.arguments import all_finite
+
+        for name in ("x", "mask", "hook_name"):
+            if not hasattr(activations, name):
+                raise ValueError(f"activations must be msae.Activations, with x, mask and hook_name, got {shown(activations)}")
+        if not all(hasattr(sae, name) for name in ("encode", "d_model", "n_latents", "hook_name")):
+            raise ValueError(f"sae must be an SAE, got {shown(sae)}")
+        whole("chunk", chunk, 1)
+        x, mask = activations.x, array("mask", activations.mask, ("n_texts", "n_ctx"), numbers="marks")
+        if sae.d_model != x.shape[1]:
+            raise ValueError(f"the SAE reads vectors of width {sae.d_model}, but these activations have width {x.shape[1]}")
         if sae.hook_name and activations.hook_name and sae.hook_name != activations.hook_name:
             raise ValueError(f"the SAE was trained at {sae.hook_name}, but these activations come from {activations.hook_name}")
-        kept = np.arange(sae.n_latents) if latents is None else np.unique(np.fromiter(latents, dtype=np.int64))
+        kept = np.arange(sae.n_latents) if latents is None else _numbers(latents)
         if len(kept) == 0 or kept[0] < 0 or kept[-1] >= sae.n_latents:
             raise ValueError(f"the SAE has the latents 0 … {sae.n_latents - 1}, got latents={kept.tolist()}")
-        where = np.flatnonzero(_numpy(activations.mask).astype(bool))
+        where = np.flatnonzero(mask)
+        if len(where) != len(x):
+            raise ValueError(f"activations.x has {len(x):,} rows, but activations.mask counts {len(where):,} places")
+        for name in WEIGHTS:
+            if isinstance(weight := getattr(sae, name, None), torch.Tensor):
+                all_finite(f"{name} of the SAE", weight.detach())
         select = None if len(kept) == sae.n_latents else torch.from_numpy(kept).to(sae.W_enc.device)
         columns, rows, values = [], [], []
         with torch.no_grad():
-            for begin in range(0, len(where), chunk):
-                acts = sae.encode(activations.x[begin : begin + chunk].to(sae.W_enc))
-                acts = acts if select is None else acts[:, select]
+            for begin in range(0, max(1, len(where)), chunk):
+                part = x[begin : begin + chunk].to(sae.W_enc)
+                all_finite("activations.x", part)
+                acts = sae.encode(part)
+                acts = (acts if select is None else acts[:, select]).float()
                 row, column = acts.nonzero(as_tuple=True)
+                fired = acts[row, column]
+                if not fired.isfinite().all():
+                    raise ValueError(f"an activation of the SAE is NaN or infinite in {part.dtype}: give the SAE in float32, sae.float()")
                 columns.append(column.cpu().numpy())
                 rows.append(row.cpu().numpy() + begin)
-                values.append(acts[row, column].float().cpu().numpy())
-        return cls._sorted(
-            kept, np.concatenate(columns), where[np.concatenate(rows)], np.concatenate(values), _numpy(activations.mask).astype(bool)
-        )
+                values.append(fired.cpu().numpy())
+        return cls._sorted(kept, np.concatenate(columns), where[np.concatenate(rows)], np.concatenate(values), mask)
 
     @classmethod
     def _sorted(
@@ -170,11 +204,12 @@ class LatentActivations:
         Raises:
             ValueError: there is none of this number.
         """
-        if int(latent) not in self._index:
+        number = whole("latent", latent)
+        if number not in self._index:
             raise ValueError(
                 f"there is no latent {latent} here; there are {len(self.latents)}, from {self.latents[0]} to {self.latents[-1]}"
             )
-        return self._index[int(latent)]
+        return self._index[number]
 
     def of(self, latent: int) -> tuple[np.ndarray, np.ndarray]:
         """(positions, values) of one latent's firings."""
@@ -191,7 +226,7 @@ class LatentActivations:
 
     def occurrences(self, tokens: Any) -> np.ndarray:
         """(largest token id + 1,) int64: how often each token stands at a place that counts; tokens are (n_texts, n_ctx) ids."""
-        flat = _numpy(tokens).reshape(-1)
+        flat = self._flat(tokens)
         return np.bincount(flat[self.mask.reshape(-1)], minlength=int(flat.max(initial=0)) + 1)
 
     def top_tokens(self, latent: int, tokens: Any, k: int = 10, occurring: np.ndarray | None = None) -> list[TopToken]:
@@ -200,7 +235,7 @@ class LatentActivations:
         Args:
             tokens: (n_texts, n_ctx) token ids. occurring: what `occurrences` says of them, where many latents are asked about.
         """
-        flat = _numpy(tokens).reshape(-1)
+        flat, k = self._flat(tokens), whole("k", k, 1)
         positions, values = self.of(latent)
         ids, inverse = np.unique(flat[positions], return_inverse=True)
         total, count = np.bincount(inverse, weights=values), np.bincount(inverse)
@@ -212,12 +247,24 @@ class LatentActivations:
 
     def top_texts(self, latent: int, k: int = 10) -> list[tuple[int, int]]:
         """The k texts with the largest activations of a latent, as (text, place of its largest activation), strongest first."""
+        whole("k", k, 1)
         positions, values = self.of(latent)
         order = np.lexsort((positions, -values))
         texts, places = np.divmod(positions[order], self.mask.shape[1])
         _, first = np.unique(texts, return_index=True)
         return [(int(texts[i]), int(places[i])) for i in np.sort(first)[:k]]
 
+    def _flat(self, tokens: Any) -> np.ndarray:
+        ids = array("tokens", tokens, numbers="whole")
+        if ids.size != self.mask.size or ids.min(initial=0) < 0:
+            raise ValueError(f"tokens must be ids of shape {self.mask.shape}, not negative, got {shown(ids)}")
+        return ids.reshape(-1)
 
-def _numpy(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+
+def _numbers(latents: Any) -> np.ndarray:
+    """(n,) int64, ascending."""
+    try:
+        listed = list(latents)
+    except TypeError as error:
+        raise ValueError(f"latents must be a list of numbers, got {shown(latents)}") from error
+    return np.unique(array("latents", listed, ("n",), numbers="whole")).astype(np.int64) if listed else np.zeros(0, np.int64)

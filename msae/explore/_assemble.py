@@ -10,6 +10,7 @@ import numpy as np
 from msae.explore._activations import LatentActivations
 from msae.explore._bundle import Bundle, bar, quantise
 from msae.explore._sample import Pieces
+from msae.support.letters import Piece, no_token
 
 N_TOKENS, N_LOGITS = 10, 8
 
@@ -24,6 +25,7 @@ def assemble(
     acts: Mapping[str, LatentActivations],
     tokens: np.ndarray,
     str_tokens: Sequence[str],
+    letters: Sequence[Piece],
     ids: Sequence[str],
     labels: Mapping[str, str],
     pieces: Pieces,
@@ -37,9 +39,11 @@ def assemble(
     """The bundle of these latents on these pieces of the texts.
 
     Args:
-        tokens: (n_texts, n_ctx) ids. ids: latents, "name/number".
-        directions: name → (n_latents, d_model) decoder rows, or empty. unembed: (d_model, n_vocab).
+        tokens: (n_texts, n_ctx) ids; from len(str_tokens) on they number the `letters`, tokens that hold parts of one.
+        ids: latents, "name/number".
+        directions: name → (n_latents, d_model) decoder rows, or empty. unembed: (d_model, n_columns).
     """
+    n_vocab = len(str_tokens)
     n_ctx = tokens.shape[1]
     begins = pieces.text * n_ctx + pieces.first
     starts = np.concatenate([[0], np.cumsum(pieces.length)]).astype(np.int64)
@@ -54,7 +58,10 @@ def assemble(
 
     largest, start, positions, q, details = [], [0], [], [], []
     occurring = {name: each.occurrences(tokens) for name, each in acts.items()}
-    effects = logit_effects(ids, directions, unembed) if unembed is not None else [[]] * len(ids)
+    effects: Sequence[list[tuple[int, float]]] = [[]] * len(ids)
+    if unembed is not None:
+        known = [i for i, token in enumerate(str_tokens[: unembed.shape[1]]) if token != no_token(i)]
+        effects = [[(known[i], effect) for i, effect in each] for each in logit_effects(ids, directions, unembed[:, known])]
     for latent_id, effect in zip(bar(ids, "latent", progress), effects):
         name, number = split_id(latent_id)
         at, values = acts[name].of(number)
@@ -76,8 +83,8 @@ def assemble(
     best = best_parents(edges)
     kept = [edge for edge in edges if {edge[0], edge[1], best[edge[1]]} <= index.keys()]  # a second parent never stands in for the first
     return Bundle(
-        vocab=[as_text(str_tokens[token]) for token in kind_of],
-        vocab_ids=np.array(list(kind_of), dtype=np.int64),
+        vocab=[str(str_tokens[token]) if token < n_vocab else letters[token - n_vocab].shown for token in kind_of],
+        vocab_ids=np.array([token if token < n_vocab else letters[token - n_vocab].token for token in kind_of], dtype=np.int64),
         tokens=numbered.reshape(-1),
         starts=starts,
         n_sample=pieces.n_sample,
@@ -92,6 +99,11 @@ def assemble(
         q=np.concatenate(q),
         details=details,
         edges=[(index[parent], index[child], score) for parent, child, score in kept],
+        parts=[
+            (kind, piece.part, piece.n_parts, piece.text)
+            for token, kind in kind_of.items()
+            if token >= n_vocab and (piece := letters[token - n_vocab])
+        ],
         about=dict(about) | ({"cosine_of": "directions" if directions else "activations"} if n_neighbours else {}),
     )
 
@@ -137,11 +149,6 @@ def logit_effects(
         ends = np.concatenate([largest(effects, k), largest(-effects, k)], 1)
         out += [[(int(token), float(effect[token])) for token in tokens] for effect, tokens in zip(effects, ends)]
     return out
-
-
-def as_text(token: str | bytes) -> str:
-    """A token as text; bytes that are not UTF-8 become escapes such as \\xe2, so that they stay visible and distinct."""
-    return token.decode("utf-8", "backslashreplace") if isinstance(token, bytes) else token
 
 
 def _rows(acts: Mapping[str, LatentActivations], ids: Sequence[str]) -> list[tuple[str, list[int]]]:

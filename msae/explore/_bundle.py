@@ -10,6 +10,9 @@ A block is a uint32 length, that many bytes of JSON (one object of details per l
 The n firings of a latent are n varints, the steps from one position to the next (the first from 0), then n bytes q of 1 … 255; the
 activation is q / 255 · max. Positions count tokens over all texts. All integers are little-endian and unsigned.
 
+Where a tokenizer splits a letter over several tokens, the first of them shows the letter and the others nothing; `vocab_parts` tells which
+kinds of token these are. The manifest is written last, with the SHA-256 of the other files and of itself.
+
 The first `n_sample` texts are an unbiased sample, on which statistics may be computed. Those after them were added because a latent is
 strong there.
 """
@@ -18,23 +21,34 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from msae.support.arguments import path as path_of
+from msae.support.arguments import shown, whole, yes_or_no
+from msae.support.files import Content, write_files
+
 T = TypeVar("T")
 
 SCHEMA = "msae-explorer/1"
-ABOUT = ("title", "window", "n_examples", "edge_metric", "cosine_of", "provenance")
+ABOUT = ("title", "window", "n_examples", "edge_metric", "cosine_of", "provenance", "made_from")
 """What a manifest may say that the firings do not need."""
 
 N_TOP = 3
 """Tokens of each latent that the manifest names, for the list of latents."""
+
+
+class Altered(ValueError):
+    """Files that are not as they were written."""
 
 
 class Bundle(NamedTuple):
@@ -92,6 +106,9 @@ class Bundle(NamedTuple):
     about: dict[str, Any]
     """What is known of ABOUT."""
 
+    parts: Sequence[tuple[int, int, int, str]] = ()
+    """(kind of token, which part it is from 1, of how many, what they make together) of each kind that is part of a letter."""
+
     def of(self, latent: str) -> tuple[np.ndarray, np.ndarray]:
         """(positions, activations) of a latent's firings, within max/510 of the true ones; those below max/510 become max/255."""
         k = self.id.index(latent)
@@ -128,7 +145,7 @@ def from_varints(raw: np.ndarray, n: int) -> tuple[np.ndarray, int]:
     """The first n numbers of these bytes, and how many bytes they took."""
     ends = np.flatnonzero(raw < 128)[:n]
     if len(ends) < n:
-        raise ValueError(f"expected {n} varints, found {len(ends)}: the file is cut short")
+        raise Altered(f"expected {n} varints, found {len(ends)}: the file is cut short")
     begins = np.concatenate([[0], ends[:-1] + 1]) if n else ends
     out = np.zeros(n, dtype=np.uint64)
     for k in range(5):
@@ -152,6 +169,7 @@ def manifest(bundle: Bundle, latents_per_shard: int = 0) -> tuple[dict[str, Any]
         "schema": SCHEMA,
         "vocab": bundle.vocab,
         "vocab_ids": bundle.vocab_ids.tolist(),
+        **({"vocab_parts": [list(part) for part in bundle.parts]} if bundle.parts else {}),
         "n_tokens": len(bundle.tokens),
         **({"text_length": int(lengths[0])} if same_length else {"text_starts": bundle.starts.tolist()}),
         "n_sample": bundle.n_sample,
@@ -193,7 +211,7 @@ def _block(bundle: Bundle, low: int, high: int) -> tuple[bytes, list[int]]:
         pieces.append(piece)
         offsets.append(size)
         size += len(piece)
-    details = _ascii(bundle.details[low:high])
+    details = as_ascii(bundle.details[low:high], "details")
     return len(details).to_bytes(4, "little") + details + b"".join(pieces), offsets
 
 
@@ -208,24 +226,54 @@ def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: i
 
     Args:
         latents_per_shard: latents whose firings share a file; 0 puts everything into payload.bin.
+
+    Raises:
+        ValueError: NaN or infinity in the bundle. OSError: a place that cannot be written, a full disk.
+            Whatever bundle stood there before stands there still, whole.
     """
-    if latents_per_shard < 0:
-        raise ValueError(f"latents_per_shard must be 0 (no shards) or positive, got {latents_per_shard}")
-    folder = Path(folder)
-    (folder / "acts" if latents_per_shard else folder).mkdir(parents=True, exist_ok=True)
-    described, blocks = manifest(bundle, latents_per_shard)
-    for k, (name, block) in enumerate(zip(bar(described["shards"], "file", progress), blocks)):
-        packed = gzip.compress(block, 6, mtime=0)
-        (folder / name).write_bytes(packed)
-        # A page opened from a disk may load nothing but scripts; this one hands its block to the page.
-        script = f'msaeShard({k}, "{base64.b64encode(packed).decode()}");\n'
-        (folder / name).with_suffix(".js").write_text(script, encoding="ascii")
-    (folder / "payload.bin").write_bytes(payload(bundle, [] if latents_per_shard else blocks))
-    (folder / "manifest.json").write_bytes(_ascii(described))
-    for old in (folder / "acts").glob("[0-9][0-9][0-9]*"):  # of a larger bundle that was here before
-        if f"acts/{old.stem}.bin" not in described["shards"]:
-            old.unlink()
+    check_latents_per_shard(latents_per_shard)
+    folder = path_of("folder", folder)
+    if not isinstance(bundle, Bundle):
+        raise ValueError(f"bundle must be a Bundle, of Explorer.bundle or read_bundle, got {shown(bundle)}")
+    described, files = bundle_files(bundle, latents_per_shard, yes_or_no("progress", progress))
+    write_folder(folder, files)
     return described
+
+
+def check_latents_per_shard(n: Any) -> None:
+    if isinstance(n, int) and n < 0:
+        raise ValueError(f"latents_per_shard must be 0 (no shards) or positive, got {n}")
+    whole("latents_per_shard", n)
+
+
+def bundle_files(bundle: Bundle, latents_per_shard: int, progress: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest, and name → content of each file, that of the manifest last."""
+    described, blocks = manifest(bundle, latents_per_shard)
+    files: dict[str, Any] = {}
+    for k, (name, block) in enumerate(zip(bar(described["shards"], "file", progress), blocks)):
+        files[name] = packed = gzip.compress(block, 6, mtime=0)
+        files[name.removesuffix(".bin") + ".js"] = partial(_write_script, k, packed)
+    files["payload.bin"] = payload(bundle, [] if latents_per_shard else blocks)
+    hashes = {name: sha256(content) for name, content in files.items() if isinstance(content, bytes)}
+    described["sha256"] = hashes | {"manifest.json": sha256(as_ascii(described, "the manifest"))}
+    return described, files | {"manifest.json": as_ascii(described, "the manifest")}
+
+
+def _write_script(k: int, packed: bytes, path: Path) -> None:
+    # A page opened from a disk may load nothing but scripts; this one hands its block to the page.
+    path.write_text(f'msaeShard({k}, "{base64.b64encode(packed).decode()}");\n', encoding="ascii")
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_folder(folder: Path, files: Mapping[str, Content]) -> None:
+    """Write all files of a bundle, then take away those of a larger one that was here before."""
+    write_files({folder / name: content for name, content in files.items()})
+    for old in (folder / "acts").glob("*"):
+        if re.fullmatch(r"[0-9]{3,}\.(bin|js)", old.name) and f"acts/{old.name}" not in files:
+            old.unlink()
 
 
 def bar(steps: Sequence[T], unit: str, progress: bool) -> Iterable[T]:
@@ -237,74 +285,14 @@ def bar(steps: Sequence[T], unit: str, progress: bool) -> Iterable[T]:
     return tqdm(steps, unit=unit, desc="explorer", delay=3)
 
 
-def read_bundle(folder: str | os.PathLike) -> Bundle:
-    """Read a bundle that `write_bundle` or another program wrote.
-
-    Raises:
-        FileNotFoundError: no manifest.json there. ValueError: another format, or a file that is cut short.
-    """
-    folder = Path(folder)
-    if not (folder / "manifest.json").exists():
-        raise FileNotFoundError(f"there is no manifest.json in {folder}: expected a folder made by Explorer.save")
-    m = json.loads((folder / "manifest.json").read_bytes())
-    if m.get("schema") != SCHEMA:
-        raise ValueError(f"expected a bundle of the form {SCHEMA!r}, got {m.get('schema')!r} in {folder}")
-    raw = np.frombuffer(gzip.decompress((folder / "payload.bin").read_bytes()), dtype=np.uint8)
-    size = 2 if len(m["vocab"]) <= 65_536 else 4
-    n_bytes = m["n_tokens"] * size
-    if len(raw) < n_bytes:
-        raise ValueError(f"payload.bin holds {len(raw)} bytes, but {m['n_tokens']} tokens take {n_bytes}: the file is cut short")
-    tokens = raw[:n_bytes].view(f"<u{size}")
-    if "text_starts" in m:
-        starts = np.array(m["text_starts"], dtype=np.int64)
-    else:
-        starts = np.arange(0, m["n_tokens"] + 1, m["text_length"], dtype=np.int64)
-    table, details, positions, q = m["latents"], [], [], []
-    for low, high, block in _blocks(m, folder, raw[n_bytes:]):
-        n_details = int.from_bytes(block[:4].tobytes(), "little")
-        details += json.loads(block[4 : 4 + n_details].tobytes())
-        firings = block[4 + n_details :]
-        for k in range(low, high):
-            n, here = table["n"][k], firings[table["off"][k] :]
-            steps, used = from_varints(here[: 5 * n], n)
-            positions.append(np.cumsum(steps).astype(np.uint32))
-            q.append(here[used : used + n])
-    n_texts = len(starts) - 1
-    return Bundle(
-        vocab=m["vocab"],
-        vocab_ids=np.array(m["vocab_ids"], dtype=np.int64),
-        tokens=tokens.astype(np.int64),
-        starts=starts,
-        n_sample=m["n_sample"],
-        number=np.array(m.get("text_number", range(n_texts)), dtype=np.int64),
-        first=np.array(m.get("text_first", [0] * n_texts), dtype=np.int64),
-        saes=m["saes"],
-        id=table["id"],
-        label=table["label"],
-        max=np.array(table["max"], dtype=np.float32),
-        start=np.concatenate([[0], np.cumsum(table["n"])]).astype(np.int64),
-        positions=np.concatenate(positions) if positions else np.zeros(0, np.uint32),
-        q=np.concatenate(q) if q else np.zeros(0, np.uint8),
-        details=details,
-        edges=[(parent, child, score) for parent, child, score in m["edges"]],
-        about={key: value for key, value in m.items() if key in ABOUT},
-    )
-
-
-def _blocks(m: dict[str, Any], folder: Path, rest: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    n_latents, per_shard = len(m["latents"]["id"]), m["latents_per_shard"]
-    if not m["shards"]:
-        yield 0, n_latents, rest
-    for k, name in enumerate(m["shards"]):
-        block = np.frombuffer(gzip.decompress((folder / name).read_bytes()), dtype=np.uint8)
-        yield k * per_shard, min((k + 1) * per_shard, n_latents), block
-
-
 def schema() -> dict[str, Any]:
     """The JSON Schema of manifest.json."""
     return json.loads(files("msae.explore").joinpath("msae-explorer-1.schema.json").read_text(encoding="utf-8"))
 
 
-def _ascii(values: Any) -> bytes:
+def as_ascii(values: Any, what: str) -> bytes:
     # ASCII, so that lone surrogates and line separators stay what they are wherever the file goes
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    try:
+        return json.dumps(values, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+    except ValueError as error:
+        raise ValueError(f"{what} of the explorer holds NaN or infinity, which JSON has no form for: look at what was given") from error

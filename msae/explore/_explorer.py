@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import html
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -15,23 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msae.explore import _html, _sample
-from msae.explore._activations import LatentActivations, _numpy
-from msae.explore._assemble import as_text, assemble, best_parents, split_id
-from msae.explore._bundle import Bundle, manifest, payload, write_bundle
+from msae.explore._activations import LatentActivations
+from msae.explore._assemble import assemble, best_parents, split_id
+from msae.explore._bundle import Bundle, bundle_files, check_latents_per_shard, manifest, payload, write_folder
+from msae.explore._checks import check_acts, check_directions, check_saes, label_of, listed, numbers_of
+from msae.support.arguments import array, number, shown, text, whole, yes_or_no
+from msae.support.arguments import path as path_of
+from msae.support.files import as_json, write_file
+from msae.support.letters import Piece, as_token, join
 
 if TYPE_CHECKING:
     from msae.activations import Activations
     from msae.sae import SAE
-
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*")
-"""Of an SAE, as `patterns.lark` reads it."""
 
 MAX_LATENTS = 300
 MIN_FIRINGS = 10
 """Of a child in the tree: rarer latents would crowd it, with parents that chance has given them."""
 
 WARN_BYTES, REFUSE_BYTES = 1_500_000, 5_000_000
-VIEWS = ("latent", "tree", "search")
 
 
 class Explorer:
@@ -43,7 +43,8 @@ class Explorer:
 
     Args:
         acts: name → where the latents of that SAE fire. A latent is called "name/number". Several SAEs, from small to large, have a tree.
-        tokens: (n_texts, n_ctx) token ids. str_tokens: the text of each id; bytes where it is not valid UTF-8.
+        tokens: (n_texts, n_ctx) token ids. str_tokens: the text of each id; bytes, or what `Activations.str_tokens` has, where a token is
+            only part of a letter. In the texts it is shown as the letter that it is part of.
         labels: "name/number", or the number alone when there is one SAE → a name for the latent.
         latents: which to show; if left out all of them, or in a page the 300 with the largest summed activation where there are more. Those
             with a label, and their parents and children, are always shown.
@@ -51,12 +52,15 @@ class Explorer:
         edges: (parent, child, score); if left out those of `latent_tree`, for children that fire at least ten times.
         directions: name → (n_latents, d_model) decoder rows, or the SAE itself. With them neighbours by cosine compare directions, not
             activations.
-        unembed: (d_model, n_vocab), the model's W_U, to show which tokens each direction makes likelier. Needs directions.
+        unembed: (d_model, n_vocab), the model's W_U, to show which tokens each direction makes likelier. Needs directions. Columns
+            beyond the vocabulary, with which many models are padded, are left out, and so are tokens without a column.
         n_neighbours: nearest latents listed for each, by co-firing and by cosine.
         page_bytes: what the texts and firings in a page may take; names and numbers of the latents come on top.
+        made_from: what the texts and activations are, as `Activations.origin`; kept in a saved folder.
 
     Raises:
-        ValueError: shapes that do not fit each other, a token id without text, or a latent that is not there.
+        ValueError: shapes that do not fit each other, a token id without text, a latent that is not there, NaN or infinity anywhere, or a
+            label that is no text.
     """
 
     def __init__(
@@ -74,22 +78,31 @@ class Explorer:
         unembed: Any = None,
         n_neighbours: int = 6,
         page_bytes: int = 300_000,
+        made_from: Mapping[str, Any] | None = None,
     ):
-        tokens = _numpy(tokens)
-        _check(acts, tokens, str_tokens)
-        if n_examples < 1 or window < 1:
-            raise ValueError(f"n_examples and window must be at least 1, got {n_examples} and {window}")
-        self.acts, self.tokens, self.str_tokens = dict(acts), tokens, [as_text(token) for token in str_tokens]
-        self.n_examples, self.window, self.n_neighbours, self.page_bytes = n_examples, window, n_neighbours, page_bytes
-        self.directions = {name: _numpy(getattr(each, "W_dec", each)) for name, each in (directions or {}).items()}
+        tokens = array("tokens", tokens)
+        check_acts(acts, tokens, str_tokens)
+        if not all(isinstance(n, int) and n >= 1 for n in (n_examples, window)):
+            raise ValueError(f"n_examples and window must be whole numbers of at least 1, got {shown(n_examples)} and {shown(window)}")
+        self.acts, self.tokens, self.str_tokens = dict(acts), tokens, [as_token(token) for token in str_tokens]
+        self.n_examples, self.window, self.n_neighbours = n_examples, window, whole("n_neighbours", n_neighbours)
+        self.page_bytes = number("page_bytes", page_bytes, 0)
+        for name, each in (("labels", labels), ("directions", directions), ("made_from", made_from)):
+            if not isinstance(each, (Mapping, type(None))):
+                raise ValueError(f"{name} must be a dict, got {shown(each)}")
+        self.directions = {
+            name: numbers_of(f"directions[{name!r}]", getattr(each, "W_dec", each)) for name, each in (directions or {}).items()
+        }
         self.about_saes = {name: _about(each) for name, each in (directions or {}).items()}
-        self.unembed = None if unembed is None else _numpy(unembed)
-        _check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
-        self.labels = {self.id_of(key): str(label).encode("utf-8", "replace").decode() for key, label in (labels or {}).items()}
-        self._asked = None if latents is None else [self.id_of(latent) for latent in latents]
-        self._edges = None
-        if edges is not None:
-            self._edges = sorted(((self.id_of(a), self.id_of(b), float(score)) for a, b, score in edges), key=lambda edge: -edge[2])
+        self.unembed = None if unembed is None else numbers_of("unembed", unembed)
+        check_directions(self.acts, self.directions, self.unembed, len(self.str_tokens))
+        self.labels = {self.id_of(key): label_of(key, label) for key, label in (labels or {}).items()}
+        self._asked = None if latents is None else [self.id_of(latent) for latent in listed("latents", latents)]
+        if self._asked == []:
+            raise ValueError("latents must name at least one latent, got none; leave it out to show all")
+        self._edges = None if edges is None else self._checked(edges)
+        self.made_from = dict(made_from or {})
+        as_json(self.made_from, "made_from")
         self._open: str | None = None
         self._state: dict[str, Any] = {}
         self._examples: list[list[str]] = []
@@ -103,9 +116,14 @@ class Explorer:
             model: the language model, to show which tokens each direction makes likelier. That is exact where the SAEs read the residual
                 stream behind the last layer and no normalisation follows; anywhere else it is the direct path alone.
             options: those of `Explorer`.
+
+        Raises:
+            ValueError: as `Explorer`; or an SAE that is of another hook, width or model than the activations, by its name.
         """
+        check_saes(saes, activations, model)
         acts = {name: LatentActivations.from_sae(sae, activations) for name, sae in saes.items()}
-        options = {"directions": saes, "unembed": None if model is None else model.W_U, **options}
+        origin = getattr(activations, "origin", None)
+        options = {"directions": saes, "unembed": None if model is None else model.W_U, "made_from": origin, **options}
         return cls(acts, activations.tokens, activations.str_tokens, **options)
 
     def id_of(self, latent: Any) -> str:
@@ -122,6 +140,15 @@ class Explorer:
         self.acts[name].row(int(number))
         return f"{name}/{int(number)}"
 
+    def _checked(self, edges: Any) -> list[tuple[str, str, float]]:
+        found = []
+        for edge in listed("edges", edges):
+            if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 3:
+                raise ValueError(f"edges must be (parent, child, score), got {shown(edge)}")
+            parent, child = self.id_of(edge[0]), self.id_of(edge[1])
+            found.append((parent, child, number(f"the score of the edge from {parent} to {child} in edges", edge[2])))
+        return sorted(found, key=lambda edge: -edge[2])
+
     def latent(self, latent: Any, pin: Any = None) -> Explorer:
         """The same explorer, opened at this latent, with another one laid over it and their holes counted if `pin` is given."""
         return self._opened(latent, pin, "latent")
@@ -137,9 +164,11 @@ class Explorer:
             examples: name → another pattern; each has a button that searches for it.
         """
         other = self._opened(self.open, None, "search")
-        other._state["query"] = str(query)
+        other._state["query"] = text("query", query)
         if examples is not None:
-            other._examples = [[name, pattern] for name, pattern in examples.items()]
+            if not isinstance(examples, Mapping):
+                raise ValueError(f"examples must be a dict of names and patterns, got {shown(examples)}")
+            other._examples = [[text("examples", name), text(f"examples[{name!r}]", pattern)] for name, pattern in examples.items()]
         return other
 
     def _opened(self, latent: Any, pin: Any, view: str) -> Explorer:
@@ -216,8 +245,26 @@ class Explorer:
         """(n_texts, n_ctx) bool: the places that count for any of the SAEs."""
         return np.logical_or.reduce([acts.mask for acts in self.acts.values()])
 
+    @cached_property
+    def _letters(self) -> tuple[np.ndarray, list[Piece]]:
+        """(n_texts, n_ctx) tokens, those that share a letter with others numbered from len(str_tokens) on; and what these are."""
+        numbers, where = self.tokens.astype(np.int64), np.flatnonzero(self.mask)
+        start = np.concatenate([[0], np.cumsum(self.mask.sum(1))])
+        numbers.reshape(-1)[where], pieces = join(self.tokens.reshape(-1)[where], start, self.str_tokens)
+        return numbers, pieces
+
+    def _words(self, row: int, first: int, length: int) -> list[str]:
+        """Part of a text, token by token: a split letter stands in the first of its tokens."""
+        numbers, pieces = self._letters
+        found = []
+        for k, token in enumerate(numbers[row, first : first + length].tolist()):
+            piece = pieces[token - len(self.str_tokens)] if token >= len(self.str_tokens) else None
+            found.append(self.str_tokens[token] if piece is None else piece.shown if k else piece.text)
+        return found
+
     def bundle(self, progress: bool = False) -> Bundle:
         """All texts, with all the latents of `acts` or those of `latents`: what `save("folder")` writes."""
+        yes_or_no("progress", progress)
         everything = [f"{name}/{number}" for name, acts in self.acts.items() for number in acts.latents]
         return self._assemble(everything if self._asked is None else self._ids, _sample.whole(self.mask), progress)
 
@@ -233,17 +280,21 @@ class Explorer:
         described, blocks = manifest(bundle)
         return described, payload(bundle, blocks)
 
-    def _assemble(self, ids: Sequence[str], pieces: _sample.Pieces, progress: bool = False) -> Bundle:
+    def _assemble(self, ids: Sequence[str], taken: _sample.Pieces, progress: bool = False) -> Bundle:
         about: dict[str, Any] = {"window": self.window, "n_examples": self.n_examples}
         if self._edges is None and len(self.acts) > 1:
             about["edge_metric"] = "directed_cosine"
+        if self.made_from:
+            about["made_from"] = self.made_from
+        numbers, pieces = self._letters
         bundle = assemble(
             self.acts,
-            self.tokens,
+            numbers,
             self.str_tokens,
+            pieces,
             ids,
             self.labels,
-            pieces,
+            taken,
             self.edges,
             self.directions,
             self.unembed,
@@ -278,10 +329,9 @@ class Explorer:
         first, length = _sample.spans(self.mask)
         dense = acts.dense(number)
         rows = []
-        for text, peak in acts.top_texts(number, 3):
-            begin, size = _sample.window(int(first[text]), int(length[text]), peak, self.window)
-            part = slice(begin, begin + size)
-            rows.append(_html.coloured(zip((self.str_tokens[t] for t in self.tokens[text, part]), dense[text, part]), dense.max()))
+        for row, peak in acts.top_texts(number, 3):
+            begin, size = _sample.window(int(first[row]), int(length[row]), peak, self.window)
+            rows.append(_html.coloured(zip(self._words(row, begin, size), dense[row, begin : begin + size]), dense.max()))
         label = f" ({html.escape(self.labels[self.open])})" if self.open in self.labels else ""
         return (
             f"<p>Latent {html.escape(self.open)}{label} on its strongest texts. The list of latents and the activation of each token "
@@ -310,18 +360,29 @@ class Explorer:
 
         Returns:
             The file to open.
+
+        Raises:
+            OSError: a place that cannot be written, a full disk. Whatever was saved there before is there still, whole.
         """
-        path = Path(path)
+        path = path_of("path", path)
+        text("title", title)
+        yes_or_no("progress", progress)
+        if back is not None:
+            text("back", back)
+        if provenance is not None and not isinstance(provenance, Mapping):
+            raise ValueError(f"provenance must be a dict, got {shown(provenance)}")
+        as_json(dict(provenance or {}), "provenance")
         if path.suffix.lower() in (".html", ".htm"):
-            path.write_text(_html.page(title, self._html(linked=True), back), encoding="utf-8")
+            write_file(path, _html.page(title, self._html(linked=True), back))
             return path
         if (path.suffix and not path.is_dir()) or path.is_file():
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
+        check_latents_per_shard(latents_per_shard)
         bundle = self.bundle(progress=progress)
         bundle.about.update({"title": title} | ({"provenance": dict(provenance)} if provenance else {}))
-        described = write_bundle(bundle, path, latents_per_shard, progress=progress)
-        body = _html.host(described, (path / "payload.bin").read_bytes(), {**self.state, "linked": True}, self._fallback())
-        (path / "index.html").write_text(_html.page(title, body, back), encoding="utf-8")
+        described, files = bundle_files(bundle, latents_per_shard, progress=progress)
+        body = _html.host(described, files["payload.bin"], {**self.state, "linked": True}, self._fallback())
+        write_folder(path, {**files, "index.html": _html.page(title, body, back)})
         return path / "index.html"
 
     def widget(self, model: Any = None, saes: Mapping[str, Any] | None = None) -> Any:
@@ -341,43 +402,3 @@ def _about(sae: Any) -> dict[str, str]:
     """What a bundle says of an SAE beyond its numbers; nothing where only directions were given."""
     told = {"hook_name": getattr(sae, "hook_name", None), "architecture": getattr(sae, "nonlinearity", None)}
     return {key: str(value) for key, value in told.items() if value is not None}
-
-
-def _check(acts: Any, tokens: np.ndarray, str_tokens: Sequence[str | bytes]) -> None:
-    if not isinstance(acts, Mapping) or not acts:
-        raise ValueError(f'expected {{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
-    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
-        raise ValueError(f"tokens must be whole numbers (n_texts, n_ctx), got shape {tokens.shape} of {tokens.dtype}")
-    for name, each in acts.items():
-        if not NAME.fullmatch(str(name)):
-            raise ValueError(
-                f"an SAE cannot be called {name!r}: patterns name latents as S/7, so a name begins with a letter and has only letters, "
-                "digits, _ . - and /"
-            )
-        if not isinstance(each, LatentActivations):
-            raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by LatentActivations.from_dense or from_sae")
-        if each.mask.shape != tokens.shape:
-            raise ValueError(f"acts[{name!r}] is of texts of shape {each.mask.shape}, but tokens have shape {tokens.shape}")
-    if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(str_tokens):
-        raise ValueError(f"token ids run from {tokens.min()} to {tokens.max()}, but str_tokens has the texts of 0 … {len(str_tokens) - 1}")
-
-
-def _check_directions(
-    acts: Mapping[str, LatentActivations], directions: Mapping[str, np.ndarray], unembed: np.ndarray | None, n_vocab: int
-) -> None:
-    if directions and set(directions) != set(acts):
-        raise ValueError(f"directions must name the SAEs {', '.join(acts)}, got {', '.join(directions)}")
-    for name, rows in directions.items():
-        if rows.ndim != 2 or len(rows) <= acts[name].latents.max(initial=0):
-            expected = f"(at least {acts[name].latents.max(initial=0) + 1}, d_model)"
-            raise ValueError(f"directions[{name!r}] must be {expected}, one row per latent, got shape {rows.shape}")
-    if len({rows.shape[1] for rows in directions.values()}) > 1:
-        widths = {name: rows.shape[1] for name, rows in directions.items()}
-        raise ValueError(f"directions must all have the same width, got {widths}; give SAEs of one place, or leave directions out")
-    if unembed is None:
-        return
-    if not directions:
-        raise ValueError("unembed needs directions: give directions={name: sae} too")
-    width = next(iter(directions.values())).shape[1]
-    if unembed.shape != (width, n_vocab):
-        raise ValueError(f"unembed must be (d_model, n_vocab) = ({width}, {n_vocab}), got shape {unembed.shape}")

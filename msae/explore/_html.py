@@ -13,6 +13,10 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
+from msae.support.arguments import one_of, text
+
+VIEWS = ("latent", "tree", "search")
+
 MODULES = ["dom", "bundle", "rank", "matcher", "texts", "list", "chips", "latent", "tree", "search", "explorer"]
 """static/*.mjs, each after those it imports from. patterns.mjs stands apart: a worker needs its text."""
 
@@ -77,15 +81,23 @@ def page(title: str, body: str, back: str | None = None) -> str:
 
 
 def address(page: str, latent: str, pin: str = "", view: str = "", query: str = "") -> str:
-    """The address of a saved explorer, opened at a latent: `page` with what is shown behind its #, as the page itself writes it."""
+    """The address of a saved explorer, opened at a latent: `page` with what is shown behind its #, as the page itself writes it.
+
+    Args:
+        page: where the explorer lies. latent, pin: "name/number"; pin may be empty.
+        view: "latent", "tree" or "search"; "latent" where empty. query: of the search.
+    """
     shown = {"latent": latent, "pinned": pin, "view": view, "query": query}
+    for name, value in {"page": page, **{"pin" if key == "pinned" else key: value for key, value in shown.items()}}.items():
+        text(name, value)
+    one_of("view", view, ("", *VIEWS))
     return f"{page}#{urlencode({key: value for key, value in shown.items() if value})}"
 
 
 def in_script(values: Any) -> str:
     """JSON that can stand in a script: ASCII without <, > and &, so that no text in it ends the script or becomes markup."""
-    text = json.dumps(values, separators=(",", ":"), ensure_ascii=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    written = json.dumps(values, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def in_page(script: str) -> str:
@@ -122,6 +134,6 @@ def _coloured(token: str, activation: float, largest: float) -> str:
         return shown
     space = " " if token.startswith(" ") else ""
     alpha = 0.12 + 0.48 * activation / largest
-    return (
-        f'{space}<mark title="{activation:.2f}" style="color:inherit;background:rgba(31,111,235,{alpha:.2f})">{shown.strip() or "·"}</mark>'
-    )
+    seen = shown.strip() or "·" * bool(token)  # a later part of a letter is a bar beside it
+    style = f"color:inherit;background:rgba(31,111,235,{alpha:.2f})" + (";padding:0 .18em" if not token else "")
+    return f'{space}<mark title="{activation:.2f}" style="{style}">{seen}</mark>'

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from msae.explore._activations import LatentActivations
+from msae.support.arguments import number, shown, whole
 
 METRICS = ("directed_cosine", "nabeshima2024")
 CHUNK = 1024
@@ -47,9 +48,14 @@ def latent_tree(
     Source: Nabeshima 2024, "Trees".
     """
     if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
-    if n_parents < 1:
-        raise ValueError(f"n_parents must be at least 1, got {n_parents}")
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {shown(metric)}")
+    number("threshold", threshold)
+    whole("n_parents", n_parents, 1)
+    whole("min_firings", min_firings)
+    if not isinstance(acts, Mapping) or not all(isinstance(each, LatentActivations) for each in acts.values()):
+        raise ValueError(f'acts must be {{"name": LatentActivations}}, got {shown(acts)}')
+    if len({each.mask.shape for each in acts.values()}) > 1:
+        raise ValueError(f"acts must be of the same texts, got masks of shape {[each.mask.shape for each in acts.values()]}")
     edges = []
     for small, large in references(acts):
         parents, children = as_matrix(acts[small]), as_matrix(acts[large])

@@ -9,7 +9,9 @@ import numpy as np
 
 from msae.explore import _html
 from msae.explore._activations import LatentActivations
-from msae.explore._assemble import as_text, split_id
+from msae.explore._assemble import split_id
+from msae.support.arguments import shown
+from msae.support.letters import join
 
 try:
     import anywidget
@@ -39,6 +41,10 @@ class ExplorerWidget(anywidget.AnyWidget):
     def __init__(self, explorer: Explorer, model: Any = None, saes: Mapping[str, Any] | None = None):
         if (model is None) != (saes is None):
             raise ValueError("typed text needs both model= and saes={name: sae}; give both or neither")
+        if saes is not None and not isinstance(saes, Mapping):
+            raise ValueError(f"saes must be {{name: SAE}}, got {shown(saes)}")
+        if model is not None and not hasattr(model, "cfg"):
+            raise ValueError(f"model must be a language model, got {shown(model)}")
         if saes is not None and set(saes) != set(explorer.acts):
             raise ValueError(f"saes must name the SAEs {', '.join(explorer.acts)}, got {', '.join(saes)}")
         self._explorer, self._model, self._saes = explorer, model, saes
@@ -80,7 +86,8 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
     """What latents do on a text that was typed just now.
 
     Returns:
-        "text"; "tokens", their texts; "firings": index in ids → [places, activations], silent latents left out.
+        "text"; "tokens", their texts; "parts", [place, part, of, text] of each that is part of a letter; "firings": index in ids →
+        [places, activations], silent latents left out.
     """
     from msae.activations import Activations
 
@@ -89,6 +96,7 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
         kept.setdefault(name, []).append((k, number))
     firings: dict[str, Any] = {}
     words: list[str] = []
+    parts: list[tuple[int, int, int, str]] = []
     hooks: dict[str, Activations] = {}
     for name, latents in kept.items():
         hook = saes[name].hook_name
@@ -100,12 +108,17 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
         acts = LatentActivations.from_sae(saes[name], read, latents=[number for _, number in latents])
         counted = np.flatnonzero(acts.mask.ravel())
         if not words:
-            words = [as_text(read.str_tokens[t]) for t in read.tokens.numpy().ravel()[counted]]
+            start = np.concatenate([[0], np.cumsum(acts.mask.sum(1))])
+            numbers, letters = join(read.tokens.numpy().ravel()[counted], start, read.str_tokens)
+            n_vocab = len(read.str_tokens)
+            words = [read.str_tokens[i] if i < n_vocab else letters[i - n_vocab].shown for i in numbers.tolist()]
+            pieces = [(k, letters[i - n_vocab]) for k, i in enumerate(numbers.tolist()) if i >= n_vocab]
+            parts = [(k, piece.part, piece.n_parts, piece.text) for k, piece in pieces]
         for k, number in latents:
             positions, values = acts.of(number)
             if len(positions):
                 firings[str(k)] = [np.searchsorted(counted, positions).tolist(), [round(float(v), 4) for v in values]]
-    return {"text": text, "tokens": words, "firings": firings}
+    return {"text": text, "tokens": words, "parts": parts, "firings": firings}
 
 
 def make_widget(explorer: Explorer, model: Any = None, saes: Mapping[str, Any] | None = None) -> ExplorerWidget:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from msae.metrics._bootstrap import Interval, bootstrap, ratio, sum_by_story
-from msae.metrics._firings import story_numbers, to_numpy
+from msae.metrics._firings import story_numbers
+from msae.metrics._reading import checked_sae, checked_vectors, latent_number, rows_at_once, run, truth
 from msae.metrics._reconstruction import cosines
-
-if TYPE_CHECKING:
-    from msae.sae import SAE
+from msae.sae import SAE
+from msae.support.arguments import all_finite, items, number, shown, tensor, whole
+from msae.support.sums import parts, wide
 
 
 class Absorption(NamedTuple):
@@ -77,33 +78,39 @@ def absorption(
     after Chanin et al. 2024, "A is for Absorption" (arXiv:2409.14507). They project x, not x - b_dec, and take the direction from a
     logistic regression; we count all of the concept's tokens, they those that the regression finds.
     """
-    mask = to_numpy(concept).astype(bool)
-    if x.ndim != 2 or mask.shape != (len(x),):
-        raise ValueError(f"expected x (n, d_model) and one truth value per row, got {tuple(x.shape)} and {mask.shape}")
+    sae = checked_sae(sae)
+    x = checked_vectors("x", x, sae.d_model)
+    mask = truth("concept", concept, [(len(x),)], "row")
     if not mask.any():
         raise ValueError(f"the concept is on none of the {len(x):,} rows: give more stories, or another pattern")
-    own = list(latents)
-    if not own or min(own) < 0 or max(own) >= sae.n_latents:
-        raise ValueError(f"the SAE has the latents 0 to {sae.n_latents - 1}, got latents={own}")
-    p = (mean_difference(x, concept) if direction is None else direction).to(sae.W_enc)
-    if p.shape != (sae.d_model,) or not p.norm() > 0:
-        raise ValueError(f"expected a direction of length {sae.d_model} other than zero, got shape {tuple(p.shape)}")
+    own = [latent_number(latent, "each of latents") for latent in items("latents", latents)]
+    if not own or max(own) >= sae.n_latents:
+        raise ValueError(f"the SAE has the latents 0 to {sae.n_latents - 1}, got latents={shown(own)}")
+    stories = story_numbers(story, (len(x),), "one story per row of x")[mask]
+    for name, value in (("min_cosine", min_cosine), ("min_cosine_full", min_cosine_full)):
+        number(name, value, -1, 1)
+    number("min_share", min_share, 0, 1)
+    whole("n_absorbing", n_absorbing, 1)
+    rows_at_once(sae, chunk)
+    p = mean_difference(x, mask) if direction is None else tensor("direction", direction, numbers="real")
+    if p.shape != (sae.d_model,) or not torch.isfinite(p).all() or not p.any():
+        raise ValueError(f"expected a direction of length {sae.d_model} other than zero, and finite, got {shown(p)}")
+    p = p.to(sae.W_enc.device, torch.float64)
+    p = p / p.abs().max()
     p = p / p.norm()
-    cosine = cosines(p[None], sae.W_dec)[0]
-    along = sae.W_dec @ p
+    W_dec = sae.W_dec.double()
+    cosine, along = cosines(p[None], W_dec)[0], W_dec @ p
     others = torch.ones(sae.n_latents, dtype=torch.bool, device=p.device)
     others[own] = False
     candidates = (others & (cosine >= min_cosine)).nonzero().squeeze(1)
 
     columns = []
     absorbing = np.zeros(sae.n_latents)
-    for rows in torch.from_numpy(np.flatnonzero(mask)).split(chunk or max(1, 2**25 // sae.n_latents)):
-        part = x[rows.to(x.device)].to(sae.W_enc)
-        acts = sae.encode(part)
-        carried = acts * along
-        t, m = (part - sae.b_dec) @ p, carried[:, own].sum(1)
+    for part, acts in run(sae, x, chunk, torch.from_numpy(np.flatnonzero(mask))):
+        carried = acts * along.to(acts.dtype)
+        t, m = (part.double() - sae.b_dec) @ p, (acts[:, own].double() * along[own]).sum(1)
         top = carried[:, candidates].relu().topk(min(n_absorbing, len(candidates)), dim=1)
-        q = top.values.sum(1)
+        q = top.values.sum(1, dtype=torch.float64)
         r = torch.minimum(q, t - m)
         fraction = torch.where(m <= 0, 1.0, r / (r + m))
         fraction = torch.where((m >= t) | (q < min_share * t) | (t <= 0), 0.0, fraction)
@@ -111,11 +118,11 @@ def absorption(
         silent = (acts[:, own] <= 0).all(1)
         full = silent & (t > 0) & (best.values >= min_share * t) & (cosine[best.indices] >= min_cosine_full)
         partial = ~silent & (fraction > 0)
-        columns.append(torch.stack([fraction, full.to(fraction), partial.to(fraction), (fraction > 0).to(fraction)], 1).double().cpu())
+        columns.append(torch.stack([fraction, full.to(fraction), partial.to(fraction), (fraction > 0).to(fraction)], 1).cpu())
         taken = top.indices[(top.values > 0) & (fraction > 0)[:, None]]
         absorbing += torch.bincount(candidates[taken], minlength=sae.n_latents).cpu().numpy()
     table = torch.cat(columns).numpy()
-    sums = sum_by_story(story_numbers(story, (len(x),))[mask], *table.T, np.ones(len(table)))
+    sums = sum_by_story(stories, *table.T, np.ones(len(table)))
     mean, of_full, of_partial = (bootstrap(ratio, sums[:, [i, -1]]) for i in range(3))
     order = np.argsort(-absorbing, kind="stable")
     shares = absorbing / max(1.0, table[:, 3].sum())
@@ -123,16 +130,26 @@ def absorption(
 
 
 @torch.no_grad()
-def mean_difference(x: Tensor, concept: Any, chunk: int = 2**16) -> Tensor:
+def mean_difference(x: Tensor, concept: Any, chunk: int | None = None) -> Tensor:
     """(d_model,): the mean of x (n, d_model) on a concept minus the mean elsewhere, a linear probe without training.
 
+    Args:
+        chunk: rows at a time; as many as take 32 MB if left out.
+
     Raises:
-        ValueError: a concept that is nowhere, or everywhere.
+        ValueError: a concept that is nowhere, or everywhere; a number of x that is NaN or infinite.
     """
-    mask = torch.from_numpy(to_numpy(concept).astype(bool))
-    if mask.shape != (len(x),) or not mask.any() or mask.all():
-        raise ValueError(f"expected one truth value for each of {len(x):,} rows, some true and some false, got shape {tuple(mask.shape)}")
-    sums = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
-    for part, here in zip(x.split(chunk), mask.to(x.device).split(chunk)):
-        sums.index_add_(0, here.long(), part.double())
-    return (sums[1] / mask.sum() - sums[0] / (~mask).sum()).float()
+    x = tensor("x", x, ("n", "d_model"), numbers="real")
+    mask = truth("concept", concept, [(len(x),)], f"each of {len(x):,} rows")
+    if not mask.any() or mask.all():
+        raise ValueError(f"the concept must be true on some of the {len(x):,} rows of x and false on others, got {int(mask.sum()):,}")
+    here, sums = torch.from_numpy(mask).to(x.device), torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
+    begin = 0
+    for some in x.split(len(x) if chunk is None else whole("chunk", chunk, 1)):
+        for (part,) in parts(some):
+            sums.index_add_(0, here[begin : begin + len(part)].long(), part)
+            begin += len(part)
+    if not torch.isfinite(sums).all():
+        all_finite("x", x)
+    n = int(mask.sum())
+    return (sums[1] / n - sums[0] / (len(x) - n)).to(wide(x[:0]).dtype)

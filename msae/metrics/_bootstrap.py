@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msae.metrics._reading import to_numpy
+from msae.support.arguments import number, shown, whole
+
 N_RESAMPLES = 1000
 LEVEL = 0.95
 
@@ -45,13 +48,19 @@ def bootstrap(
         sums: (n_stories, n_quantities).
 
     Raises:
-        ValueError: sums of another shape.
+        ValueError: sums of another shape, or one that is NaN or infinite; a statistic of another shape.
     """
-    sums = np.asarray(sums, dtype=np.float64)
-    if sums.ndim != 2 or not len(sums):
+    if not callable(statistic):
+        raise ValueError(f"statistic must be a function of sums, such as lambda s: s[..., 0] / s[..., 1], got {shown(statistic)}")
+    n_resamples, level, seed = whole("n_resamples", n_resamples, 1), number("level", level, above=0, below=1), whole("seed", seed)
+    sums = _columns("sums", sums)
+    if sums.ndim != 2 or 0 in sums.shape:
         raise ValueError(f"expected sums (n_stories, n_quantities) of at least one story, got shape {sums.shape}")
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(statistic(sums.sum(0)))
+        found = np.asarray(statistic(sums.sum(0)))
+        if found.ndim:
+            raise ValueError(f"statistic must make (…,) numbers of (…, n_quantities) sums, got shape {found.shape} of {sums.shape[1:]}")
+        value = float(found)
         if len(sums) < 2:
             return Interval(value, np.nan, np.nan)
         drawn = np.concatenate([statistic(weights @ sums) for weights in resamples(len(sums), n_resamples, seed)])
@@ -86,7 +95,25 @@ def quantiles(drawn: np.ndarray, level: float = LEVEL, axis: int = 0) -> tuple[A
     return (float(low), float(high)) if np.ndim(low) == 0 else (low, high)
 
 
-def sum_by_story(story: np.ndarray, *columns: np.ndarray) -> np.ndarray:
-    """(n_stories, n_columns): each column (n,) summed over the places of each story; story (n,) are numbers 0 … n_stories - 1."""
+def sum_by_story(story: Any, *columns: Any) -> np.ndarray:
+    """(n_stories, n_columns) float64: each column (n,) summed over the places of each story; story (n,) are numbers 0 … n_stories - 1.
+
+    Raises:
+        ValueError: no such numbers, columns of another length, or one that holds NaN or infinity.
+    """
+    story = to_numpy(story)
+    if story.ndim != 1 or story.dtype.kind not in "iu" or story.min(initial=0) < 0:
+        raise ValueError(f"story must hold a number from 0 for each place, (n,), got {shown(story)}")
+    numbers = [_columns("columns", column) for column in columns]
+    if not numbers or any(column.shape != story.shape for column in numbers):
+        raise ValueError(f"columns must each have the length of story, {len(story)}, got shapes {[column.shape for column in numbers]}")
     n_stories = int(story.max(initial=0)) + 1
-    return np.stack([np.bincount(story, weights=column, minlength=n_stories) for column in columns], axis=1)
+    return np.stack([np.bincount(story, weights=column, minlength=n_stories) for column in numbers], axis=1)
+
+
+def _columns(name: str, values: Any) -> np.ndarray:
+    """Finite numbers, in float64."""
+    found = to_numpy(values)
+    if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+        raise ValueError(f"{name} must hold finite numbers, got {shown(found)}{' with NaN or infinity' * (found.dtype.kind == 'f')}")
+    return found.astype(np.float64)

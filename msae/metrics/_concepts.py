@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from msae.metrics._bootstrap import Interval, bootstrap, ratio, sum_by_story
-from msae.metrics._firings import as_firings
+from msae.metrics._firings import as_firings, check_level
+from msae.metrics._reading import latent_number
+from msae.support.arguments import number, shown
 
 
 class ConceptScore(NamedTuple):
@@ -46,6 +48,7 @@ def concept_score(acts: Any, latent: int, concept: Any, story: Any = None, level
     Raises:
         ValueError: no such latent, a concept that is nowhere, shapes that do not fit, or a level outside [0, 1).
     """
+    check_level(level)
     firings = as_firings(acts)
     present, fires = firings.concept(concept), firings.where(latent, level)
     sums = sum_by_story(firings.story(story), present & fires, present, fires)
@@ -80,6 +83,7 @@ def concept_scores(acts: Any, concept: Any, level: float = 0.0) -> ConceptScores
 
     All latents count at the same level. `patterns.rank_latents` gives each its own best one, which finds more and flatters.
     """
+    check_level(level)
     firings = as_firings(acts)
     present = firings.concept(concept)
     (fired,), (both,) = firings.counts(present, [level])
@@ -126,11 +130,15 @@ def hole_rate(
     Raises:
         ValueError: as `concept_score`; or a part without any of the concept's tokens.
     """
-    firings = as_firings(acts)
+    check_level(level)
+    number("min_precision", min_precision, 0, 1)
+    if parts is not None and not isinstance(parts, Mapping):
+        raise ValueError(f"parts must be a dict of masks, got {shown(parts)}")
+    firings, latent = as_firings(acts), latent_number(latent)
     present, fires, stories = firings.concept(concept), firings.where(latent, level), firings.story(story)
     by_part = {}
     for name, mask in (parts or {}).items():
-        part = firings.concept(mask) & present
+        part = firings.concept(mask, f"parts[{name!r}]") & present
         if not part.any():
             raise ValueError(f"the part {name!r} has none of the concept's tokens")
         by_part[name] = _share(stories, part & ~fires, part)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from msae.metrics._bootstrap import N_RESAMPLES, Interval, quantiles, resamples
 from msae.metrics._firings import as_firings, encode, story_numbers
+from msae.metrics._reading import checked_sae, checked_vectors
 from msae.sae import SAE
+from msae.support.arguments import whole
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -59,14 +61,16 @@ def mean_max_correlation(
             of the activations for each: 25,000 × 10,000 latents take 2 GB, so two readings at 1 GB.
 
     Raises:
-        ValueError: an SAE without x, activations of unequal length, or fewer than two inputs.
+        ValueError: an SAE without x, activations of unequal length, fewer than two inputs, or a number that is NaN or infinite.
 
     Source: Nabeshima 2024, "Matryoshka Sparse Autoencoders".
     """
-    sides = [_Side(side, x) for side in (reference, other)]
-    a, b = sides
+    whole("memory", memory, 1)
+    whole("n_resamples", n_resamples, 1)
+    a, b = (_Side(name, side, x) for name, side in (("reference", reference), ("other", other)))
     if a.n_rows != b.n_rows or a.n < 2 or a.n != b.n:
         raise ValueError(f"expected two or more inputs, the same for both SAEs, got {a.n:,} and {b.n:,}")
+    stories = story_numbers(story, a.places)
     best, match = np.full(a.n_latents, np.nan), np.full(a.n_latents, -1)
     block = max(1, memory // (8 * b.n_latents))
     for first in range(0, a.n_latents, block):
@@ -76,7 +80,7 @@ def mean_max_correlation(
         correlation[np.isnan(correlation)] = -np.inf
         match[part][alive] = correlation.argmax(1)[alive]
         best[part][alive] = correlation.max(1)[alive]
-    mean, low, high = _intervals(a, b, match, story_numbers(story, a.places), n_resamples)
+    mean, low, high = _intervals(a, b, match, stories, n_resamples)
     found = float(np.nanmean(best)) if (match >= 0).any() else np.nan
     numbers = np.where(match >= 0, b.latents[match], -1)
     return MaxCorrelation(Interval(found, *mean), best, numbers, low, high)
@@ -85,10 +89,12 @@ def mean_max_correlation(
 class _Side:
     """Activations of one SAE, read some rows at a time as often as needed."""
 
-    def __init__(self, source: Any, x: Tensor | None):
+    def __init__(self, name: str, source: Any, x: Tensor | None):
         if isinstance(source, SAE):
             if x is None:
-                raise ValueError("an SAE needs x to be run on; or give its activations")
+                raise ValueError(f"{name}: an SAE needs x to be run on; or give its activations")
+            checked_sae(source, name)
+            x = checked_vectors("x", x, source.d_model)
             self.latents, self.present = np.arange(source.n_latents), np.ones(len(x), dtype=bool)
             self.places: tuple[int, ...] = (len(x),)
             self.read = lambda rows: encode(source, x[rows])

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msae.metrics._reading import PART, checked_sae, checked_vectors, latent_number, run, to_numpy, truth
+from msae.sae import SAE
+from msae.support.arguments import shown
+
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, csr_array
-
-    from msae.sae import SAE
 
 
 class Firings(NamedTuple):
@@ -40,6 +42,7 @@ class Firings(NamedTuple):
         Raises:
             ValueError: there is none of this number.
         """
+        latent = latent_number(latent)
         at = np.flatnonzero(self.latents == latent)
         if not len(at):
             raise ValueError(f"there is no latent {latent}; there are {len(self.latents)}, from {self.latents[0]} to {self.latents[-1]}")
@@ -88,8 +91,7 @@ class Firings(NamedTuple):
         Raises:
             ValueError: a level outside [0, 1).
         """
-        if not np.all((np.asarray(level) >= 0) & (np.asarray(level) < 1)):
-            raise ValueError(f"a level is a share of a latent's largest activation and lies in [0, 1), got {level}; 0.25 is usual")
+        check_level(level)
         return np.asarray(self.matrix.data > np.repeat(level * largest, np.diff(self.matrix.indptr)))
 
     def _largest(self) -> np.ndarray:
@@ -100,16 +102,13 @@ class Firings(NamedTuple):
             largest[alive] = np.maximum.reduceat(self.matrix.data, start[:-1][alive])
         return largest.clip(0)
 
-    def concept(self, mask: Any) -> np.ndarray:
-        """A concept's mask, flattened, without what does not count.
+    def concept(self, mask: Any, name: str = "concept") -> np.ndarray:
+        """A concept's mask, flattened, without what does not count; `name` is what an error calls it.
 
         Raises:
-            ValueError: another shape than the inputs', or no input of the concept.
+            ValueError: no truth values, another shape than the inputs', or no input of the concept.
         """
-        found = to_numpy(mask).astype(bool)
-        if found.shape not in (self.places, (self.matrix.shape[0],)):
-            raise ValueError(f"expected one truth value per input, {self.places}, got a mask of shape {found.shape}")
-        found = found.reshape(-1) & self.present
+        found = truth(name, mask, [self.places, (self.matrix.shape[0],)]).reshape(-1) & self.present
         if not found.any():
             raise ValueError(f"the concept is on none of the {int(self.present.sum()):,} inputs: give more stories, or another pattern")
         return found
@@ -119,64 +118,101 @@ class Firings(NamedTuple):
         return story_numbers(story, self.places)
 
 
-def story_numbers(story: Any, places: tuple[int, ...]) -> np.ndarray:
+def check_level(level: Any, name: str = "level") -> None:
+    """Refuse what is no share of a latent's largest activation, or no array of them."""
+    found = to_numpy(level)
+    numbers = found.dtype.kind in "iuf"
+    outside = found[~((found >= 0) & (found < 1))] if numbers else found
+    if not numbers or len(outside):
+        wrong = outside[0].item() if numbers else level
+        raise ValueError(f"{name}: a level is a share of a latent's largest activation, in [0, 1), got {shown(wrong)}; 0.25 is usual")
+
+
+def story_numbers(story: Any, places: tuple[int, ...], what: str = "one story number per input or per text") -> np.ndarray:
     """(n_inputs,) int64: the story of each input, numbered from 0 without gaps.
 
     Args:
         story: one number per input or per text; where left out, each text, or each input without texts, is a story of its own.
         places: (n_inputs,) or (n_texts, n_ctx).
+        what: what an error asks for.
+
+    Raises:
+        ValueError: another shape, or no numbers.
     """
     n_inputs = int(np.prod(places))
     numbers = np.arange(places[0]) if story is None else to_numpy(story)
     if numbers.ndim != 1 or len(numbers) not in (places[0], n_inputs):
-        raise ValueError(f"expected one story number per input or per text, {places}, got shape {numbers.shape}")
+        raise ValueError(f"story: expected {what}, {places}, got {numbers.shape}")
+    if numbers.dtype.kind not in "biufU" or (numbers.dtype.kind == "f" and not np.isfinite(numbers).all()):
+        raise ValueError(f"story must hold the number of each story, got {shown(numbers)}")
     return np.repeat(np.unique(numbers, return_inverse=True)[1], n_inputs // len(numbers))
 
 
 def as_firings(acts: Any) -> Firings:
-    """Read activations of any kind.
+    """Read activations of any kind, and of any precision.
 
     Args:
         acts: (n_inputs, n_latents) or (n_texts, n_ctx, n_latents) numbers of torch or NumPy, a SciPy sparse array (n_inputs, n_latents),
             an `explore.LatentActivations`, or Firings.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, no numbers, or one that is NaN or infinite.
     """
     from scipy.sparse import csc_array, issparse
 
     if isinstance(acts, Firings):
         return acts
     if hasattr(acts, "positions") and hasattr(acts, "start"):  # LatentActivations: the same layout under other names
-        matrix = csc_array((acts.values, acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
-        return Firings(matrix, acts.latents, acts.mask.reshape(-1), acts.mask.shape)
-    dense = acts if issparse(acts) else to_numpy(acts)
-    if dense.ndim not in (2, 3):
-        raise ValueError(f"expected activations (n_inputs, n_latents) or (n_texts, n_ctx, n_latents), got shape {dense.shape}")
-    places, n_latents = tuple(dense.shape[:-1]), dense.shape[-1]
-    matrix = csc_array(dense if issparse(dense) else dense.reshape(-1, n_latents))
-    return Firings(matrix, np.arange(n_latents), np.ones(matrix.shape[0], dtype=bool), places)
+        matrix = csc_array((to_numpy(acts.values), acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
+        found = Firings(matrix, acts.latents, acts.mask.reshape(-1), acts.mask.shape)
+    else:
+        dense = acts if issparse(acts) or isinstance(acts, Tensor) else np.asarray(acts)
+        if dense.is_complex() if isinstance(dense, Tensor) else dense.dtype.kind not in "biuf":
+            raise ValueError(f"acts must hold numbers, got {shown(acts)}")
+        if dense.ndim not in (2, 3) or 0 in dense.shape:
+            raise ValueError(f"expected acts (n_inputs, n_latents) or (n_texts, n_ctx, n_latents), none of them 0, got shape {dense.shape}")
+        places, n_latents = tuple(dense.shape[:-1]), dense.shape[-1]
+        matrix = csc_array(dense) if issparse(dense) else _without_zeros(dense.reshape(-1, n_latents))
+        found = Firings(matrix, np.arange(n_latents), np.ones(matrix.shape[0], dtype=bool), places)
+    wrong = np.flatnonzero(~np.isfinite(matrix.data))
+    if len(wrong):
+        column = int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1
+        where = f"input {matrix.indices[wrong[0]]}, latent {found.latents[column]}"
+        raise ValueError(f"acts must be finite, got {matrix.data[wrong[0]]} at {where}")
+    return found
+
+
+def _without_zeros(dense: Any) -> csc_array:
+    """Of (n_inputs, n_latents); where that is large, or in half precision, some rows at a time are made an array of NumPy."""
+    from scipy.sparse import csc_array, csr_array, vstack
+
+    size = max(1, PART // dense.shape[1])
+    if len(dense) <= size:
+        return csc_array(to_numpy(dense))
+    return vstack([csr_array(to_numpy(dense[begin : begin + size])) for begin in range(0, len(dense), size)]).tocsc()
 
 
 @torch.no_grad()
 def encode(sae: SAE, x: Tensor, chunk: int | None = None) -> csr_array:
-    """(n_inputs, n_latents) float32, sparse: what an SAE makes of x (n_inputs, d_model), some rows at a time, where the SAE is.
+    """(n_inputs, n_latents), sparse: what an SAE makes of x (n_inputs, d_model), some rows at a time, where the SAE is.
+
+    float32, or float64 where x or the SAE is.
 
     Args:
         chunk: rows at a time; as many as take 128 MB if left out.
+
+    Raises:
+        ValueError: x of another shape, or a number of it or a weight that is NaN or infinite.
     """
     from scipy.sparse import csr_array
 
-    chunk = chunk or max(1, 2**25 // sae.n_latents)
-    counts, columns, values = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.float32)]
-    for part in x.split(chunk):
-        acts = sae.encode(part.to(sae.W_enc))
+    sae = checked_sae(sae)
+    x = checked_vectors("x", x, sae.d_model)
+    dtype = np.float64 if torch.float64 in (x.dtype, sae.W_enc.dtype) else np.float32
+    counts, columns, values = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=dtype)]
+    for _, acts in run(sae, x, chunk):
         row, column = acts.nonzero(as_tuple=True)
         counts.append(torch.bincount(row, minlength=len(acts)).cpu().numpy())
         columns.append(column.int().cpu().numpy())
-        values.append(acts[row, column].float().cpu().numpy())
+        values.append(acts[row, column].cpu().numpy())
     return csr_array((np.concatenate(values), np.concatenate(columns), np.concatenate(counts).cumsum()), shape=(len(x), sae.n_latents))
-
-
-def to_numpy(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

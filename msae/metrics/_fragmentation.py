@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from msae.metrics._bootstrap import Interval, bootstrap
-from msae.metrics._firings import as_firings
+from msae.metrics._firings import as_firings, check_level
+from msae.metrics._reading import to_numpy
+from msae.support.arguments import number, shown, whole
 
 
 class Fragmentation(NamedTuple):
@@ -54,17 +57,22 @@ def fragmentation(
     Raises:
         ValueError: as `concept_score`; a share outside (0, 1]; or no level.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share must lie in (0, 1], got {share}; 0.9 is usual")
-    if not len(levels):
-        raise ValueError("levels must name at least one share of a latent's largest activation; (0.0,) counts every firing")
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
+        raise ValueError(f"share must lie in (0, 1], got {shown(share)}; 0.9 is usual")
+    number("min_precision", min_precision, 0, 1)
+    found = to_numpy(levels)
+    if found.ndim != 1 or not len(found):
+        raise ValueError(
+            f"levels must name at least one share of a latent's largest activation, got {shown(levels)}; (0.0,) counts every firing"
+        )
+    check_level(found if len(found) > 1 else found[0], "levels")
     firings = as_firings(acts)
-    present, rising = firings.concept(concept), sorted(levels)
+    present, rising = firings.concept(concept), np.sort(found.astype(np.float64))
     fired, both = firings.counts(present, rising)
     with np.errstate(invalid="ignore"):
         precise = both / fired >= min_precision
     candidates = np.flatnonzero(precise.any(0))
-    level = np.array(rising)[precise.argmax(0)[candidates]]
+    level = rising[precise.argmax(0)[candidates]]
     fragments = firings.take(candidates).above(level)
     cover = fragments.matrix.tocsr()[np.flatnonzero(present)].astype(bool).astype(np.int64)
     n, needed = int(present.sum()), int(np.ceil(share * present.sum() - 1e-9))
@@ -123,6 +131,9 @@ def splitting(acts: Any, concept: Any, story: Any = None, min_gain: float = 0.03
     Raises:
         ValueError: as `concept_score`; or a concept on which no latent fires.
     """
+    check_level(level)
+    number("min_gain", min_gain)
+    whole("n_most", n_most, 1)
     firings = as_firings(acts)
     present = firings.concept(concept)
     (fired_by,), (true_by,) = firings.counts(present, [level])

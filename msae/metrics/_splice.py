@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from msae.harvesting import check_hook_names
+from msae.harvesting import check_hook_names, widths
 from msae.metrics._bootstrap import Interval, bootstrap, ratio
+from msae.metrics._reading import checked_sae
 from msae.sae import SAE
+from msae.support.arguments import shown, whole, yes_or_no
+from msae.support.sums import wide
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -65,17 +68,30 @@ def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts
         a Splice, or a dict of them under the names given.
 
     Raises:
-        ValueError: an SAE without hook_name, or with one the model does not have; no two neighbouring places to predict from.
+        ValueError: an SAE without hook_name, or with one that the model does not have or that is of another width; no two neighbouring
+            places to predict from; a weight that is not finite, or a reconstruction that the model cannot hold.
 
     Source: loss recovered against zero ablation as in Bricken et al. 2023, "Towards Monosemanticity".
     """
     from tqdm.auto import tqdm
 
     several = saes if isinstance(saes, Mapping) else {"sae": saes}
+    if not several:
+        raise ValueError("saes must name at least one SAE, got none")
+    if not hasattr(lm, "run_with_hooks"):
+        raise ValueError(f"lm must be a language model of msae.load_language_model, got {shown(lm)}")
+    if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
+        raise ValueError(f"texts must be msae.Activations, or Texts of msae.harvesting.read_texts, got {shown(texts)}")
+    whole("batch_size", batch_size, 1)
+    yes_or_no("progress", progress)
     for name, sae in several.items():
-        if sae.hook_name is None:
+        hook_name = checked_sae(sae, "each of saes" if isinstance(saes, Mapping) else "saes").hook_name
+        if hook_name is None:
             raise ValueError(f"{name!r} names no hook: it cannot be spliced into a language model")
-        check_hook_names(lm, [sae.hook_name])
+        check_hook_names(lm, [hook_name])
+        width = widths(lm, [hook_name])[hook_name]
+        if width != sae.d_model:
+            raise ValueError(f"{name!r} reads vectors of width {sae.d_model}, but those at {hook_name} have width {width}")
     counted = texts.mask[:, :-1] & texts.mask[:, 1:]
     if not counted.any():
         raise ValueError("no place of these texts is followed by another: there is no prediction to measure")
@@ -83,6 +99,8 @@ def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts
     n_stories = int(story.max()) + 1
     sums = {name: torch.zeros(n_stories, 5, dtype=torch.float64) for name in several}
     for rows in tqdm(torch.arange(len(texts.tokens)).split(batch_size), unit="batch", desc="splice", disable=not progress):
+        if not counted[rows].any():
+            continue
         width = int(texts.mask[rows].any(0).nonzero().max()) + 1
         tokens, mask = texts.tokens[rows, :width].to(lm.cfg.device), texts.mask[rows, :width].to(lm.cfg.device)
         at = counted[rows, : width - 1].to(lm.cfg.device)
@@ -95,10 +113,13 @@ def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts
             if hook_name not in ablated:
                 ablated[hook_name] = _loss(_log_probabilities(lm, tokens, at, hook_name, torch.zeros_like, mask), target)
             spliced = _log_probabilities(lm, tokens, at, hook_name, partial(_reconstruct, sae), mask)
-            kl = (clean.exp() * (clean - spliced)).sum(-1)
+            kl = torch.where(clean > -torch.inf, clean.exp() * (clean - spliced), 0).sum(-1)  # 0 log 0 = 0
             losses = [_loss(clean, target), _loss(spliced, target), ablated[hook_name], kl]
             columns = torch.stack([torch.ones_like(kl), *losses], dim=1).double().cpu()
             sums[name].index_add_(0, of, columns)
+    for name, table in sums.items():
+        if not torch.isfinite(table).all():
+            raise ValueError(f"the loss with {name!r} in the stream is not finite: load the model in float32, or look at its weights")
     results = {name: _splice_of(table) for name, table in sums.items()}
     return results if isinstance(saes, Mapping) else results["sae"]
 
@@ -111,7 +132,7 @@ def _splice_of(table: Tensor) -> Splice:
 
 
 def _reconstruct(sae: SAE, x: Tensor) -> Tensor:
-    return sae(x.to(sae.W_enc)).to(x)
+    return sae(wide(x.to(sae.W_enc.device))).to(x)
 
 
 def _loss(log_probabilities: Tensor, target: Tensor) -> Tensor:
@@ -129,4 +150,4 @@ def _log_probabilities(
 
     hooks = [] if hook_name is None else [(hook_name, replace)]
     logits = lm.run_with_hooks(tokens, return_type="logits", fwd_hooks=hooks)
-    return logits[:, :-1][at].float().log_softmax(-1)
+    return wide(logits[:, :-1][at]).log_softmax(-1)

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msae.metrics._reading import latent_number
 from msae.metrics._reconstruction import cosines
+from msae.support.arguments import all_finite, items, number, shown, tensor
 
 
 def match(acts: Tensor, features: Tensor) -> Tensor:
@@ -21,10 +23,14 @@ def match(acts: Tensor, features: Tensor) -> Tensor:
     Returns:
         (n_features,) int64: the latent matched to each feature.
 
+    Raises:
+        ValueError: fewer latents than features, other shapes, or a number that is NaN or infinite.
+
     Source: Hungarian matching as in the article's toy (Nabeshima 2024); `scipy.optimize.linear_sum_assignment`.
     """
     from scipy.optimize import linear_sum_assignment
 
+    acts, features = _both(acts, features)
     if acts.shape[1] < features.shape[1]:
         raise ValueError(f"{acts.shape[1]} latents cannot be matched to {features.shape[1]} features one to one")
     similarity = cosines(features.T, acts.T)
@@ -38,7 +44,18 @@ def closest(acts: Tensor, features: Tensor) -> Tensor:
     This is the latent a reader would call "the female latent", so holes are counted on it. A one-to-one `match` can hand that latent to a
     child that has none of its own, and then reports holes that are not there.
     """
+    acts, features = _both(acts, features)
     return cosines(features.T, acts.T).argmax(1)
+
+
+def _both(acts: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    acts, features = tensor("acts", acts, ("n_inputs", "n_latents")), tensor("features", features, ("n_inputs", "n_features"))
+    if len(acts) != len(features) or not acts.numel() or not features.numel():
+        raise ValueError(f"acts and features must be of the same inputs, got {tuple(acts.shape)} and {tuple(features.shape)}")
+    for name, value in (("acts", acts), ("features", features)):
+        if value.is_floating_point():
+            all_finite(name, value)
+    return acts, features
 
 
 class Holes(NamedTuple):
@@ -68,13 +85,19 @@ def holes(acts: Tensor, features: Tensor, latent: int, parent: int, children: Se
     Raises:
         ValueError: where no input shows the parent with a child, so that there is nothing to measure.
     """
-    if not 0 <= latent < acts.shape[1]:
+    acts, features = _both(acts, features)
+    latent, parent = latent_number(latent), latent_number(parent, "parent")
+    if latent >= acts.shape[1]:
         raise ValueError(f"there are latents 0 to {acts.shape[1] - 1}, got {latent}")
-    child_active = features[:, list(children)] > 0
+    children = [latent_number(child, "each of children") for child in items("children", children)]
+    if not children or max([parent, *children]) >= features.shape[1]:
+        raise ValueError(f"there are features 0 to {features.shape[1] - 1}, got parent {parent} and children {shown(children)}")
+    threshold = number("threshold", threshold)
+    child_active = features[:, children] > 0
     present = (features[:, parent] > 0) & child_active.any(1)
     if not present.any():
-        raise ValueError(f"no input has feature {parent} together with one of {list(children)}: sample more inputs")
-    fires = acts > threshold
+        raise ValueError(f"no input has feature {parent} together with one of {children}: sample more inputs")
+    fires = (acts > threshold).to(features.device)
     hole = present & ~fires[:, latent]
     by_child = {
         child: (~fires[active & present, latent]).double().mean().item() if (active & present).any() else float("nan")
@@ -83,4 +106,4 @@ def holes(acts: Tensor, features: Tensor, latent: int, parent: int, children: Se
     filling = fires[hole].double().mean(0) if hole.any() else torch.zeros(acts.shape[1])
     order = filling.argsort(descending=True)
     filled_by = {int(i): filling[i].item() for i in order if filling[i] > 0 and i != latent}
-    return Holes((hole.sum() / present.sum()).item(), by_child, filled_by, int(present.sum()))
+    return Holes(int(hole.sum()) / int(present.sum()), by_child, filled_by, int(present.sum()))

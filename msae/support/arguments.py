@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tempfile
-from collections.abc import Collection
+import warnings
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 def shown(value: Any) -> str:
     """A value as an error can show it: short, on one line, and for arrays the shape and the kind of number."""
-    if isinstance(value, Tensor):
+    if _is_tensor(value):
         return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and {value.dtype}"
@@ -29,14 +33,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "") -> int:
-    """A whole number from `least` to `most`, as an int."""
-    bounds = f"{least:,} to {most:,}" if most is not None else f"at least {least:,}"
+def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "", *, most_is: str = "") -> int:
+    """A whole number from `least` to `most`, as an int; `most_is` is how an error calls the latter."""
+    bounds = f"{least:,} to {most_is or f'{most:,}'}" if most is not None else f"at least {least:,}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, {bounds}, got {shown(value)}{hint and f'; {hint}'}")
     n = int(value)
     if n < least or (most is not None and n > most):
-        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most:,}"
+        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most_is or f'{most:,}'}"
         raise ValueError(f"{name} must {wanted}, got {n:,}{hint and f'; {hint}'}")
     return n
 
@@ -49,22 +53,25 @@ def number(
     *,
     above: float = -math.inf,
     below: float = math.inf,
+    also: str = "",
     hint: str = "",
 ) -> float:
-    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float."""
-    limits = [
-        *([f"at least {least:g}"] if least > -math.inf else []),
-        *(["positive" if above == 0 else f"above {above:g}"] if above > -math.inf else []),
-        *([f"at most {most:g}"] if most < math.inf else []),
-        *([f"below {below:g}"] if below < math.inf else []),
-    ]
-    wanted = " and ".join(limits) or "of any size"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, {wanted}, got {shown(value)}{hint and f'; {hint}'}")
-    x = float(value)
-    if not (least <= x <= most and above < x < below):
-        raise ValueError(f"{name} must be {wanted}, got {value}{hint and f'; {hint}'}")
-    return x
+    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float.
+
+    Args:
+        also: what else the argument may be, for the error: " or None". The caller has let it through before.
+    """
+    low, high = max(least, above), min(most, below)
+    if low > -math.inf and high < math.inf:
+        wanted = f"lie between {low:g} and {high:g}"
+    elif low > -math.inf:
+        wanted = "be positive" if above == 0 else f"be at least {low:g}" if least == low else f"be above {low:g}"
+    else:
+        wanted = f"be below {high:g}" if below == high < math.inf else f"be at most {high:g}" if high < math.inf else "be a finite number"
+    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    if not is_number or not (least <= value <= most and above < value < below):
+        raise ValueError(f"{name} must {wanted}{also}, got {shown(value)}{hint and f'; {hint}'}")
+    return float(value)
 
 
 def yes_or_no(name: str, value: Any) -> bool:
@@ -129,9 +136,15 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
         numbers: "any" kind but complex; "real", floating point; "whole", integers.
         finite: refuse NaN and infinity, naming the first place. It reads the whole tensor.
     """
-    if isinstance(value, np.ndarray) and value.dtype != object and value.dtype.kind in "biuf":
-        value = torch.from_numpy(np.ascontiguousarray(value))
-    if not isinstance(value, Tensor):
+    import torch
+
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        if value.dtype.itemsize > 8 or not value.dtype.isnative:  # a long double, or another machine's
+            value = value.astype(np.float64 if value.dtype.kind == "f" else value.dtype.newbyteorder("="))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of arrays that cannot be written to: nobody here writes to what it is given
+            value = torch.from_numpy(np.asarray(value, order="C"))
+    if not _is_tensor(value):
         raise ValueError(f"{name} must be a tensor{_of(shape)}, got {shown(value)}")
     if shape is not None and not _fits(tuple(value.shape), shape):
         raise ValueError(f"{name} must have the shape {_words(shape)}, got {tuple(value.shape)}")
@@ -146,9 +159,56 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
 
 def all_finite(name: str, value: Tensor) -> None:
     """Refuse NaN and infinity, naming the first place."""
+    import torch
+
     if not torch.isfinite(value).all():
         place = tuple((~torch.isfinite(value)).nonzero()[0].tolist())
         raise ValueError(f"{name} must be finite, got {value[place].item()} at {list(place)}")
+
+
+def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, numbers: str = "any", finite: bool = False) -> np.ndarray:
+    """An array of NumPy; tensors of torch on any device and lists of numbers are taken too, bfloat16 as float32.
+
+    Args:
+        shape, finite: as for `tensor`.
+        numbers: "any" kind but complex; "whole", integers; "marks", True and False, or 0 and 1.
+    """
+    if _is_tensor(value):
+        value = value.detach().cpu()
+        found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    else:
+        try:
+            found = np.asarray(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}") from error
+    if found.dtype.kind not in "biuf" or isinstance(value, (bool, Real)):
+        raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}")
+    if shape is not None and not _fits(found.shape, shape):
+        raise ValueError(f"{name} must have the shape {_words(shape)}, got {found.shape}")
+    if numbers == "whole" and found.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold whole numbers, got {found.dtype}")
+    if numbers == "marks" and found.dtype.kind != "b" and not np.isin(found, (0, 1)).all():
+        raise ValueError(f"{name} must hold True and False, got {shown(found)}")
+    if finite and not np.isfinite(found).all():
+        place = tuple(np.argwhere(~np.isfinite(found))[0].tolist())
+        raise ValueError(f"{name} must be finite, got {found[place]} at {list(place)}")
+    return found.astype(bool) if numbers == "marks" else found
+
+
+def items(name: str, value: Any) -> list[Any]:
+    """The items of a list, a tuple, an array or what else can be gone through; a string is no list."""
+    if isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0 or not isinstance(value, Iterable):
+        raise ValueError(f"{name} must be a list, got {shown(value)}")
+    return list(value)
+
+
+def generator(name: str, value: Any) -> torch.Generator | None:
+    """A generator of random numbers on the CPU, where all is drawn, or None for the global one."""
+    import torch
+
+    if value is not None and (not isinstance(value, torch.Generator) or value.device.type != "cpu"):
+        raise ValueError(f"{name} must be a torch.Generator on the CPU, where numbers are drawn, or None, got {shown(value)}")
+    return value
 
 
 def device(name: str, value: Any) -> torch.device:
@@ -157,6 +217,8 @@ def device(name: str, value: Any) -> torch.device:
     Raises:
         ValueError: it is none, or it is not here, naming what is.
     """
+    import torch
+
     try:
         wanted = torch.device(value)
     except (RuntimeError, TypeError) as error:
@@ -168,7 +230,16 @@ def device(name: str, value: Any) -> torch.device:
             raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'")
         if (wanted.index or 0) >= n:
             raise ValueError(f"{name}: this machine has {n} of {wanted.type}, numbered from 0, got {shown(str(wanted))}")
+    else:
+        try:
+            torch.empty(0, device=wanted)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'") from error
     return wanted
+
+
+def _is_tensor(value: Any) -> bool:
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)  # what needs no torch need not wait for it
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:

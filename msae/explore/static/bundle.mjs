@@ -21,7 +21,9 @@ export class Bundle {
     this.blocks = manifest.shards.length ? new Map() : new Map([[0, Promise.resolve(openBlock(payload.subarray(tokenBytes)))]]);
     this.cache = new Map();
     this.cached = 0;
-    this.typed = { words: [], firings: new Map() };
+    this.typed = { words: [], parts: new Map(), firings: new Map() };
+    // kind → { part, of, text } of those that are part of a letter: in the vocabulary the first has the text, the others have none
+    this.parts = partsOf(manifest.vocab_parts ?? []);
     this.parents = new Map();
     this.children = new Map();
     for (const [parent, child, score] of manifest.edges) {
@@ -47,7 +49,13 @@ export class Bundle {
   }
 
   topTokens(latent, show) {
-    return this.manifest.latents.top[latent].map((kind) => show(this.vocab[kind])).join(" ");
+    return this.manifest.latents.top[latent].map((kind) => this.named(kind, show)).join(" ");
+  }
+
+  // A kind of token for tables and sentences: é₂ is the second part of é.
+  named(kind, show) {
+    const letter = this.parts.get(kind);
+    return letter ? show(letter.text) + String(letter.part).replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]) : show(this.vocab[kind]);
   }
 
   density(latent) {
@@ -67,6 +75,11 @@ export class Bundle {
 
   word(position) {
     return position < this.nTokens ? this.vocab[this.tokens[position]] : this.typed.words[position - this.nTokens];
+  }
+
+  // The letter that the token here is part of, as { part, of, text }; undefined for a token with a text of its own.
+  letter(position) {
+    return position < this.nTokens ? this.parts.get(this.tokens[position]) : this.typed.parts.get(position - this.nTokens);
   }
 
   textOf(position) {
@@ -90,7 +103,9 @@ export class Bundle {
   block(k) {
     if (!this.blocks.has(k)) {
       const block = loadShard(k, new URL(this.manifest.shards[k], this.base)).then(openBlock);
+      block.catch(() => this.blocks.delete(k)); // asked for again next time
       this.blocks.set(k, block);
+      block.catch(() => this.blocks.delete(k)); // it is asked for again the next time
     }
     return this.blocks.get(k);
   }
@@ -326,6 +341,8 @@ export function without(a, b) {
 
 // How many positions a and b share.
 export const shared = (a, b) => a.length - without(a, b).length;
+
+export const partsOf = (list) => new Map(list.map(([at, part, of, text]) => [at, { part, of, text }]));
 
 function push(map, key, value) {
   if (map.has(key)) map.get(key).push(value);

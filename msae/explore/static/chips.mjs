@@ -97,7 +97,7 @@ export function inWords(bundle, { parent, child, positions, present, tokens, fil
   if (!present) return `${whole} does not fire on the sample of texts here, so holes cannot be counted.`;
   const silent = `${part} is silent on ${count(positions.length)} of the ${plural(present, "token")} where ${whole} fires`;
   if (!positions.length) return `${silent}: no holes.`;
-  const mostly = tokens.slice(0, MOSTLY).map(([kind, n]) => `${dotted(bundle.vocab[kind])} ${count(n)}`);
+  const mostly = tokens.slice(0, MOSTLY).map(([kind, n]) => `${bundle.named(kind, dotted)} ${count(n)}`);
   const share = (each) => `${bundle.id[each.latent]} ${percent(each.share)}`;
   const named = (of) => list(of.filter((each) => each.share >= RELEVANT).slice(0, MOSTLY).map(share));
   const siblings = filled.filter((each) => each.sibling);

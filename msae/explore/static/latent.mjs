@@ -1,6 +1,6 @@
 // One latent: its numbers, its strongest tokens, its relatives, and texts chosen from its firings.
 import { amount, count, dotted, element, option, percent, svgElement } from "./dom.mjs";
-import { lowerBound } from "./bundle.mjs";
+import { lowerBound, partsOf } from "./bundle.mjs";
 import { chip, overlay, press } from "./chips.mjs";
 import { textsPanel } from "./texts.mjs";
 
@@ -129,7 +129,10 @@ function tokenTable(bundle, { tokens }) {
   return element("section", {}, element("h4", {}, "Strongest tokens"), element("table", { className: "tokens" }, head, element("tbody", {}, ...rows)));
 }
 
-const token = (bundle, kind) => element("span", { className: "token" }, dotted(bundle.vocab[kind]));
+const token = (bundle, kind) => {
+  const letter = bundle.parts.get(kind), made = element("span", { className: "token" }, dotted(letter ? letter.text : bundle.vocab[kind]));
+  return letter ? element("span", {}, made, element("small", {}, ` ${letter.part} of ${letter.of}`)) : made;
+};
 
 // How strong the firings are, from weak to strong. Heights are logarithmic; a screen reader is told the axes and the quartiles.
 function histogram(q, max) {
@@ -205,7 +208,7 @@ function typedText({ bundle, model, say, closing }, show) {
     if (answer.error) say(answer.error);
     if (!answer.tokens) return;
     const firings = Object.entries(answer.firings).map(([latent, [places, values]]) => [+latent, places.map((place, k) => [place, values[k]])]);
-    bundle.typed = { text: answer.text, words: answer.tokens, firings: new Map(firings) };
+    bundle.typed = { text: answer.text, words: answer.tokens, parts: partsOf(answer.parts ?? []), firings: new Map(firings) };
     show();
     say(`${answer.tokens.length} tokens`);
   };

@@ -14,7 +14,8 @@ export function closeMatcher(bundle) {
 export async function matchPattern(bundle, query) {
   if (!searches.has(bundle)) {
     const source = `const { answer } = (${patternsModule})();`;
-    searches.set(bundle, matcher(source, { tokens: bundle.tokens, start: bundle.starts, vocab: bundle.vocab, ids: bundle.manifest.vocab_ids }, SECONDS));
+    const { tokens, starts: start, vocab, manifest: { vocab_ids: ids, vocab_parts: parts } } = bundle;
+    searches.set(bundle, matcher(source, { tokens, start, vocab, ids, parts }, SECONDS));
   }
   const known = latentsIn(query).filter((id) => bundle.index.has(id)); // of an unknown one the matcher tells the place
   const latents = await Promise.all(known.map(async (id) => {

@@ -415,8 +415,21 @@ export function latentsIn(query) {
  * What can be asked about some texts; each answer is worked out once.
  * tokens: ids, text after text. start: where each text begins, and the end. vocab: the text of each id.
  * ids: what [id=…] calls each token, where that is another number than its place in vocab.
+ * parts: [id, part, of, text] of each token that is one of several which make a letter together. They count as one token, at the place of
+ * the last of them; `where` says which places those of all tokens are, and `every` has every token by itself.
  */
-export function corpus({ tokens, start, vocab, ids }) {
+export function corpus({ tokens, start, vocab, ids = Array.from(vocab.keys()), parts = [] }) {
+  const every = asked(tokens, start, vocab, ids, new Set());
+  every.every = every;
+  if (!parts.length) return every;
+  const earlier = new Set(parts.flatMap(([id, part, of]) => (part < of ? [id] : [])));
+  const letters = new Map(parts.map(([id, , , text]) => [id, text]));
+  const where = Uint32Array.from(tokens.keys()).filter((place) => !earlier.has(tokens[place]));
+  const whole = vocab.map((text, id) => letters.get(id) ?? text), begins = Array.from(start, (at) => lowerBound(where, at));
+  return Object.assign(asked(tokens.filter((id) => !earlier.has(id)), begins, whole, ids, letters), { where, every });
+}
+
+function asked(tokens, start, vocab, ids, split) {
   const known = new Map();
   const once = (name, make) => known.get(name) ?? known.set(name, make()).get(name);
   const n = tokens.length;
@@ -429,8 +442,7 @@ export function corpus({ tokens, start, vocab, ids }) {
   }
 
   const texts = {
-    tokens, start, vocab, n, each,
-    ids: ids ?? Array.from(vocab.keys()),
+    tokens, start, vocab, ids, n, each,
     seen: () => once("seen", () => {
       let before, text = -1;
       return each((token, _, t) => {
@@ -465,12 +477,17 @@ export function corpus({ tokens, start, vocab, ids }) {
       }
       return { text: parts.join("\0"), begins, ends, textOf };
     }),
-    /** Where whole tokens have this text together: number of tokens → the places where such a stretch begins. */
+    /**
+     * Where whole tokens have this text together: number of tokens → the places where such a stretch begins. A stretch with a letter that
+     * several tokens share may begin behind the white space of its first token.
+     */
     occurrences: (literal) => once(`literal ${literal}`, () => {
       const { text, begins, ends, textOf } = texts.joined(), found = new Map();
       for (let begin = text.indexOf(literal); begin >= 0; begin = text.indexOf(literal, begin + 1)) {
         const first = lowerBound(begins, begin + 1) - 1, last = lowerBound(ends, begin + literal.length);
-        if (begins[first] !== begin || ends[last] !== begin + literal.length || textOf[first] !== textOf[last]) continue;
+        if (ends[last] !== begin + literal.length || textOf[first] !== textOf[last]) continue;
+        const space = vocab[tokens[first]].match(/^\p{White_Space}*/u)[0].length;
+        if (begins[first] !== begin && !(begins[first] + space === begin && tokens.slice(first, last + 1).some((id) => split.has(id)))) continue;
         const length = last - first + 1;
         if (!found.has(length)) found.set(length, []);
         found.get(length).push(first);
@@ -498,8 +515,9 @@ function lowerBound(ascending, least) {
  * The tokens that a pattern marks, as a Uint8Array of 0 and 1.
  * texts: of corpus(). latents: id → { positions (places in tokens, ascending), values, max }, for those of latentsIn(query).
  */
-export function match(query, texts, latents = {}) {
-  const tree = placed(parse(query), texts, query);
+export function match(query, given, latents = {}) {
+  const read = parse(query), texts = asksForText(read) ? given : given.every;
+  const tree = placed(read, texts, query);
   const byKey = new Map();
   for (const each of testsOf(tree)) if (!byKey.has(each.key)) byKey.set(each.key, each);
   const tests = [...byKey.values()];
@@ -522,12 +540,26 @@ export function match(query, texts, latents = {}) {
   if (single) { // a single token needs no search
     const pass = signatures.map((signature) => (passes(single, signature) ? 1 : 0));
     for (let p = 0; p < texts.n; p++) marked[p] = pass[code[p]];
-    return marked;
+    return spread(marked, texts);
   }
   const { text, placeOf } = encoded(code, texts.start);
   for (const run of text.matchAll(expression(tree, (condition) => characterClass(signatures.map((s) => passes(condition, s))))))
     for (let c = run.index; c < run.index + run[0].length; c++) marked[placeOf[c]] = 1;
-  return marked;
+  return spread(marked, texts);
+}
+
+/** Marks on all tokens, of those on tokens whose letters are whole. */
+function spread(marked, { where, every }) {
+  if (!where) return marked;
+  const out = new Uint8Array(every.n);
+  marked.forEach((mark, k) => { out[where[k]] = mark; });
+  return out;
+}
+
+/** Whether a pattern asks for more than what is known of each token by itself: which latents fire on it, and its id. */
+function asksForText(tree) {
+  const condition = asCondition(tree);
+  return !condition || [...testsOf(condition)].some(({ name }) => name !== "latent" && name !== "id");
 }
 
 /** The tree with each literal replaced by the stretches of tokens that have its text here. */
@@ -585,17 +617,18 @@ function passesInPlace({ name, args, at: where }, texts, latents, query) {
   if (name === "seen") return texts.seen();
   if (name === "first") return texts.each((_, place) => place === 0);
   if (name === "pos") return texts.each((_, place) => COMPARE[args[0]](place, args[1]));
-  const passing = new Uint8Array(texts.n);
   if (name === "literal") {
+    const passing = new Uint8Array(texts.n);
     for (const p of texts.occurrences(args[0]).get(args[1])) passing[p] = 1;
     return passing;
   }
+  const passing = new Uint8Array(texts.every.n);
   const [id, comparison, value, percent] = args;
   if (!Object.hasOwn(latents, id)) throw new PatternError(`there is no latent ${id} here`, query, where);
   const { positions, values, max } = latents[id], threshold = percent ? (value / 100) * max : value, compare = COMPARE[comparison];
   if (!comparison.startsWith(">") && compare(0, threshold)) passing.fill(1); // silence is above nothing, not even a latent that never fires
   positions.forEach((p, k) => { passing[p] = compare(values[k], threshold) ? 1 : 0; });
-  return passing;
+  return texts.where ? Uint8Array.from(texts.where, (p) => passing[p]) : passing;
 }
 
 /** The texts as characters: a token is its code and 1, the separator before, between and behind texts is 0. */
@@ -640,7 +673,7 @@ function characterClass(passing) {
  * A matcher in a worker of its own, so that the page stays alive. `source` is the text of this file.
  * A query that takes longer than `seconds` is ended with an error; the next one gets a new worker.
  */
-export function matcher(source, { tokens, start, vocab, ids }, seconds = 5) {
+export function matcher(source, { tokens, start, vocab, ids, parts }, seconds = 5) {
   const script = source.replace(/^export\s/gm, ""); // under file: a browser starts no module worker, only a classic one
   const address = URL.createObjectURL(new Blob([script, "\nanswer(self);"], { type: "text/javascript" }));
   const waiting = new Map();
@@ -648,7 +681,7 @@ export function matcher(source, { tokens, start, vocab, ids }, seconds = 5) {
 
   function begin() {
     worker = new Worker(address);
-    worker.postMessage({ tokens, start, vocab, ids });
+    worker.postMessage({ tokens, start, vocab, ids, parts });
     worker.onmessage = ({ data: { id, marked, error } }) => {
       const { resolve, reject, timer } = waiting.get(id);
       waiting.delete(id);

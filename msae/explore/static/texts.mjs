@@ -24,15 +24,20 @@ export function textsPanel({ bundle, say, tip }, name) {
     const row = element("div", { className: "text", "data-text": k }, cut ? "… " : "");
     const spans = [];
     for (let position = from; position < to; position++) {
-      const word = bundle.word(position);
+      const letter = bundle.letter(position), later = letter?.part > 1 && position > from;
+      const word = letter && !later ? letter.text : bundle.word(position);
       const space = word.length > 1 && word[0] === " " ? " " : "";
       if (space && position > from) row.append(space); // outside the colour: no coloured sliver at the end of a line
       const span = document.createElement("span"); // thousands at once: too many for `element`
-      span.className = "t";
-      span.textContent = visible(word.slice(space.length));
+      span.className = later ? "t part" : "t"; // a letter of several tokens stands in the first, the others are bars beside it
+      const gap = word === " " && bundle.letter(position + 1)?.part === 1; // the space before a word, which its first letter keeps apart
+      span.textContent = later ? "" : gap ? word : visible(word.slice(space.length));
       span.position = position;
       paint(span, base[position - from]);
-      if (hits?.[position]) span.classList.add("hit");
+      if (hits?.[position]) {
+        span.classList.add("hit");
+        if (letter) spans.slice(Math.max(0, spans.length + 1 - letter.part)).forEach((each) => each.classList.add("of-hit"));
+      }
       if (missed && hits?.[position] && !base[position - from]) span.classList.add("hole");
       spans.push(span);
       row.append(span);
@@ -81,14 +86,15 @@ export function textsPanel({ bundle, say, tip }, name) {
     const passage = passages[+span.parentNode.dataset.text];
     const k = span.position - passage.from;
     const { text, place } = bundle.place(span.position);
-    const token = visible(bundle.word(span.position));
+    const letter = bundle.letter(span.position);
+    const token = visible(letter ? letter.text : bundle.word(span.position)), part = letter ? `, part ${letter.part} of ${letter.of}` : "";
     const first = strength(latent, passage.base[k]);
-    const lines = [`“${token}” ${first}`];
+    const lines = [`“${token}”${part && `${part}:`} ${first}`];
     if (passage.over) {
       const hole = passage.base[k] && !passage.over[k] ? ": a hole" : "";
       lines.push(`${bundle.id[over]} ${strength(over, passage.over[k])}${hole}`);
     }
-    if (aloud) say(`${token}, place ${place} of text ${text}, ${bundle.id[latent]}: ${[first, ...lines.slice(1)].join("; ")}`);
+    if (aloud) say(`${token}${part}, place ${place} of text ${text}, ${bundle.id[latent]}: ${[first, ...lines.slice(1)].join("; ")}`);
     tip.show(span, [...lines, `text ${text}, place ${place}`].join("\n"));
   }
 

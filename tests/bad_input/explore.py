@@ -1,0 +1,270 @@
+"""The explorer: firings, pages, folders."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+import msae
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
+from msae.explore import Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
+
+TOKENS = np.array([[0, 1, 2], [2, 1, 0]])
+VOCAB = ["a", " b", b"\xc3"]
+DENSE = np.arange(12.0).reshape(2, 3, 2)
+NOT_LATENTS = [None, "S/9", 9, -1, 1.5, "T/0", ["S/0"], NAN, ""]
+NOT_NUMBERS = [None, "a", 3, ["a"], [1 + 1j], {"a": 1}]
+
+
+def acts() -> LatentActivations:
+    return LatentActivations.from_dense(DENSE)
+
+
+def explorer() -> Explorer:
+    return Explorer({"S": acts()}, TOKENS, VOCAB)
+
+
+def sae(**changes) -> msae.SAE:
+    torch.manual_seed(0)
+    made = msae.SAE(4, 3, hook_name=changes.pop("hook_name", "here"), config=changes.pop("config", None))
+    for name, value in changes.items():
+        getattr(made, name).data[..., -1] = value
+    return made
+
+
+def activations(**changes) -> SimpleNamespace:
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    origin = {"hook_name": "here", "language_model": "one"}
+    given = {"x": x, "mask": torch.ones(2, 3, dtype=torch.bool), "tokens": torch.from_numpy(TOKENS), "str_tokens": VOCAB}
+    return SimpleNamespace(**{**given, "hook_name": "here", "origin": origin, **changes})
+
+
+def with_place(x: torch.Tensor, value: float) -> torch.Tensor:
+    x = x.clone()
+    x[1, 2] = value
+    return x
+
+
+def from_saes(saes, activations, model=None, labels=None):
+    return Explorer.from_saes(saes, activations, model, labels=labels)
+
+
+def saved(path):
+    return explorer().save(path, progress=False)
+
+
+def bundle_with(**changes):
+    return explorer().bundle()._replace(**changes)
+
+
+def other_stream(**made_from) -> dict:
+    return {"S": sae(config={"made_from": {"hook_name": "here", "language_model": "one", **made_from}})}
+
+
+X = activations().x
+DIRECTIONS = np.ones((2, 4), dtype=np.float32)
+OTHER = LatentActivations.from_dense(np.ones((1, 3, 2)))
+
+TABLE = [
+    Function(
+        LatentActivations,
+        lambda: {name: getattr(acts(), name) for name in ("latents", "start", "positions", "values", "mask")},
+        {
+            "latents": [*NOT_NUMBERS, [1, 0], [0.5, 1.0], Says([0, 1, 2], "start")],
+            "start": [*NOT_NUMBERS, [0, 99], [0, 9, 5], [1, 5, 11]],
+            "positions": [*NOT_NUMBERS, Says([0], "start"), Says(-np.ones(11, dtype=int), "positions")],
+            "values": [*NOT_NUMBERS, [1.0], np.full(11, NAN), np.full(11, INF), np.zeros(11), -np.ones(11)],
+            "mask": [*NOT_NUMBERS, [True], np.full((2, 3), 0.5)],
+        },
+    ),
+    Function(
+        LatentActivations.from_dense,
+        lambda: {"acts": DENSE, "mask": None},
+        {
+            "acts": [
+                *(Says(value, "activations") for value in NOT_NUMBERS),
+                *(
+                    Says(value, "activations")
+                    for value in (DENSE[0], -DENSE, DENSE * NAN, DENSE + INF, DENSE.astype(complex), DENSE * 1e300)
+                ),
+                *(Says(value, "activations") for value in (torch.full((1, 1, 1), NAN, dtype=torch.bfloat16), DENSE[..., :0])),
+            ],
+            "mask": ["a", 3, [True], np.ones((2, 2), bool), np.full((2, 3), NAN), np.full((2, 3), 2)],
+        },
+    ),
+    Function(
+        LatentActivations.from_sae,
+        lambda: {"sae": sae(), "activations": activations(), "latents": None, "chunk": 4},
+        {
+            "sae": [
+                *(Says(value, "sae must be") for value in (None, 3, "a", torch.ones(3))),
+                *(Says(sae(**{name: value}), name) for name in ("W_enc", "b_enc", "W_dec", "b_dec") for value in (NAN, INF)),
+                Says(sae(b_enc=NAN).half(), "b_enc"),
+                Says(sae(W_dec=-INF).bfloat16(), "W_dec"),
+                Says(msae.SAE(5, 3), "width 5"),
+                Says(sae(hook_name="there"), "there"),
+            ],
+            "activations": [
+                *(None, 3, "a"),
+                *(Says(activations(x=with_place(X, value)), "activations.x") for value in (NAN, INF)),
+                Says(activations(x=X[:4]), "activations.x has 4 rows"),
+                Says(activations(mask="a"), "mask"),
+            ],
+            "latents": [3, "ab", [3], [-1], [1.5], [], [NAN], ["S/0"]],
+            "chunk": [*NOT_WHOLE, 0, -1],
+        },
+    ),
+    Function(acts().row, lambda: {"latent": 1}, {"latent": [*NOT_WHOLE, 2, -1]}, name="LatentActivations.row"),
+    Function(acts().of, lambda: {"latent": 1}, {"latent": [*NOT_WHOLE, 2, -1]}, name="LatentActivations.of"),
+    Function(acts().dense, lambda: {"latent": 1}, {"latent": [*NOT_WHOLE, 2, -1]}, name="LatentActivations.dense"),
+    Function(
+        acts().occurrences,
+        lambda: {"tokens": TOKENS},
+        {"tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS * 1.0, -TOKENS]},
+        name="LatentActivations.occurrences",
+    ),
+    Function(
+        acts().top_tokens,
+        lambda: {"latent": 1, "tokens": TOKENS, "k": 2, "occurring": None},
+        {"latent": [*NOT_WHOLE, 2, -1], "tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS * 1.0, -TOKENS], "k": [*NOT_WHOLE, 0, -1]},
+        {"occurring": "what `occurrences` says"},
+        name="LatentActivations.top_tokens",
+    ),
+    Function(
+        acts().top_texts,
+        lambda: {"latent": 1, "k": 2},
+        {"latent": [*NOT_WHOLE, 2, -1], "k": [*NOT_WHOLE, 0, -1]},
+        name="LatentActivations.top_texts",
+    ),
+    Function(
+        Explorer,
+        lambda: {
+            **{"acts": {"S": acts()}, "tokens": TOKENS, "str_tokens": VOCAB, "labels": {1: "one"}, "latents": [0, "S/1"], "n_examples": 3},
+            **{"window": 5, "edges": [(0, 1, 0.5)], "directions": {"S": DIRECTIONS}, "unembed": np.ones((4, 5)), "n_neighbours": 2},
+            **{"page_bytes": 1000, "made_from": {"hook_name": "here"}},
+        },
+        {
+            "acts": [None, acts(), {}, {"S": DENSE}, {"S": OTHER}, Says({"1 S": acts()}, "'1 S'"), Says({3: acts()}, "called 3")],
+            "tokens": [*NOT_NUMBERS, TOKENS[0], TOKENS * 1.0, TOKENS + 9, TOKENS - 1, TOKENS[:1], Says([[0, 1], [2]], "tokens")],
+            "str_tokens": [None, 3, "abc", VOCAB[:2], ["a", "b", 3], ["a", None, "c"], {0: "a", 1: "b", 2: "c"}],
+            "labels": [3, "a", ["a"], {1: None}, {1: 3}, {1: NAN}, {0: b"a"}, Says({9: "a"}, "latent 9"), Says({"T/1": "a"}, "T/1")],
+            "latents": [3, "S/1", [], Says([9], "latent 9"), Says([None], "latent None"), Says(["T/1"], "T/1")],
+            "n_examples": [*NOT_WHOLE[:5], 0, -1],
+            "window": [*NOT_WHOLE[:5], 0, -1],
+            "edges": [
+                3,
+                "a",
+                [3],
+                [(0, 1)],
+                ["abc"],
+                [(0, 1, NAN)],
+                [(0, 1, INF)],
+                [(0, 1, None)],
+                [(0, 1, "a")],
+                Says([(0, 9, 1)], "latent 9"),
+            ],
+            "directions": [
+                *(3, "a", DIRECTIONS, {"T": DIRECTIONS}, {"S": "a"}, {"S": None}, {"S": DIRECTIONS[:1]}, {"S": DIRECTIONS[0]}),
+                *({"S": DIRECTIONS * NAN}, {"S": DIRECTIONS + INF}, {"S": torch.full((2, 4), NAN, dtype=torch.bfloat16)}),
+                *({"S": sae(W_dec=NAN)}, Says({}, "unembed needs directions")),
+            ],
+            "unembed": [*NOT_NUMBERS[1:], np.ones((3, 5)), np.ones(4), np.ones((4, 0)), np.full((4, 5), NAN), torch.full((4, 5), -INF)],
+            "n_neighbours": [*NOT_WHOLE, -1],
+            "page_bytes": [*NOT_A_NUMBER, -1],
+            "made_from": [3, "a", {"scale": NAN}, {1: 2}, {"a": object()}],
+        },
+    ),
+    Function(
+        from_saes,
+        lambda: {"saes": {"S": sae()}, "activations": activations(), "model": SimpleNamespace(W_U=torch.ones(4, 7)), "labels": None},
+        {
+            "saes": [
+                *(None, 3, {}, sae(), [sae()], {"S": None}, {"S": torch.ones(2)}),
+                Says({"S": sae(b_enc=NAN)}, "b_enc"),
+                Says({"T": sae(hook_name="there")}, "saes['T'] was trained at there"),
+                Says({"S": sae(), "T": msae.SAE(5, 3)}, "saes['T'] reads vectors of width 5"),
+                Says(other_stream(hook_name="there"), "saes['S'] was made otherwise (hook_name is 'there'"),
+                Says(other_stream(language_model="two"), "saes['S'] was made otherwise (language_model is 'two'"),
+                Says({"1 S": sae()}, "'1 S'"),
+            ],
+            "activations": [None, 3, "a", torch.ones(2), Says(activations(x=with_place(X, NAN)), "activations.x")],
+            "model": [3, "a", SimpleNamespace(W_U=torch.ones(5, 7)), Says(SimpleNamespace(W_U=torch.full((4, 7), NAN)), "unembed")],
+            "labels": [3, {0: 3}, Says({9: "a"}, "latent 9")],
+        },
+    ),
+    Function(explorer().id_of, lambda: {"latent": 1}, {"latent": NOT_LATENTS}, name="Explorer.id_of"),
+    Function(
+        explorer().latent,
+        lambda: {"latent": 1, "pin": "S/0"},
+        {"latent": NOT_LATENTS, "pin": [Says(value, "latent") for value in NOT_LATENTS[1:]]},
+        name="Explorer.latent",
+    ),
+    Function(
+        explorer().tree,
+        lambda: {"latent": 1, "pin": None},
+        {"latent": NOT_LATENTS[1:], "pin": [Says(value, "latent") for value in NOT_LATENTS[1:]]},
+        name="Explorer.tree",
+    ),
+    Function(
+        explorer().search,
+        lambda: {"query": "a", "examples": {"an a": "a"}},
+        {"query": NOT_TEXT, "examples": [3, "a", ["a"], {"a": 3}, {3: "a"}, {"a": None}]},
+        name="Explorer.search",
+    ),
+    Function(explorer().dense, lambda: {"latent": 1}, {"latent": NOT_LATENTS}, name="Explorer.dense"),
+    Function(explorer().bundle, lambda: {"progress": False}, {"progress": [None, "no", 0.5]}, name="Explorer.bundle"),
+    Function(
+        explorer().save,
+        lambda: {
+            **{"path": "folder", "title": "Latents", "latents_per_shard": 2, "back": "../index.html", "provenance": {"from": "tests"}},
+            **{"progress": False},
+        },
+        {
+            "path": [*NOT_A_PATH, Says("a.htlm", "ends in .html")],
+            "title": NOT_TEXT,
+            "latents_per_shard": [*NOT_WHOLE, -1],
+            "back": NOT_TEXT[1:],
+            "provenance": [3, "a", {"a": NAN}, {"a": INF}, {"a": object()}, {1: "a"}, {"a": b"b"}, Says({"a": "\ud800"}, "surrogates")],
+            "progress": [None, "no", 0.5],
+        },
+        name="Explorer.save",
+    ),
+    Function(
+        explorer().widget,
+        lambda: {"model": None, "saes": None},
+        {"model": [3, SimpleNamespace(cfg=None)], "saes": [3, {"T": sae()}, {"S": sae()}]},
+        name="Explorer.widget",
+    ),
+    Function(
+        address,
+        lambda: {"page": "index.html", "latent": "S/7", "pin": "S/8", "view": "tree", "query": "a"},
+        {"page": NOT_TEXT, "latent": NOT_TEXT, "pin": NOT_TEXT, "view": [*NOT_TEXT, "trees"], "query": NOT_TEXT},
+    ),
+    Function(
+        latent_tree,
+        lambda: {"acts": {"S": acts()}, "metric": "directed_cosine", "threshold": 0.5, "n_parents": 2, "min_firings": 1},
+        {
+            "acts": [None, 3, acts(), {"S": DENSE}, {"S": acts(), "T": OTHER}],
+            "metric": [None, "cosine", 3, ["directed_cosine"]],
+            "threshold": NOT_A_NUMBER,
+            "n_parents": [*NOT_WHOLE, 0, -1],
+            "min_firings": [*NOT_WHOLE, -1],
+        },
+    ),
+    Function(read_bundle, lambda: {"folder": saved("folder").parent}, {"folder": [*NOT_A_PATH, Says("nowhere", "nowhere")]}),
+    Function(
+        write_bundle,
+        lambda: {"bundle": explorer().bundle(), "folder": "folder", "latents_per_shard": 2, "progress": False},
+        {
+            "bundle": [
+                *(None, 3, {}),
+                Says(bundle_with(max=np.array([NAN, 1], dtype=np.float32)), "NaN or infinity"),
+                Says(bundle_with(about={"provenance": {"a": INF}}), "NaN or infinity"),
+                Says(bundle_with(edges=[(0, 1, NAN)]), "NaN or infinity"),
+            ],
+            "folder": NOT_A_PATH,
+            "latents_per_shard": [*NOT_WHOLE, -1],
+            "progress": [None, "no", 0.5],
+        },
+    ),
+]

@@ -1,0 +1,216 @@
+"""The figures. What is no number, no label and no prose is refused; every label is taken."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from bad_input import INF, NAN, NOT_TEXT, NOT_WHOLE, Function, Says
+from msae import figures
+
+NO_FLAG = [None, 0, 1, "yes"]
+NO_LABELS = [None, 3, {"r", "s"}, [], ["a", "b", "c"], np.zeros((2, 2)), torch.zeros(2, 2), torch.tensor(3)]
+HALF = torch.tensor([0.5, 0.25], dtype=torch.bfloat16, requires_grad=True)
+PROSE = {"title": [*NOT_TEXT, "", "  \n"], "alt": [*NOT_TEXT, "", "  "]}
+
+
+def no_numbers(words: str, ndim: int = 1) -> list:
+    """What cannot be drawn, where a list (or a matrix) of numbers is wanted; the error names it by these words."""
+    wrong = [None, "many", b"1", 3.0, [], ["1", "2"], [None, 1], [1j, 2], [NAN, 1], [1, INF], [1e301, 1], [[1], [2, 3]], {"a": 1}, {1, 2}]
+    wrong += [np.ma.masked_array([1, 2], [True, False]), np.array(["2024-01-01"], "M8[D]"), torch.zeros(0), torch.ones(2, 2, 2), 10**400]
+    wrong += [torch.tensor([1j]), iter([1, 2]), SimpleNamespace()]
+    if ndim == 2:
+        wrong = [*([value] if isinstance(value, list) and value else value for value in wrong), [1.0, 2.0], torch.ones(2)]
+    return [Says(value, words) for value in wrong]
+
+
+FEW = [None, "many", [], ["1", "2"], [NAN, 1], [[1], [2, 3]], [1e301, 1]]  # the same judge as of `no_numbers`
+
+
+def few(words: str) -> list:
+    return [Says(value, words) for value in FEW]
+
+
+def within(make, values: list) -> list:
+    return [Says(make(value), words) for value, words in values]
+
+
+def tree(**parts) -> SimpleNamespace:
+    return SimpleNamespace(**{"names": ["a", "b"], "parent": [-1, 0], "probability": [0.5, 0.1]} | parts)
+
+
+NO_MAPPING = [None, 3, "ab", [1, 2], {"a"}]
+MATRIX = [
+    *no_numbers("matrix", 2),
+    Says(np.zeros((201, 1)), "(201, 1) is too large"),
+    Says([[2.0, 0]], "[-1, 1], got 2"),
+    Says(torch.zeros(0, 2), "matrix"),
+]
+HEAT = {
+    **PROSE,
+    "rows": [*NO_LABELS, {"other": ["r"]}],
+    "columns": [*NO_LABELS, {"other": ["c", "d"]}],
+    **dict.fromkeys(("row_axis", "column_axis", "value"), NOT_TEXT),
+    "diverging": NO_FLAG,
+    "span": [None, 0, -1, NAN, INF, "1"],
+    "height": [*NOT_WHOLE[1:], 0, -3, 10**6],
+}
+HEAT_GOOD = {
+    "title": "t", "alt": "a", "rows": ["r"], "columns": ["c", "d"], "row_axis": "r", "column_axis": "c", "value": "v", "diverging": True,
+    "span": 1.0, "height": None,
+}  # fmt: skip
+BARS = {"values": {"a": np.float16(1), "b": HALF[0]}, "title": "t", "alt": "a", "axis": "x", "low_high": {"a": (0, torch.tensor(2.0))}}
+LINES = {
+    "series": {"a": (range(2), HALF)},
+    "title": "t",
+    "alt": "a",
+    "x_axis": "x",
+    "y_axis": "y",
+    "log_x": False,
+    "log_y": True,
+    "height": 9,
+}
+PAIRS = {"x": HALF, "y": (1, 2), "title": "t", "alt": "a", "x_name": "x", "y_name": "y", "axis": "x", "labels": torch.arange(2)}
+RATIOS = {"groups": {"g": {"a": HALF}}, "title": "t", "alt": "a", "axis": "x", "one": "o"}
+
+TABLE = [
+    Function(figures.role, lambda: {"name": "plain"}, {"name": NOT_TEXT}),
+    Function(figures.heatmap, lambda: {**HEAT_GOOD, "matrix": HALF[None]}, {**HEAT, "matrix": MATRIX}),
+    Function(
+        figures.heatmaps,
+        lambda: {**HEAT_GOOD, "matrices": {"one": HALF[None], 2: [[0, 1]]}},
+        {**HEAT, "matrices": [*NO_MAPPING, Says({}, "at least one matrix"), *within(lambda m: {"one": m}, MATRIX[-6:])]},
+    ),
+    Function(
+        figures.dots,
+        lambda: {"values": {"a": HALF, 1: (1, 2)}, "title": "t", "alt": "a", "axis": "x", "range": (0, np.float32(1))},
+        {
+            **PROSE,
+            "values": [*NO_MAPPING, {}, *within(lambda v: {"a": v}, few("values of 'a'"))],
+            "axis": NOT_TEXT,
+            "range": [3, "ab", (0,), (0, 1, 2), (1, 0), (1, 1), (0, NAN), (-INF, 0), ("0", "1"), [None, 1]],
+        },
+    ),
+    Function(
+        figures.lines,
+        lambda: dict(LINES),
+        {
+            **PROSE,
+            "series": [
+                *NO_MAPPING,
+                Says({}, "at least one curve"),
+                *within(lambda part: {"a": part}, [(part, "curve 'a'") for part in (None, 3, "ab", {"x": 1}, (), [[1]], ([1], [1], [1]))]),
+                *within(lambda y: {"a": ([1, 2], y)}, few("y of 'a'")),
+                *within(lambda x: {"a": (x, [1, 2])}, few("x of 'a'")),
+                *within(lambda low: {"a": ([1, 2], [1, 2], low, [3, 4])}, few("low of 'a'")),
+                Says({"a": ([1, 2], [1, 2, 3])}, "equally long"),
+                Says({"a": ([1, 2], [0, 1])}, "use log_y=False"),
+            ],
+            "x_axis": NOT_TEXT,
+            "y_axis": NOT_TEXT,
+            "log_x": [*NO_FLAG, Says(True, "use log_x=False")],
+            "log_y": NO_FLAG,
+            "height": [*NOT_WHOLE, 0, -1],
+        },
+    ),
+    Function(
+        figures.bars,
+        lambda: dict(BARS),
+        {
+            **PROSE,
+            "values": [
+                *NO_MAPPING,
+                Says({}, "bars needs"),
+                *within(lambda v: {"a": 1, "b": v}, [(v, "values") for v in (None, "1", [1], NAN, 1j)]),
+            ],
+            "axis": NOT_TEXT,
+            "low_high": [
+                *NO_MAPPING[1:],
+                {"c": (0, 1)},
+                *within(lambda ends: {"a": ends}, few("low_high of 'a'")),
+                {"a": (0, 1, 2)},
+                Says({"a": (2, 3)}, "does not hold its value 1"),
+            ],
+        },
+    ),
+    Function(
+        figures.histogram,
+        lambda: {"values": HALF, "title": "t", "alt": "a", "axis": "x", "of": "things", "log_x": True, "n_bins": 3},
+        {
+            **PROSE,
+            "values": [*no_numbers("values"), Says([0.0, 1], "positive values, got 0")],
+            "axis": NOT_TEXT,
+            "of": NOT_TEXT,
+            "log_x": NO_FLAG,
+            "n_bins": [*NOT_WHOLE, 0, -1, 10**6],
+        },
+    ),
+    Function(
+        figures.tree,
+        lambda: {"feature_tree": tree(), "title": "t", "alt": "a"},
+        {
+            **PROSE,
+            "feature_tree": [
+                None,
+                "a",
+                {"names": ["a"]},
+                SimpleNamespace(names=["a"], parent=[-1]),
+                *within(lambda names: tree(names=names), [(names, "names") for names in (None, "ab", 3, {"a", "b"}, ["a"], [])]),
+                *within(lambda parent: tree(parent=parent), few("parent")),
+                Says(tree(parent=[0.5, -1]), "whole numbers, got 0.5"),
+                Says(tree(parent=[-1, 2]), "has the parent 2"),
+                Says(tree(parent=[-2, 0]), "has the parent -2"),
+                Says(tree(parent=[1, 0]), "its own ancestor"),
+                *within(lambda p: tree(probability=p), few("probability")),
+                Says(tree(probability=[-0.5, 0.1]), "probability must lie between 0 and 1, got -0.5"),
+                Says(tree(probability=[2, 0.1]), "probability must lie between 0 and 1, got 2"),
+            ],
+        },
+    ),
+    Function(
+        figures.compare,
+        lambda: {"rows": {"r": {"a": HALF[0], "b": (1, 0, 2)}, 2: {"a": torch.ones(1)}}, "title": "t", "alt": "a", "axis": "x"},
+        {
+            **PROSE,
+            "rows": [
+                *NO_MAPPING,
+                Says({}, "at least one row"),
+                Says({"r": {}}, "at least one value"),
+                *within(lambda row: {"r": row}, [(row, "rows['r']") for row in (None, 3, "ab", [1])]),
+                *within(lambda v: {"r": {"a": v}}, [(v, "'a' of 'r'") for v in (None, "1", NAN, [], [1, 2], (1, 3, 2), [[1]], {"x": 1})]),
+                Says({"r": dict.fromkeys("abcde", 1)}, "at most four things"),
+            ],
+            "axis": NOT_TEXT,
+        },
+    ),
+    Function(
+        figures.pairs,
+        lambda: dict(PAIRS),
+        {
+            **PROSE,
+            "x": [*no_numbers("x"), Says([1], "equally long, got 1, 2 and 2")],
+            "y": [*few("y"), Says([1], "equally long, got 2, 1 and 2")],
+            "x_name": NOT_TEXT,
+            "y_name": NOT_TEXT,
+            "axis": NOT_TEXT,
+            "labels": [None, 3, {"a", "b"}, {"a": 1, "b": 2}, "abc", []],
+        },
+    ),
+    Function(
+        figures.ratios,
+        lambda: dict(RATIOS),
+        {
+            **PROSE,
+            "groups": [
+                *NO_MAPPING,
+                Says({}, "at least one group"),
+                Says({"g": {}}, "at least one row"),
+                *within(lambda its: {"g": its}, [(its, "groups['g']") for its in (None, 3, "ab", [1])]),
+                *within(lambda v: {"g": {"a": v}}, few("ratios of 'a'")),
+                Says({"g": {"a": [0.0, 1]}}, "ratios must be positive, 'a' has 0"),
+            ],
+            "axis": NOT_TEXT,
+            "one": NOT_TEXT,
+        },
+    ),
+]

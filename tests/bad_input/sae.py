@@ -1,0 +1,143 @@
+"""The SAE, its folder, and its nonlinearities."""
+
+from pathlib import Path
+
+import torch
+
+import msae
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_WHOLE, Function, Says
+
+META = torch.zeros(3, 4, device="meta")
+NOT_A_GENERATOR = [3, "a", torch.Generator]
+NOT_A_BOOL = [None, 1, "yes", torch.tensor([True, False])]
+NOT_REAL = [torch.zeros(3, 4, dtype=torch.long), torch.zeros(3, 4, dtype=torch.complex64), torch.zeros(3, 4, dtype=torch.bool)]
+NO_VECTORS = [*NOT_A_TENSOR, torch.zeros(3, 5), torch.tensor(1.0), torch.zeros(0), torch.zeros(3, 4).to(torch.float8_e5m2), META, *NOT_REAL]
+NO_DEVICE = ["cuda:99", "tpu", "", None, 3.5, ["cpu"]]
+
+
+def an_sae(nonlinearity=None):
+    return msae.SAE(4, 5, nonlinearity, generator=torch.Generator().manual_seed(0))
+
+
+def saved(name="sae"):
+    an_sae().save(name)
+    return name
+
+
+def broken(weight="b_enc", value=NAN, config=None):
+    sae = an_sae()
+    tensor = getattr(sae, weight).data
+    tensor[(0,) * tensor.ndim] = value
+    sae.config = config or {}
+    return sae
+
+
+def save(sae, folder):
+    sae.save(folder)
+
+
+class DictLike:
+    def keys(self):
+        return ["a"]
+
+
+TABLE = [
+    Function(
+        msae.SAE,
+        lambda: {"d_model": 4, "n_latents": 5, "nonlinearity": msae.TopK(2), "hook_name": "a", "scale": 2.0, "config": {"a": 1}},
+        {
+            "d_model": [*NOT_WHOLE, 0, -1],
+            "n_latents": [*NOT_WHOLE, 0, -1, Says(1, "k=2 latents cannot be active among 1")],
+            "nonlinearity": [
+                "relu",
+                msae.ReLU,
+                torch.relu,
+                3,
+                {"name": "ReLU"},
+                Says(msae.TopK(6), "k=6 latents cannot be active among 5"),
+            ],
+            "hook_name": [3, b"a", ["a"]],
+            "scale": [*NOT_A_NUMBER, True, 0, -1.0, torch.tensor(1.0)],
+            "config": [[("a", 1)], "a", 3, DictLike()],
+            "generator": NOT_A_GENERATOR,
+        },
+    ),
+    Function(
+        lambda x: an_sae().encode(x),
+        lambda: {"x": torch.zeros(3, 4)},
+        {
+            "x": [
+                *NOT_A_TENSOR,
+                torch.zeros(3, 5),
+                torch.tensor(1.0),
+                torch.zeros(0),
+                torch.zeros(3, 4).to(torch.float8_e5m2),
+                META,
+                *NOT_REAL,
+            ]
+        },
+        name="SAE.encode",
+    ),
+    Function(
+        lambda x: an_sae()(x), lambda: {"x": torch.zeros(2, 3, 4)}, {"x": [*NOT_A_TENSOR, torch.zeros(3, 5), META, *NOT_REAL]}, name="SAE"
+    ),
+    Function(
+        lambda acts: an_sae().decode(acts),
+        lambda: {"acts": torch.zeros(3, 5)},
+        {"acts": [*NOT_A_TENSOR, torch.zeros(3, 4), torch.tensor(1.0), torch.zeros(3, 5, device="meta"), torch.zeros(3, 5).long()]},
+        name="SAE.decode",
+    ),
+    Function(
+        lambda m: an_sae().prefix(m),
+        lambda: {"m": 3},
+        {"m": [Says(value, "a prefix has 1 to 5 latents, got") for value in [*NOT_WHOLE, 0, -1, 6]]},
+        name="SAE.prefix",
+    ),
+    Function(
+        save,
+        lambda: {"sae": an_sae(), "folder": "sae"},
+        {
+            "sae": [
+                *(
+                    Says(broken(name, value), f"{name} must be finite")
+                    for name in ("W_enc", "b_enc", "W_dec", "b_dec")
+                    for value in (NAN, INF)
+                ),
+                *(Says(broken("b_enc", 0, {"a": value}), "config['a'] is") for value in (NAN, INF, {1, 2}, torch.ones(2), b"a", Path("a"))),
+                Says(broken("b_enc", 0, {3: 1}), "config has the key 3"),
+                Says(broken("b_enc", 0, {"a": "\ud800"}), "surrogates not allowed"),
+            ],
+            "folder": NOT_A_PATH,
+        },
+        name="SAE.save",
+    ),
+    Function(
+        msae.SAE.load,
+        lambda: {"folder": saved(), "device": "cpu"},
+        {"folder": [*NOT_A_PATH, Says("nothing", "nothing holds no sae.json")], "device": NO_DEVICE},
+        name="SAE.load",
+    ),
+    Function(msae.TopK, lambda: {"k": 3}, {"k": [*NOT_WHOLE, 0, -1]}),
+    Function(msae.BatchTopK, lambda: {"k": 3}, {"k": [*NOT_WHOLE, 1.5, 0, -1]}),
+    Function(msae.JumpReLU, lambda: {"bandwidth": 0.1}, {"bandwidth": [*NOT_A_NUMBER, True, 0, -0.1]}),
+    *(
+        Function(
+            kind,
+            lambda kind=kind: {"pre": torch.ones(3, 4), "threshold": torch.zeros(4), "training": False},
+            {
+                "pre": [*NOT_A_TENSOR, *NOT_REAL, torch.tensor(1.0), *([Says(torch.ones(3, 1), "k=2")] if kind == msae.TopK(2) else [])],
+                "threshold": [] if kind.threshold_shape == "none" else [*NOT_A_TENSOR, torch.ones(3), torch.ones(4).long()],
+                "training": NOT_A_BOOL if kind == msae.BatchTopK(2) else [],
+            },
+            name=str(kind),
+        )
+        for kind in (msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU())
+    ),
+    Function(
+        msae.BatchTopK(2),
+        lambda: {"pre": torch.ones(3, 4), "training": True},
+        {"pre": [torch.ones(4), Says(torch.ones(3, 1), "k=2 latents cannot be active among 1")], "training": [None, 1]},
+        {"threshold": "not used in training"},
+        name="BatchTopK in training",
+    ),
+]
