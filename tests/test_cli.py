@@ -8,12 +8,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import PATIENCE
 
 import msae
 from msae.__main__ import main
@@ -34,28 +34,46 @@ SAE = "--hook blocks.2.hook_resid_pre --n-ctx 16 --n-latents 24 --target-l0 4 --
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def start(command: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "msae", *shlex.split(command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+def run(command: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
         text=True,
+        check=False,
         env=ENVIRONMENT,
+        timeout=PATIENCE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background shell leaves it ignored
     )
 
 
-def interrupt(process: subprocess.Popen, sign: str) -> str:
-    """Ctrl-C once the progress bar has moved past its first step; returns what it says then."""
-    said = ""
-    deadline = time.monotonic() + 120
-    while sign not in said and time.monotonic() < deadline and process.poll() is None:
-        said += process.stderr.read(1)
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=120)
-    assert process.returncode == 130, said + rest
-    assert "Traceback" not in rest
-    return rest
+# From inside, so that it comes at the same step however busy the machine is.
+INTERRUPTED = """
+import os, signal, sys
+from msae.__main__ import main
+
+class Watched:
+    def __init__(self, stream, sign):
+        self.stream, self.sign = stream, sign
+    def write(self, text):
+        n = self.stream.write(text)
+        if self.sign and self.sign in text:
+            self.sign = ""
+            os.kill(os.getpid(), signal.SIGINT)
+        return n
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+sys.stderr = Watched(sys.stderr, sys.argv[1])
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def interrupt(command: str, sign: str) -> str:
+    """Runs a command that gets Ctrl-C when its progress bar says the sign; returns what it said."""
+    done = run(["-c", INTERRUPTED, sign, *shlex.split(command)])
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +127,7 @@ def test_sae_train_evaluate_about(model, stories, tmp_path, capsys):
 
 def test_an_interrupted_sae_goes_on_to_the_same_end(model, stories, tmp_path, capsys):
     parts = f"train --model {model} --stories {stories} {SAE} --n-steps 600 --checkpoint-every 100000"
-    said = interrupt(start(f"{parts} --out {tmp_path / 'stopped'}"), "L0 ")
+    said = interrupt(f"{parts} --out {tmp_path / 'stopped'}", "L0 ")
     assert f"To go on: python -m msae {parts} --out {tmp_path / 'stopped'}" in said
     assert (tmp_path / "stopped" / "checkpoint.safetensors").exists()
     for name in ("stopped", "whole"):
@@ -121,7 +139,7 @@ def test_an_interrupted_sae_goes_on_to_the_same_end(model, stories, tmp_path, ca
 
 def test_an_interrupted_language_model_goes_on(stories, tmp_path):
     command = f"language-model train --stories {stories} --out {tmp_path} {SHAPE} --batch-size 4 --n-steps 200"
-    said = interrupt(start(command), "loss=")
+    said = interrupt(command, "loss=")
     assert f"To go on: python -m msae {command}" in said
     assert main(shlex.split(command)) == 0
     assert load_manifest(tmp_path)["report"]["config"]["n_steps"] == 200
@@ -197,8 +215,7 @@ def test_an_unknown_hook_is_named_with_its_neighbours(model, stories, tmp_path, 
 
 
 def test_a_missing_option_is_exit_code_2_too():
-    process = start("train --n-latents 10")
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "the following arguments are required" in said
-    assert "Traceback" not in said
+    done = run(["-m", "msae", "train", "--n-latents", "10"])
+    assert done.returncode == 2
+    assert "the following arguments are required" in done.stderr
+    assert "Traceback" not in done.stderr
