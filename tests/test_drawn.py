@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from conftest import ROOT, Visit
+
 from msae import figures
 from msae.support import drawn
 

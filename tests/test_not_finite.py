@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from test_precision import an_sae, firings, vectors
 
-from conftest import tiny_language_model
 from msae import metrics
 from msae.harvesting import read_texts
 from msae.metrics import _reading

@@ -691,8 +691,13 @@ export function matcher(source, { tokens, start, vocab, ids, parts }, seconds = 
   function begin() {
     worker = new Worker(address);
     worker.postMessage({ tokens, start, vocab, ids, parts });
-    worker.onmessage = ({ data: { id, marked, error } }) => {
-      const { resolve, reject, timer } = waiting.get(id);
+    worker.onmessage = ({ data: { id, begun, marked, error } }) => {
+      const one = waiting.get(id);
+      if (begun) { // the clock is for the matching: on a busy machine the worker may take as long to start
+        one.timer = setTimeout(stop, seconds * 1000);
+        return;
+      }
+      const { resolve, reject, timer } = one;
       waiting.delete(id);
       clearTimeout(timer);
       if (marked) resolve(marked);
@@ -711,13 +716,17 @@ export function matcher(source, { tokens, start, vocab, ids, parts }, seconds = 
     waiting.clear();
   }
 
+  function stop() {
+    const advice = "give its repetitions an upper end, such as {0,8} for *, or split it into two patterns";
+    end(`stopped after ${seconds} s: this pattern can match in too many ways; ${advice}`);
+  }
+
   return {
     match(query, latents = {}) {
       if (!worker) begin();
-      const id = ++asked, advice = "give its repetitions an upper end, such as {0,8} for *, or split it into two patterns";
+      const id = ++asked;
       return new Promise((resolve, reject) => {
-        const stop = () => end(`stopped after ${seconds} s: this pattern can match in too many ways; ${advice}`);
-        waiting.set(id, { resolve, reject, timer: setTimeout(stop, seconds * 1000) });
+        waiting.set(id, { resolve, reject });
         worker.postMessage({ id, query, latents });
       });
     },
@@ -740,6 +749,7 @@ export function answer(scope) {
       texts = corpus(data);
       return;
     }
+    scope.postMessage({ id: data.id, begun: true });
     try {
       const marked = match(data.query, texts, data.latents);
       scope.postMessage({ id: data.id, marked }, [marked.buffer]);
