@@ -20,9 +20,7 @@ class Penalty(NamedTuple):
     """Its derivative, written out because a training step needs it on the active latents alone."""
 
     def __call__(self, acts: Tensor) -> Tensor:
-        """Raises:
-        ValueError: an activation that is negative, NaN or infinite.
-        """
+        """The penalty of each activation; a ValueError where one is negative, NaN or infinite."""
         acts = tensor("acts", acts, numbers="real", finite=True)
         if acts.numel() and acts.min() < 0:
             raise ValueError(f"acts must not be negative, got {acts.min().item():g}")

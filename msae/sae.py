@@ -124,7 +124,8 @@ class SAE(nn.Module):
         if self.W_rivals is not None and self.b_rivals is not None:  # one product, so that its rounding is the whole SAE's
             W, b = torch.cat([W.T, self.W_rivals.T]).T, torch.cat([b, self.b_rivals])  # type: ignore[assignment]
         threshold = None if self.threshold is None else self.threshold.to(dtype)
-        return self.nonlinearity(x.to(dtype) @ W.to(dtype) + b.to(dtype), threshold)[..., : self.n_latents]
+        acts = self.nonlinearity(x.to(dtype) @ W.to(dtype) + b.to(dtype), threshold)
+        return acts if self.W_rivals is None else acts[..., : self.n_latents]
 
     def decode(self, acts: Tensor) -> Tensor:
         """Reconstruction (…, d_model) from latent activations (…, n_latents); precision and errors as for `encode`."""
@@ -170,9 +171,7 @@ class SAE(nn.Module):
         return SAE._of(copies, self.nonlinearity, self.hook_name, self.scale, self.config)
 
     def check_finite(self) -> None:
-        """Raises:
-        ValueError: naming the first weight that is NaN or infinite.
-        """
+        """Refuse weights that are NaN or infinite, with a ValueError that names the first."""
         for name, weight in self.named_parameters():
             all_finite(name, weight.detach())
 

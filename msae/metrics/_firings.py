@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msae.metrics._reading import PART, checked_sae, checked_vectors, latent_number, run, to_numpy, truth
+from msae.metrics._reading import PART, as_array, checked_sae, checked_vectors, latent_number, run, to_numpy, truth
 from msae.sae import SAE
 from msae.support.arguments import shown
 
@@ -166,7 +166,7 @@ def as_firings(acts: Any) -> Firings:
         matrix = csc_array((to_numpy(acts.values), acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
         found = Firings(matrix, acts.latents, acts.mask.reshape(-1), acts.mask.shape)
     else:
-        dense = acts if issparse(acts) or isinstance(acts, Tensor) else np.asarray(acts)
+        dense = acts if issparse(acts) or isinstance(acts, Tensor) else as_array(acts)
         if dense.is_complex() if isinstance(dense, Tensor) else dense.dtype.kind not in "biuf":
             raise ValueError(f"acts must hold numbers, got {shown(acts)}")
         if dense.ndim not in (2, 3) or 0 in dense.shape:
@@ -183,7 +183,7 @@ def as_firings(acts: Any) -> Firings:
 
 
 def _without_zeros(dense: Any) -> csc_array:
-    """Of (n_inputs, n_latents); where that is large, or in half precision, some rows at a time are made an array of NumPy."""
+    """Of (n_inputs, n_latents), in any precision; some rows at a time, so that half precision is not made wide as a whole."""
     from scipy.sparse import csc_array, csr_array, vstack
 
     size = max(1, PART // dense.shape[1])

@@ -65,11 +65,16 @@ def to_numpy(values: Any) -> np.ndarray:
         values = values.detach().cpu()
         values = wide(values) if values.is_floating_point() else values
         return np.asarray(values.numpy())
-    try:
-        found = np.asarray(values)
-    except ValueError:  # lists of different length: whoever asked says what it wants
-        found = np.asarray(values, dtype=object)
+    found = as_array(values)
     return found.astype(np.float32) if found.dtype == np.float16 else found
+
+
+def as_array(values: Any) -> np.ndarray:
+    """What NumPy makes of it; of lists of different length an array of objects, and whoever asked says what it wants."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.asarray(values, dtype=object)
 
 
 def truth(name: str, values: Any, shapes: Sequence[tuple[int, ...]], what: str = "input") -> np.ndarray:

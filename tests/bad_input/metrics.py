@@ -44,6 +44,7 @@ SAES = [
 ]
 VECTORS = [*NOT_A_TENSOR, X[:, :3], X[0], X[None], X.long(), X.to(torch.complex64), one(X, NAN), one(X, INF), np.array(["a"])]
 NO_ACTS = [
+    [[1.0], [1.0, 2.0]],
     *(None, 3, "a", [[]], [["a"]], {"a": 1}, ACTS[0], ACTS[:0], ACTS[:, :0], ACTS.to(torch.complex64), one(ACTS, NAN), one(ACTS, INF)),
     *(np.array([[None]]), ACTS[None, None]),
 ]
