@@ -246,7 +246,8 @@ def train_family(
                     sae = results[member.name].sae
                     took = {"seconds": round(results[member.name].seconds, 1), "n_together": len(started), "hardware": hardware(device)}
                     sae.config |= {"family": _about(family, member, made_from, len(stream), length) | took}
-                    sae.half().save(out / member.id)
+                    fits = all(weight.abs().max() <= torch.finfo(torch.float16).max for weight in sae.parameters())
+                    (sae.half() if fits else sae).save(out / member.id)
                 checkpoint.unlink(missing_ok=True)
         except Timeout:
             continue

@@ -631,6 +631,8 @@ def _checked(configs: Mapping[str, TrainConfig] | TrainConfig, stream: Stream) -
         raise ValueError(f"stream must be one such as msae.Activations or msae.TreeStream, got {shown(stream)}, which has no {lacks[0]}")
     whole("the stream's d_model", stream.d_model, 1)
     number("the stream's scale", stream.scale, above=0)
+    if stream.hook_name is not None:
+        arguments.text("the stream's hook_name", stream.hook_name)
     return several
 
 

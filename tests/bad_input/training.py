@@ -9,7 +9,7 @@ from msae.toy import orthogonal_directions
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 GIVEN = {"hook_name": None, "scale": 1.0, "d_model": 20, "batches": STREAM.batches}
-WRONG = [{"scale": NAN}, {"scale": 0}, {"scale": None}, {"d_model": 2.5}]
+WRONG = [{"scale": NAN}, {"scale": 0}, {"scale": None}, {"d_model": 2.5}, {"hook_name": 3}]
 RECIPE = msae.TrainConfig(20, 2.0, 1, 8)
 SHARE = [*NOT_A_NUMBER, -0.1, 1.1]
 WHOLE = [*NOT_WHOLE, 0, -3]
