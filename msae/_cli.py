@@ -165,7 +165,13 @@ def integer(text: str) -> int:
 
 
 _CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}
-_TYPES = {"int": integer, "float": float, "str": str, "int | tuple[int, ...]": integer, "float | None": float}
+_TYPES: dict[str, Callable[[str], Any]] = {
+    "int": integer,
+    "float": float,
+    "str": str,
+    "int | tuple[int, ...]": integer,
+    "float | None": float,
+}
 
 
 def in_place(name: str, path: Path | None) -> None:

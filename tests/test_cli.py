@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 import msae
 from msae.__main__ import main
 from msae._explore_command import holes_to_search
+from msae.checkpoints import load_checkpoint
 from msae.explore import Explorer, LatentActivations, read_bundle
 from msae.language_model import load_manifest
 from msae.patterns import match
@@ -34,9 +35,30 @@ SAE = "--hook blocks.2.hook_resid_pre --n-ctx 16 --n-latents 24 --target-l0 4 --
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def start(command: str) -> subprocess.Popen:
+PAUSES = """
+import sys
+from msae import activations, pretraining
+
+def pausing(batches):
+    def wrapped(*args, **options):
+        for i, batch in enumerate(batches(*args, **options)):
+            if i == 30:
+                print("waiting", file=sys.stderr, flush=True)
+                sys.stdin.read()
+            yield batch
+    return wrapped
+
+activations.Activations.batches, pretraining.batches = pausing(activations.Activations.batches), pausing(pretraining.batches)
+from msae.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, which waits at the 31st batch until its input is closed."""
+
+
+def start(command: str, *, program: Sequence[str] = ("-m", "msae")) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "msae", *shlex.split(command)],
+        [sys.executable, *program, *shlex.split(command)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -45,14 +67,14 @@ def start(command: str) -> subprocess.Popen:
     )
 
 
-def interrupt(process: subprocess.Popen, sign: str) -> str:
-    """Ctrl-C once the progress bar has moved past its first step; returns what it says then."""
+def interrupted(command: str) -> str:
+    """Ctrl-C at the 31st batch; returns what it says then. Its input is closed after that, should Ctrl-C have been held back."""
+    process = start(command, program=("-c", PAUSES))
     said = ""
-    deadline = time.monotonic() + 120
-    while sign not in said and time.monotonic() < deadline and process.poll() is None:
-        said += process.stderr.read(1)
+    while "waiting" not in said and (letter := process.stderr.read(1)):
+        said += letter
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=120)
+    _, rest = process.communicate(timeout=300)
     assert process.returncode == 130, said + rest
     assert "Traceback" not in rest
     return rest
@@ -108,23 +130,24 @@ def test_sae_train_evaluate_about(model, stories, tmp_path, capsys):
 
 
 def test_an_interrupted_sae_goes_on_to_the_same_end(model, stories, tmp_path, capsys):
-    parts = f"train --model {model} --stories {stories} {SAE} --n-steps 600 --checkpoint-every 100000"
-    said = interrupt(start(f"{parts} --out {tmp_path / 'stopped'}"), "L0 ")
+    parts = f"train --model {model} --stories {stories} {SAE} --n-steps 100 --checkpoint-every 100000"
+    said = interrupted(f"{parts} --out {tmp_path / 'stopped'}")
     assert f"To go on: python -m msae {parts} --out {tmp_path / 'stopped'}" in said
     assert (tmp_path / "stopped" / "checkpoint.safetensors").exists()
+    assert load_checkpoint(tmp_path / "stopped" / "checkpoint.safetensors")["runs"]["sae"]["step"] in (30, 31)
     for name in ("stopped", "whole"):
         assert main(shlex.split(f"{parts} --out {tmp_path / name}")) == 0
     stopped, whole = (msae.SAE.load(tmp_path / name) for name in ("stopped", "whole"))
     for a, b in zip(stopped.parameters(), whole.parameters(), strict=True):
-        assert a.allclose(b, atol=1e-6)
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 def test_an_interrupted_language_model_goes_on(stories, tmp_path):
-    command = f"language-model train --stories {stories} --out {tmp_path} {SHAPE} --batch-size 4 --n-steps 200"
-    said = interrupt(start(command), "loss=")
+    command = f"language-model train --stories {stories} --out {tmp_path} {SHAPE} --batch-size 4 --n-steps 60"
+    said = interrupted(command)
     assert f"To go on: python -m msae {command}" in said
     assert main(shlex.split(command)) == 0
-    assert load_manifest(tmp_path)["report"]["config"]["n_steps"] == 200
+    assert load_manifest(tmp_path)["report"]["config"]["n_steps"] == 60
 
 
 def test_explore_writes_a_folder_of_ones_own_saes(model, stories, tmp_path, capsys):

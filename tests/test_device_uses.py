@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from pretend_device import OnDevice, pretend_device
 from torch.testing import assert_close
 
 import msae
-from conftest import tiny_language_model
 from msae import _bench_worker, metrics
 from msae.explore import Explorer, LatentActivations
 from msae.family import Family, train_family

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from filelock import FileLock
 
 import msae
-from conftest import tiny_language_model
-from msae import metrics
+from msae import metrics, results
 from msae.__main__ import main
-from msae.family import Family, is_trained, load_family, train_family
+from msae.family import Family, is_trained, load_family, other_than, train_family
 from msae.results import load_results, measure_family, save_results
 from msae.shipped import load_saes, pack_saes
 from msae.stories import load_stories, split_stories
@@ -322,3 +330,199 @@ def test_a_shipped_sae_is_as_good_as_its_row_says():
     assert found.n_inputs == row["measured"]["held_out"]["n_tokens"]
     assert found.l0.value == pytest.approx(row["measured"]["held_out"]["l0"][0], rel=1e-3)
     assert found.fvu.value == pytest.approx(row["measured"]["held_out"]["fvu"][0], rel=1e-3)
+
+
+# What an SAE was made from, and runs that are cut off
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recipe": {"batch_size": 64, "lr": 1e-3}}, "lr 0.003, and 0.001 is asked for"),
+        ({"recipe": {"batch_size": 64, "penalty": "l1"}}, "penalty 'log', and 'l1' is asked for"),
+        ({"recipe": {"batch_size": 64, "betas": [0.8, 0.99]}}, r"betas \[0.9, 0.99\], and \[0.8, 0.99\] is asked for"),
+        ({"recipe": {"batch_size": 64, "prefixes": msae.UniformPrefixes(10)}}, "prefixes.name 'SquareRootPrefixes', and 'UniformPrefixes'"),
+        ({"recipe": {"batch_size": 32}}, "batch_size 64, and 32 is asked for"),
+        ({"n_ctx": 8}, "n_ctx 16, and 8 is asked for"),
+        ({"n_tokens": 500}, r"n_tokens \d+, and 500 is asked for"),
+        ({"live": True}, "live False, and True is asked for"),
+        ({"language_model": "bundled"}, "language_model '.*lm', and 'bundled' is asked for"),
+        ({"stories": "bundled"}, "stories '.*', and 'bundled' is asked for"),
+        ({"stories": "nowhere.txt"}, "and 'nowhere.txt' is asked for"),
+    ],
+)
+def test_an_sae_that_was_made_otherwise_is_refused(family, trained, change, words, tmp_path):
+    about = replace(load_family(family), **change)
+    how = [
+        lambda: train_family(about, trained, only="blocks.0.*", progress=False),
+        lambda: measure_family(about, trained, only="blocks.0.*", progress=False),
+        lambda: pack_saes(about, trained, "blocks.0.*", tmp_path / "packed", ""),
+    ]
+    for call in how:
+        with pytest.raises(ValueError, match=rf"blocks.0.hook_mlp_out/S0-seed0 was trained with .*{words}.*: give the"):
+            call()
+    assert not (tmp_path / "packed").exists()
+
+
+def test_stories_that_changed_under_their_name_are_others_and_moved_ones_are_not(family, tmp_path):
+    about = load_family(family)
+    text = Path(about.stories).read_text()
+    (tmp_path / "own.jsonl").write_text(text)
+    own = replace(about, stories=str(tmp_path / "own.jsonl"))
+    only = "blocks.0.*/S0-*"
+    train_family(own, tmp_path / "out", only=only, progress=False)
+    assert is_trained(tmp_path / "out", about.members(only)[0]), "the same stories in another file"
+    (tmp_path / "own.jsonl").write_text(text.replace("Lily", "Anna"))
+    with pytest.raises(ValueError, match="own.jsonl' as it was then, and '.*own.jsonl' as it is now is asked for"):
+        measure_family(own, tmp_path / "out", only=only, progress=False)
+
+
+def test_the_table_and_the_saes_that_ship_are_of_the_bundled_family_alone():
+    rows = load_results(family=load_family("bundled"))
+    place = Path(msae.__file__).parent / "assets" / "saes"
+    by_id = {member.id: member for member in load_family("bundled").members()}
+    for path in place.glob("*/sae.json"):
+        about = json.loads(path.read_text())
+        member = by_id[about["config"]["family"]["id"]]
+        assert other_than(member, about["config"] | about["config"]["family"] | {"hook_name": about["hook_name"]}) == []
+        assert other_than(by_id[rows[-1]["id"]], about["config"]) != []
+    changed = replace(load_family("bundled"), recipe={"lr": 0.001})
+    with pytest.raises(ValueError, match=r"blocks.3.hook_resid_pre/S0-seed0 has lr 0.003, and 0.001 is asked for"):
+        load_results(family=changed)
+    with pytest.raises(ValueError, match="this family has no such SAE|'tinymodel' is asked for"):
+        load_results(family=load_family("article"))
+
+
+def test_a_run_that_was_killed_between_two_saves_goes_on_from_its_checkpoint(family, trained, tmp_path):
+    """SIGKILL in a process of its own at the third save: two are there, and no step before the checkpoint is done again."""
+    kill = f"""
+import os, signal
+import msae
+from msae.family import load_family, train_family
+save, calls = msae.SAE.save, []
+def killed(self, folder):
+    calls.append(folder)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(self, folder)
+msae.SAE.save = killed
+train_family(load_family({str(family)!r}), {str(tmp_path)!r}, only="blocks.0.*", checkpoint_every=5, progress=False)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(msae.__file__).parent.parent), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    assert subprocess.run([sys.executable, "-c", kill], env=environment, timeout=300, check=False).returncode == -signal.SIGKILL
+    members = load_family(family).members("blocks.0.*")
+    assert [member.name for member in members if is_trained(tmp_path, member)] == ["S0", "S1"]
+    steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("msae.training._check_batch", lambda x, d_model, step: steps.append(step))
+        assert train_family(load_family(family), tmp_path, only="blocks.0.*", progress=False) == members
+    assert steps == [10, 11]
+    for member in members:
+        for a, b in zip(weights(trained / member.id), weights(tmp_path / member.id)):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert not list(tmp_path.glob("*/.seed*.safetensors"))
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(family, tmp_path):
+    """A lock that nobody holds, half a file, a folder without its last file, a checkpoint that is none."""
+    place = tmp_path / "blocks.0.hook_mlp_out"
+    (place / "S0-seed0").mkdir(parents=True)
+    (place / ".seed0.lock").write_text("")
+    (place / ".seed0-00000000.safetensors").write_bytes(b"half")
+    (place / "S0-seed0" / ".sae.safetensors.12.part").write_bytes(b"half")
+    (place / "S0-seed0" / "sae.safetensors").write_bytes(b"half")
+    (done,) = train_family(load_family(family), tmp_path, only="blocks.0.*/S0-*", progress=False)
+    assert msae.SAE.load(tmp_path / done.id).n_latents == 3
+
+
+def test_rows_that_were_measured_are_kept(family, trained, tmp_path, monkeypatch):
+    about, how = load_family(family), {"only": "blocks.0.*/S*", "n_tokens": 100, "n_spliced": 2, "progress": False}
+    shutil.copytree(trained, tmp_path / "out")
+    for row in (tmp_path / "out").rglob("row.json"):
+        row.unlink()
+    calls = []
+
+    def measured(names, *_, stop=None):
+        calls.extend(names)
+        if stop is not None and names == ["S1"]:
+            raise stop
+        return {name: {"l0": [1.0, None, None]} for name in names}
+
+    monkeypatch.setattr("msae.results._measure", partial(measured, stop=KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        measure_family(about, tmp_path / "out", **how)
+    assert calls == ["S0", "S1"]
+    monkeypatch.setattr("msae.results._measure", partial(measured, stop=ValueError("too few tokens")))
+    with pytest.raises(
+        ValueError, match="1 of 3 SAEs cannot be measured, the rows of the others are kept; blocks.0.hook_mlp_out/S1-seed0: too few"
+    ):
+        measure_family(about, tmp_path / "out", **how)
+    assert calls[2:] == ["S1", "S2"]
+    monkeypatch.setattr("msae.results._measure", measured)
+    assert [row["name"] for row in measure_family(about, tmp_path / "out", **how)] == ["S0", "S1", "S2"]
+    assert calls[4:] == ["S1"]
+
+
+def test_a_row_is_made_again_when_a_reference_or_the_stories_measured_on_change(family, trained, tmp_path, monkeypatch):
+    about, how = load_family(family), {"only": "blocks.0.*", "n_tokens": 100, "n_spliced": 2, "progress": False}
+    shutil.copytree(trained, tmp_path / "out")
+    calls: list[str] = []
+    monkeypatch.setattr("msae.results._measure", lambda names, *_: calls.extend(names) or {name: {} for name in names})
+    measure_family(about, tmp_path / "out", **how)
+    calls.clear()
+    folder = tmp_path / "out" / "blocks.0.hook_mlp_out" / "S0-seed0"
+    sae = msae.SAE.load(folder)
+    with torch.no_grad():
+        sae.b_dec += 1
+    sae.save(folder)
+    measure_family(about, tmp_path / "out", **how)
+    assert calls == ["S0", "vanilla-2", "matryoshka-2", "vanilla-3", "matryoshka-3"]
+    how |= {"only": "blocks.0.*/S0-*", "valid": str(tmp_path / "valid.txt")}
+    for story in ("Lily has a cat.", "Sue has a dog."):
+        (tmp_path / "valid.txt").write_text(story)
+        calls.clear()
+        measure_family(about, tmp_path / "out", **how)
+        measure_family(about, tmp_path / "out", **how)
+        assert set(calls) == {"S0"}
+        assert len(calls) == 2, "held-out and valid stories, once"
+
+
+def test_an_sae_is_not_measured_with_other_weights_under_the_same_name(family, trained, tmp_path):
+    shutil.copytree(trained / "blocks.0.hook_mlp_out", tmp_path / "blocks.0.hook_mlp_out")
+    folder = tmp_path / "blocks.0.hook_mlp_out" / "S0-seed0"
+    sae = msae.SAE.load(folder)
+    sae.config["made_from"] = {"language_model": "other weights"}
+    stories = SimpleNamespace(activations={"blocks.0.hook_mlp_out": SimpleNamespace(origin={"language_model": "these weights"})})
+    sae.save(folder)
+    with pytest.raises(ValueError, match=r"S0 was made otherwise \(language_model is 'other weights', and 'these weights' is asked for\)"):
+        _ = results._Group({"S0": folder}, "cpu", ["S0"], stories, 1).activations
+
+
+def test_saes_are_packed_all_or_none_and_beside_no_others(family, trained, tmp_path):
+    about = load_family(family)
+    pack_saes(about, trained, "blocks.1.*/S*-seed1", tmp_path / "packed", "")
+    with pytest.raises(ValueError, match=r"holds other packed SAEs \(S1, S2\): pack all of them at once"):
+        pack_saes(about, trained, "blocks.1.*/S0-seed1", tmp_path / "packed", "")
+    broken = tmp_path / "broken"
+    shutil.copytree(trained, broken)
+    file = broken / "blocks.1.hook_resid_pre" / "S2-seed1" / "sae.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    before = {path: path.read_bytes() for path in (tmp_path / "packed").rglob("*.*")}
+    with pytest.raises(ValueError, match="does not hold a whole SAE"):
+        pack_saes(about, broken, "blocks.1.*/S*-seed1", tmp_path / "packed", "")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "packed").rglob("*.*")}
+    assert list(load_saes(folder=tmp_path / "packed")) == ["S0", "S1", "S2"]
+    (broken / "blocks.1.hook_resid_pre" / "S2-seed1" / "sae.json").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no blocks.1.hook_resid_pre/S2-seed1: train it first"):
+        pack_saes(about, broken, "blocks.1.*/S*-seed1", tmp_path / "new", "")
+    assert not (tmp_path / "new").exists()
+
+
+def test_files_have_the_mode_that_the_umask_gives(family, trained, tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_results([{"id": "a"}], tmp_path / "t.json")
+        pack_saes(load_family(family), trained, "blocks.1.*/S*-seed1", tmp_path / "packed", "")
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*.*") if path.is_file()} == {"0o644"}
