@@ -1,6 +1,7 @@
 """Everything but training on an accelerator, on a pretend one: each result is that of a CPU, and no two devices meet."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from torch.testing import assert_close
 import msae
 from msae import _bench_worker, metrics
 from msae.explore import Explorer, LatentActivations
+from msae.family import Family, train_family
 from msae.losses import dense_all_prefix_loss, plain_loss
 from msae.model_origin import model_origin
 from msae.pretraining import bits_per_character
+from msae.results import measure_family
 from msae.toy import orthogonal_directions
 
 torch.set_num_threads(1)
@@ -271,3 +274,19 @@ def test_the_step_that_is_benchmarked_runs_on_the_device(nonlinearity, loss):
         for kind in ("floor", "encoder"):
             run = _bench_worker.BUILDERS[kind][1](task | {"device": str(gpu.device)}).run
             assert _bench_worker.counts(run, gpu.device.type) == {"kernels": 5 if kind == "floor" else 1, "host_reads": 0}
+
+
+def test_a_family_is_trained_and_measured_on_the_device(folder, tmp_path):
+    (tmp_path / "stories.jsonl").write_text("".join(json.dumps({"text": story}) + "\n" for story in STORIES))
+    group = {"hook_names": [HOOK], "seeds": [0], "n_steps": 6, "references": [[16, 3]]}
+    family = Family(
+        language_model=str(folder), stories=str(tmp_path / "stories.jsonl"), n_ctx=16, groups=[group], recipe={"batch_size": 16}
+    )
+
+    def rows(device):
+        train_family(family, tmp_path / device, device=device)
+        found = measure_family(family, tmp_path / device, valid=family.stories, n_tokens=60, n_spliced=30, device=device)
+        return [{key: value for key, value in row.items() if key not in ("sha256", "seconds")} for row in found]
+
+    with pretend_device() as gpu:
+        assert_equal(rows(str(gpu.device)), rows("cpu"))
