@@ -229,6 +229,15 @@ def test_a_save_that_fails_leaves_the_old_folder_whole(tmp_path, monkeypatch, nt
     assert not (tmp_path / "new").exists()
 
 
+def test_a_page_of_another_bundle_does_not_stay_beside_a_new_one(tmp_path):
+    explorer(0).save(tmp_path / "ex", progress=False)
+    write_bundle(explorer(1).bundle(), tmp_path / "ex")
+    assert not (tmp_path / "ex" / "index.html").exists()
+    (tmp_path / "ex" / "index.html").write_text("<p>mine</p>")
+    write_bundle(explorer(1).bundle(), tmp_path / "ex")
+    assert (tmp_path / "ex" / "index.html").exists()
+
+
 def test_ctrl_c_while_files_are_moved_waits_until_all_are(tmp_path, monkeypatch):
     folder = tmp_path / "ex"
     explorer(0, 9).save(folder, latents_per_shard=2, progress=False)

@@ -268,8 +268,11 @@ def sha256(content: bytes) -> str:
 
 
 def write_folder(folder: Path, files: Mapping[str, Content]) -> None:
-    """Write all files of a bundle, then take away those of a larger one that was here before."""
+    """Write all files of a bundle, then take away what another one has left here: more files, and a page of it."""
     write_files({folder / name: content for name, content in files.items()})
+    page = folder / "index.html"
+    if "index.html" not in files and page.is_file() and b'class="msae-explorer"' in page.read_bytes():
+        page.unlink()  # it holds the other bundle's manifest
     for old in (folder / "acts").glob("*"):
         if re.fullmatch(r"[0-9]{3,}\.(bin|js)", old.name) and f"acts/{old.name}" not in files:
             old.unlink()
