@@ -394,7 +394,7 @@ def test_the_table_and_the_saes_that_ship_are_of_the_bundled_family_alone():
 
 
 def test_a_run_that_was_killed_between_two_saves_goes_on_from_its_checkpoint(family, trained, tmp_path):
-    """SIGKILL in a process of its own at the third save: two are there, and no step before the checkpoint is done again."""
+    """SIGKILL in a process of its own at the third save: two are there, and no step is done again."""
     kill = f"""
 import os, signal
 import msae
@@ -416,7 +416,7 @@ train_family(load_family({str(family)!r}), {str(tmp_path)!r}, only="blocks.0.*",
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("msae.training._check_batch", lambda x, d_model, step: steps.append(step))
         assert train_family(load_family(family), tmp_path, only="blocks.0.*", progress=False) == members
-    assert steps == [10, 11]
+    assert steps == []
     for member in members:
         for a, b in zip(weights(trained / member.id), weights(tmp_path / member.id)):
             torch.testing.assert_close(a, b, rtol=0, atol=0)
