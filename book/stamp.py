@@ -58,15 +58,34 @@ class Address(NamedTuple):
 
 
 def address(config: Path = ROOT / "_config.yml") -> Address:
-    repository = (
-        yaml.safe_load(config.read_text(encoding="utf8")).get("repository") or {}
-    )
-    url = (repository.get("url") or "").strip().rstrip("/").removesuffix(".git")
+    """The address that the configuration names; SystemExit with one sentence where it cannot be read or names none that fits."""
+    try:
+        settings = yaml.safe_load(config.read_text(encoding="utf8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise SystemExit(f"{config.name} cannot be read: {said}") from error
+    repository = (settings if isinstance(settings, dict) else {}).get("repository")
+    repository = {} if repository is None else repository
+    if not isinstance(repository, dict):
+        raise SystemExit(
+            f"{config.name}: repository is {repository!r}; expected url and branch"
+        )
+    url, branch = repository.get("url") or "", repository.get("branch") or "main"
+    for name, value in (("url", url), ("branch", branch)):
+        if not isinstance(value, str):
+            raise SystemExit(
+                f"{config.name}: repository.{name} is {value!r}; expected text, in quotes where YAML reads a number"
+            )
+    url = url.strip().rstrip("/").removesuffix(".git")
     if url and not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", url):
         raise SystemExit(
-            f"_config.yml: repository.url is {url!r}; expected https://github.com/OWNER/REPO, or nothing"
+            f"{config.name}: repository.url is {url!r}; expected https://github.com/OWNER/REPO, or nothing"
         )
-    return Address(url, repository.get("branch") or "main")
+    if not re.fullmatch(r"[\w./-]+", branch):
+        raise SystemExit(
+            f"{config.name}: repository.branch is {branch!r}; expected the name of a branch or a tag"
+        )
+    return Address(url, branch)
 
 
 def setup_cell(where: Address) -> str:
@@ -118,8 +137,13 @@ def stamped(root: Path, where: Address) -> dict[Path, tuple[str, str]]:
     """Every stamped file with its text now and as it should be."""
     files = {}
     for path in sorted(root.glob("book/*/*.ipynb")):
-        text = path.read_text(encoding="utf8")
-        files[path] = (text, stamp_notebook(text, where))
+        try:
+            text = path.read_text(encoding="utf8")
+            files[path] = (text, stamp_notebook(text, where))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SystemExit(
+                f"{path.relative_to(root)} is no notebook: {type(error).__name__}: {error}"
+            ) from error
     readme = root / "README.md"
     text = readme.read_text(encoding="utf8")
     files[readme] = (text, stamp_readme(text, where))

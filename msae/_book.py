@@ -223,10 +223,13 @@ def _explorer(app: Any, failed: Exception | None) -> None:
         return
     folder = Path(app.outdir) / "explorer"
     parts = {".py", ".mjs", ".css", ".lark", ".json"}  # weights and stories are named, with their hashes, in the manifests among these
-    sources = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.suffix in parts]
-    key = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
+    package = Path(__file__).parent
+    sources = {str(path.relative_to(package)): path for path in sorted(package.rglob("*")) if path.suffix in parts}
+    key = hashlib.sha256(
+        "".join(name + hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sources.items()).encode()
+    ).hexdigest()
     stamp = folder / "made-from.txt"
-    if stamp.is_file() and stamp.read_bytes() == key.encode():
+    if (folder / "index.html").is_file() and stamp.is_file() and stamp.read_bytes() == key.encode():
         return
     stamp.unlink(missing_ok=True)
     # in a process of its own: this one has loaded no torch

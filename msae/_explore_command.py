@@ -34,6 +34,7 @@ def add_explore_command(commands: Any) -> None:
 def explore_saes(options: argparse.Namespace) -> None:
     from msae import __version__
     from msae.explore import Explorer
+    from msae.explore._checks import check_each
     from msae.patterns import EXAMPLES
     from msae.sae import SAE
     from msae.shipped import load_saes
@@ -47,6 +48,7 @@ def explore_saes(options: argparse.Namespace) -> None:
     if len(given) < len(pairs):
         raise ValueError(f"two SAEs cannot have one name, got {', '.join(name for name, _ in pairs)}")
     saes = {name: SAE.load(folder) for name, folder in given.items()} if given else load_saes(SHIPPED)
+    check_each(saes)
     hooks = sorted({str(sae.hook_name) for sae in saes.values()})
     if len(hooks) > 1 or hooks == ["None"]:
         raise ValueError(f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: write one folder for each")

@@ -439,7 +439,10 @@ def parse(query: str) -> Node:
     """
     if not isinstance(query, str):
         raise NoPattern(f"a pattern is a string, got {type(query).__name__}")
-    return _parsed(query)
+    try:
+        return _parsed(query)
+    except RecursionError:
+        raise PatternError("this pattern is nested too deeply", query, 0) from None
 
 
 @lru_cache(maxsize=256)

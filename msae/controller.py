@@ -46,6 +46,8 @@ class L0Controller:
             number("target_S", target_S, above=0)
         elif target_S.ndim > 1 or target_S.numel() not in (1, len(l0_S)):
             raise ValueError(f"target_S must be a number, or one for each of {len(l0_S)} SAEs, got {shown(target_S)}")
+        else:
+            target_S = target_S.to(state["error"].device)
         state["average"].lerp_(l0_S.to(state["average"]), 1 - self.smoothing)
         state["mass"].lerp_(torch.ones_like(state["mass"]), 1 - self.smoothing)
         measured = state["average"] / state["mass"]

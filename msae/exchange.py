@@ -63,7 +63,7 @@ def find_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
     power_SN = tensor("power_SN", power_SN, (n_saes, "N"), numbers="real", finite=True)
     if len(x_SBD) not in (1, n_saes) or not residual_SBD.numel() or not power_SN.numel():
         raise ValueError(f"x_SBD, residual_SBD must hold inputs of {n_saes} SAEs, got {tuple(x_SBD.shape)}, {tuple(residual_SBD.shape)}")
-    return find_checked_moves(x_SBD, residual_SBD, power_SN)
+    return find_checked_moves(x_SBD.to(residual_SBD.device), residual_SBD, power_SN.to(residual_SBD.device))
 
 
 @torch.no_grad()

@@ -490,7 +490,9 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
     fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=7))
     fig.update_yaxes(**_axis("", **_row_ticks(names), type="linear"))
     # a row has room for three lines
-    fig.layout.yaxis.ticktext = [drawn.wrapped(name, 16) for name in drawn.cut_apart(names, 44)]
+    fig.layout.yaxis.ticktext = [
+        "<br>".join(drawn.escaped(row.rstrip(" ")) for row in drawn.lines(name, 16)) for name in drawn.cut_apart(names, 44)
+    ]
     return fig
 
 
@@ -538,7 +540,8 @@ def lines(
         for wanted, values, option in ((log_x, arrays[:1], "log_x"), (log_y, arrays[1:], "log_y")):
             if wanted and min(a.min() for a in values) <= 0:
                 raise ValueError(
-                    f"the curve {arguments.shown(name)} has values that are not positive, so it cannot stand on a logarithmic axis; use {option}=False"
+                    f"the curve {arguments.shown(name)} has values that are not positive, so it cannot stand on a logarithmic axis; "
+                    f"use {option}=False"
                 )
         if len(arrays[0]) > _MAX_POINTS:
             keep = np.unique(np.linspace(0, len(arrays[0]) - 1, _MAX_POINTS).round().astype(int))
@@ -731,7 +734,8 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
     for i, p in enumerate(parent):
         if not -1 <= p < len(names):
             raise ValueError(
-                f"feature {arguments.shown(names[i])} has the parent {p}, but there are only the features 0 … {len(names) - 1}, and -1 for none"
+                f"feature {arguments.shown(names[i])} has the parent {p}, but there are only the features 0 … {len(names) - 1}, "
+                "and -1 for none"
             )
         children[p].append(i)
     depth: dict[int, int] = {}
@@ -836,7 +840,8 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
             a = drawn.array(value if _is_list(value) else [value], f"{arguments.shown(key)} of {arguments.shown(label)}", 1)
             if len(a) not in (1, 3) or (len(a) == 3 and a[1] > a[2]):
                 raise ValueError(
-                    f"{arguments.shown(key)} of {arguments.shown(label)} must be a number, or (value, low, high) with low ≤ high, got {a.tolist()}"
+                    f"{arguments.shown(key)} of {arguments.shown(label)} must be a number, or (value, low, high) with low ≤ high, "
+                    f"got {arguments.shown(a.tolist())}"
                 )
             measured[label, key] = a
     numbers = dict(zip(measured, _together(list(measured.values()))))

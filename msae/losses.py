@@ -41,7 +41,7 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
     x, b_dec, values, W_dec = _as_one(x=x, b_dec=b_dec, values=values, W_dec=W_dec)
     _check_shapes(x, b_dec, W_dec, ())
     inclusion = _checked(inclusion, x, W_dec, ())
-    indices = tensor("indices", indices, numbers="whole").long()
+    indices = tensor("indices", indices, numbers="whole").to(x.device).long()
     if values.shape != indices.shape or values.ndim != 2 or len(values) != len(x):
         raise ValueError(
             f"values and indices must both be (batch, k) with batch {len(x)}, got {tuple(values.shape)} and {tuple(indices.shape)}"
@@ -116,7 +116,8 @@ def prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor, rank: Ten
     _check_shapes(x, b_dec, W_dec, ())
     _check_acts(acts, x, W_dec)
     n = len(W_dec)
-    rank, lengths = tensor("rank", rank, (n,), numbers="whole"), tensor("lengths", lengths, ("n_prefixes",), numbers="whole")
+    rank = tensor("rank", rank, (n,), numbers="whole").to(x.device)
+    lengths = tensor("lengths", lengths, ("n_prefixes",), numbers="whole").to(x.device)
     if not rank.sort().values.equal(torch.arange(n, device=rank.device, dtype=rank.dtype)):
         raise ValueError(f"rank must hold each of 0 to {n - 1} once, got {rank.tolist() if n < 12 else 'others'}")
     if not len(lengths) or int(lengths.min()) < 1 or int(lengths.max()) > n:

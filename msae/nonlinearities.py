@@ -129,4 +129,4 @@ def _threshold(threshold: Tensor | None, pre: Tensor) -> Tensor:
     threshold = tensor("threshold", threshold, numbers="real")
     if threshold.ndim and threshold.shape[-1] not in (1, pre.shape[-1]):
         raise ValueError(f"threshold must have one entry for each of {pre.shape[-1]} latents, got shape {tuple(threshold.shape)}")
-    return threshold
+    return threshold.to(pre.device)

@@ -106,9 +106,11 @@ def match(
     """
     node = parse(pattern)
     number("timeout", timeout, above=0)
-    corpus = Corpus(tokens, str_tokens, acts, mask, whole_letters=_asks_for_text(node))
     try:
+        corpus = Corpus(tokens, str_tokens, acts, mask, whole_letters=_asks_for_text(node))
         found = _marked(node, corpus, pattern, timeout)
+    except RecursionError:
+        raise PatternError("this pattern is nested too deeply", pattern, 0) from None
     except TimeoutError:
         advice = "give its repetitions an upper end, such as {0,8} for *, or split it into two patterns"
         raise TimeoutError(f"stopped after {timeout:g} s: this pattern can match in too many ways; {advice}") from None

@@ -26,6 +26,9 @@ ALL_CHECKS = os.environ.get("MSAE_ALL_CHECKS") == "1"
 IN_CI = ALL_CHECKS or os.environ.get("CI", "").lower() in {"1", "true"}
 CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 GET_CHROMIUM = "no Chromium found: `apt-get install chromium` (Debian, Ubuntu) or `playwright install chromium`"
+PATIENCE = 300
+"""Seconds that a test waits for what must come. It guards against a hang: on a busy machine everything may take ten times as long."""
+
 GET_BOOK = "the book is not built: jupyter-book build -W -n --keep-going ."
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
@@ -70,7 +73,7 @@ def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers
 @pytest.fixture(scope="session")
 def site() -> Path:
     """Folder of the built book."""
-    folder = ROOT / "_build" / "html"
+    folder = (ROOT / "_build" / "html").resolve()
     if not (folder / "index.html").exists():
         missing(GET_BOOK, fails=ALL_CHECKS)
     return folder
@@ -119,6 +122,7 @@ class Visit:
     """Messages on the console that are errors, exceptions, and failed requests."""
 
     def __post_init__(self) -> None:
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.page.route("**/*", self._let_through_or_refuse)
         self.page.on("pageerror", lambda error: self.errors.append(f"exception: {error}"))
         self.page.on("console", lambda said: self.errors.append(f"console: {said.text}") if said.type == "error" else None)
@@ -136,7 +140,14 @@ class Visit:
         self.page.evaluate("document.querySelectorAll('.msae-plot').forEach(plot => plot.scrollIntoView())")
         for plot in self.page.query_selector_all(".msae-plot"):
             plot.scroll_into_view_if_needed()
-            self.page.wait_for_function("plot => plot.dataset.ready === '1'", arg=plot, timeout=60_000)
+            self.page.wait_for_function("plot => plot.dataset.ready === '1'", arg=plot)
+
+    def settle(self) -> None:
+        """Wait until what was changed is drawn and no colour fades any more."""
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.wait_for_function(
+            "document.getAnimations().every((each) => each.playState !== 'running' || each.effect.getComputedTiming().endTime === Infinity)"
+        )
 
     def set_theme(self, theme: str) -> None:
         """Click the theme switch until the page is `light` or `dark`."""

@@ -10,9 +10,9 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 
 import msae
-from conftest import tiny_language_model
 from msae import activations as home
 from msae.activation_cache import CachedArray
 from msae.activations import run_to_hook

@@ -10,10 +10,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from interruptions import After, full_disk, interrupt, press
 
 import msae
-from conftest import tiny_language_model
 from msae import activations
 from msae.harvesting import read_texts
 from msae.model_origin import model_origin

@@ -240,6 +240,42 @@ def test_a_wrong_address_is_refused(url: str, tmp_path: Path) -> None:
         stamp.address(config)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("repository: [", "cannot be read"),
+        ("repository: here", "expected url and branch"),
+        ("repository: {url: 3}", "repository.url is 3; expected text"),
+        ("repository: {branch: 1.10}", "repository.branch is 1.1; expected text, in quotes"),
+        ("repository: {branch: 'a b'}", "expected the name of a branch or a tag"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_named(text: str, words: str, tmp_path: Path) -> None:
+    config = tmp_path / "_config.yml"
+    config.write_text(text)
+    with pytest.raises(SystemExit, match=f"^_config.yml.*{re.escape(words)}"):
+        stamp.address(config)
+
+
+@pytest.mark.parametrize("text", ["", "title: a", "repository:", "repository: {url: }"])
+def test_a_configuration_without_an_address_has_none(text: str, tmp_path: Path) -> None:
+    config = tmp_path / "_config.yml"
+    config.write_text(text)
+    assert stamp.address(config) == stamp.Address("", "main")
+    config.unlink()
+    with pytest.raises(SystemExit, match="_config.yml cannot be read"):
+        stamp.address(config)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cells": 3}'])
+def test_a_chapter_that_is_no_notebook_is_named(text: str, tmp_path: Path) -> None:
+    chapter = tmp_path / "book" / "01" / "chapter.ipynb"
+    chapter.parent.mkdir(parents=True)
+    chapter.write_text(text)
+    with pytest.raises(SystemExit, match=r"chapter.ipynb is no notebook"):
+        stamp.stamped(tmp_path, stamp.Address("", "main"))
+
+
 # The project around the book
 
 

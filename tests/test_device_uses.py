@@ -5,14 +5,15 @@ import copy
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from pretend_device import OnDevice, pretend_device
 from torch.testing import assert_close
 
 import msae
-from conftest import tiny_language_model
 from msae import _bench_worker, metrics
 from msae.explore import Explorer, LatentActivations
 from msae.losses import dense_all_prefix_loss, plain_loss
+from msae.model_origin import model_origin
 from msae.pretraining import bits_per_character
 from msae.toy import orthogonal_directions
 
@@ -129,6 +130,7 @@ def test_a_language_model_on_the_device_gives_the_same_activations(folder, lm, r
         model = msae.load_language_model(folder, device=gpu.device)
         moved = msae.load_language_model(folder).to(gpu.device)
         for source in (model, moved, lm):
+            assert model_origin(source) == model_origin(lm), "what is kept of it on one device is good on another"
             for cache in (None, tmp_path / "cache"):
                 kept = msae.Activations(source, STORIES, device=gpu.device, cache=cache, **how, **QUIET)
                 assert isinstance(kept.x, OnDevice)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from conftest import ROOT, Visit
+
 from msae import figures
 from msae.support import drawn
 
@@ -67,7 +67,7 @@ LABELS: list[tuple[Any, str]] = [
 ]
 GIVEN, SEEN = [given for given, _ in LABELS], [seen for _, seen in LABELS]
 N = len(LABELS)
-CLAIM = "A claim about <s>, &lt;, $x$ and %{y}, and about $z$"
+CLAIM = "A claim about <s>, &lt;, $x$ and %{y}, and about $z$ and " + 60 * "m"
 WORDS = {"title": CLAIM, "alt": "in words: <s> &lt;"}
 AXES = {"row_axis": "<row>", "column_axis": "$c$ %{x}"}
 

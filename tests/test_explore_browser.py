@@ -10,9 +10,9 @@ from http.server import ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
+from conftest import _Quiet
 from test_browser import serious
 
-from conftest import _Quiet
 from msae import metrics, patterns
 from msae.explore import Explorer, LatentActivations
 
@@ -478,7 +478,7 @@ def test_a_new_pattern_does_not_wait_for_a_slow_one_and_none_clears_the_page(vis
     field = page.get_by_role("textbox", name="Token pattern")
     field.fill("@a a{0,900} (a{0,900} a{0,900}){1,9} b")
     page.keyboard.press("Enter")
-    page.wait_for_timeout(300)
+    assert page.locator(".message").text_content() == "matching …"
     field.fill("# only c\nc")
     assert ask(page).startswith("1 token matches")
     assert field.input_value() == "# only c\nc"
@@ -504,11 +504,19 @@ def test_the_view_is_of_what_was_asked_for_last(visit, folder_url):
     page.evaluate("location.hash = 'latent=B/58&view=tree'")
     page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Tree of B/58')")
     assert late
-    with page.expect_response("**/acts/000.bin"):
-        late[0].continue_()
-    page.wait_for_timeout(300)
-    assert page.locator("h3").text_content().startswith("Tree of B/58")
-    assert page.locator(".sentence").count() == 0
+    page.evaluate(
+        f"""() => {{
+            const seen = (window.seen = []);
+            const look = () => seen.push({ROOT}.querySelector('h3')?.textContent, {ROOT}.querySelector('.sentence')?.textContent);
+            new MutationObserver(look).observe({ROOT}, {{ childList: true, subtree: true, characterData: true }});
+        }}"""
+    )
+    late[0].continue_()
+    page.evaluate("location.hash = 'latent=A/2&view=tree'")  # of the same file, asked for behind A/1
+    page.wait_for_function(f"{ROOT}.querySelector('h3').textContent.startsWith('Tree of A/2')")
+    seen = [text for text in page.evaluate("seen") if text]
+    assert seen[-1].startswith("Tree of A/2")
+    assert [text for text in seen if not text.startswith(("Tree of B/58", "Tree of A/2"))] == []
 
 
 def test_a_shard_that_did_not_come_is_asked_for_again(visit, folder_url):
@@ -526,7 +534,7 @@ def test_a_shard_that_did_not_come_is_asked_for_again(visit, folder_url):
 
 def ask(page) -> str:
     page.keyboard.press("Enter")
-    page.wait_for_function(f"/^stopped|column|tokens? match/.test({ROOT}.querySelector('.message').textContent)", timeout=20_000)
+    page.wait_for_function(f"/^stopped|column|tokens? match/.test({ROOT}.querySelector('.message').textContent)")
     return page.locator(".message").text_content()
 
 

@@ -90,6 +90,21 @@ def test_what_float32_cannot_tell_from_silence_is_silent_and_what_it_cannot_hold
         LatentActivations.from_dense(np.full((1, 1, 1), 1e60))
 
 
+@pytest.mark.parametrize("unit", [1e-35, 1e-20, 1e18, 1e34])
+def test_relatives_do_not_depend_on_the_unit_of_activations(unit):
+    def relatives(scale):
+        rng = np.random.default_rng(0)
+        dense = {name: rng.gamma(2, 2, (4, 10, n)) * (rng.random((4, 10, n)) < 0.5) for name, n in (("S", 3), ("T", 6))}
+        acts = {name: LatentActivations.from_dense(each * scale) for name, each in dense.items()}
+        ex = Explorer(acts, np.zeros((4, 10), int), VOCAB)
+        return ex.edges, [[detail[kind] for kind in ("cofiring", "cosine")] for detail in ex.bundle().details]
+
+    (edges, near), (plain_edges, plain_near) = relatives(unit), relatives(1)
+    assert [edge[:2] for edge in edges] == [edge[:2] for edge in plain_edges] != []
+    assert [edge[2] for edge in edges] == pytest.approx([edge[2] for edge in plain_edges], abs=2e-4)
+    assert near == plain_near
+
+
 # Vocabularies that are padded, or have holes
 
 
@@ -221,7 +236,7 @@ def test_ctrl_c_while_files_are_moved_waits_until_all_are(tmp_path, monkeypatch)
 
     def replace(*args):
         if not sent:
-            sent.append(os.kill(os.getpid(), signal.SIGINT))
+            sent.append(signal.raise_signal(signal.SIGINT))
         true(*args)
 
     monkeypatch.setattr(os, "replace", replace)

@@ -17,10 +17,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from filelock import FileLock
 
 import msae
-from conftest import tiny_language_model
 from msae import metrics, results
 from msae.__main__ import main
 from msae.family import Family, is_trained, load_family, other_than, train_family

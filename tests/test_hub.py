@@ -210,19 +210,15 @@ def test_half_a_download_is_not_taken_for_the_whole(stories_hub):
 )
 def test_without_a_network_one_sentence_at_once(hub, waits, load, alternative):
     hub.close()
-    import transformer_lens.model_bridge  # noqa: F401  (takes seconds, and none of them waits for the network)
-
-    start = time.monotonic()
     with pytest.raises(ConnectionError) as caught:
         load()
-    assert time.monotonic() - start < 3
     assert sum(waits) < 1
     assert f"no connection to {hub.url}" in str(caught.value)
     assert alternative in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_that_swallows_everything_is_given_up_soon(monkeypatch, hub):
+def test_a_network_that_swallows_everything_is_given_up_soon(monkeypatch, hub, waits):
     import socket
 
     with socket.socket() as silent:
@@ -230,10 +226,13 @@ def test_a_network_that_swallows_everything_is_given_up_soon(monkeypatch, hub):
         silent.listen()
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr(module, "ANSWER_WITHIN", 0.2)
-        start = time.monotonic()
         with pytest.raises(ConnectionError, match="no connection to"):
             module.fetch("a/b", "c", "it", "instead")
-        assert time.monotonic() - start < 3
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # asked once
+            silent.accept()
+        assert sum(waits) < 1
 
 
 def test_the_clients_own_offline_switch_is_named(monkeypatch, hub):

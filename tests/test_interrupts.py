@@ -4,12 +4,11 @@ import dataclasses
 import os
 import random
 import signal
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 import torch
+from interruptions import After, interrupt, press
 
 import msae
 from msae.checkpoints import load_checkpoint
@@ -17,7 +16,6 @@ from msae.support.interrupts import uninterrupted
 from msae.toy import orthogonal_directions
 
 torch.set_num_threads(1)
-PACKAGE = str(Path(msae.__file__).parent)
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 PLAIN = msae.TrainConfig(20, TREE.l0, n_steps=12, batch_size=32, loss="plain")
@@ -31,42 +29,6 @@ def train(recipes, path):
     return msae.train(recipes, STREAM, checkpoint=path, checkpoint_every=3, progress=False)
 
 
-class after:
-    """Do something once so many bytecodes of the library have run in this block; the count of all that ran is in `n`."""
-
-    def __init__(self, moment, do):
-        self.n, self.moment, self.do = 0, moment, do
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        sys.settrace(self._enter_frame)
-        return self
-
-    def __exit__(self, *error):
-        sys.settrace(self.before)
-
-    def _enter_frame(self, frame, event, argument):
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self._opcode
-
-    def _opcode(self, frame, event, argument):
-        if event == "opcode":
-            self.n += 1
-            if self.n == self.moment:
-                self.do()
-        return self._opcode
-
-
-def raises():
-    raise KeyboardInterrupt
-
-
-def ctrl_c():
-    signal.raise_signal(signal.SIGINT)
-
-
 def killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -75,13 +37,18 @@ def stop(recipes, path, moment, how):
     """Train until the moment comes. Returns whether the run was done before."""
     if how is killed:
         child = os.fork()
-        if child == 0:
-            with after(moment, how):
-                train(recipes, path)
-            os._exit(0)
-        return os.waitpid(child, 0)[1] == 0
+        if child == 0:  # it must never come back into the tests
+            try:
+                with After(moment, how):
+                    train(recipes, path)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        status = os.waitpid(child, 0)[1]
+        assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL
+        return status == 0
     try:
-        with after(moment, how):
+        with After(moment, how):
             train(recipes, path)
     except KeyboardInterrupt:
         return False
@@ -103,17 +70,17 @@ def same(a, b, place="state"):
         assert a == b, place
 
 
-@pytest.mark.parametrize("how", [raises, ctrl_c, killed], ids=lambda how: how.__name__)
+@pytest.mark.parametrize("how", [interrupt, press, killed], ids=lambda how: how.__name__)
 @pytest.mark.parametrize("name", RECIPES)
 def test_stopped_at_random_moments_it_ends_at_the_same_bits(name, how, tmp_path):
     """23 moments for each of three recipes and three ways to stop, drawn from all bytecodes of what is left to do: 207 in all."""
     recipes, path, whole = RECIPES[name], tmp_path / "stopped.safetensors", tmp_path / "whole.safetensors"
-    with after(0, raises) as ran:
+    with After(None, interrupt) as ran:
         expected = train(recipes, whole)
     rng = random.Random(f"{name} {how.__name__}")
     n_stopped = 0
     while n_stopped < 23:
-        if stop(recipes, path, rng.randrange(1, ran.n // 3), how):  # it was done before: from the start again
+        if stop(recipes, path, rng.randrange(1, ran.seen // 3), how):  # it was done before: from the start again
             same(load_checkpoint(path), load_checkpoint(whole))
             path.unlink()
         else:
@@ -134,15 +101,15 @@ def test_ctrl_c_loses_no_step(tmp_path):
         def batches(self, batch_size, seed, skip=0):
             for i, x in enumerate(super().batches(batch_size, seed, skip)):
                 if i == 7:
-                    ctrl_c()
+                    press()
                 yield x
 
     with pytest.raises(KeyboardInterrupt):
         msae.train(PLAIN, Stops(TREE, STREAM.directions), checkpoint=tmp_path / "a", checkpoint_every=1000, progress=False)
     assert load_checkpoint(tmp_path / "a")["runs"]["sae"]["step"] == 7
-    with after(0, raises) as ran:
+    with After(None, interrupt) as ran:
         msae.train(PLAIN, STREAM, progress=False)
-    with pytest.raises(KeyboardInterrupt), after(ran.n // 2, ctrl_c):
+    with pytest.raises(KeyboardInterrupt), After(ran.seen // 2, press):
         msae.train(PLAIN, STREAM, checkpoint=tmp_path / "b", checkpoint_every=1000, progress=False)
     assert load_checkpoint(tmp_path / "b")["runs"]["sae"]["step"] > 2
 
@@ -152,9 +119,9 @@ def test_an_interruption_waits_for_the_end_of_the_block():
 
     def block():
         with uninterrupted():
-            ctrl_c()
+            press()
             with uninterrupted():
-                ctrl_c()
+                press()
                 said.append("inner")
             said.append("outer")
         said.append("after")
@@ -168,7 +135,7 @@ def test_an_interruption_waits_for_the_end_of_the_block():
 def test_an_error_goes_before_the_interruption_that_waited():
     def block():
         with uninterrupted():
-            ctrl_c()
+            press()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

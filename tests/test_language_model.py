@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from conftest import PATIENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -232,7 +233,7 @@ text = lm.generate("Once upon a time", max_new_tokens=8, verbose=False)
 assert text.startswith("Once upon a time") and len(text) > 16, text
 assert len(msae.load_stories("bundled", 3)) == 3
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_the_bundled_model_keeps_its_promises():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy
 import torch
+from conftest import tiny_language_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msae
-from conftest import tiny_language_model
 from msae import metrics
 from msae.explore import LatentActivations
 from msae.harvesting import read_texts

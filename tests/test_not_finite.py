@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from test_precision import an_sae, firings, vectors
 
-from conftest import tiny_language_model
 from msae import metrics
 from msae.harvesting import read_texts
 from msae.metrics import _reading
@@ -60,6 +60,15 @@ def test_rows_that_are_all_equal_have_no_variance_to_explain():
     for call in (lambda: metrics.fvu(x, x), lambda: metrics.reconstruction(an_sae(), x)):
         with pytest.raises(ValueError, match="all equal"):
             call()
+
+
+def test_squares_that_leave_float64_are_named():
+    x, sae = vectors(torch.float64, 1e200, n=50), an_sae(dtype=torch.float64)
+    acts = firings(torch.float64, 1e200, n=50)
+    for call in (lambda: metrics.fvu(x, 2 * x), lambda: metrics.reconstruction(sae, x), lambda: metrics.mean_max_correlation(acts, acts)):
+        with pytest.raises(ValueError, match="leave float64"):
+            call()
+    assert metrics.cosines(x[:1], 3 * x[:1]).item() == pytest.approx(1)
 
 
 def test_activations_that_leave_their_precision_are_named():

@@ -184,6 +184,31 @@ def test_hooks_take_a_page_and_a_configuration_that_say_nothing():
     assert config.html_theme_options["use_repository_button"] is False
 
 
+def test_an_explorer_is_written_anew_when_it_is_not_whole(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from msae import _book
+
+    folder, calls = tmp_path / "explorer", []
+
+    def write(command, **_):
+        calls.append(command)
+        folder.mkdir(exist_ok=True)
+        (folder / "index.html").write_text("whole")
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(_book.subprocess, "run", write)
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    for lost, n_calls in ((None, 1), (None, 1), ("index.html", 2), ("made-from.txt", 3), (None, 3)):
+        if lost:
+            (folder / lost).unlink()
+        _book._explorer(app, None)
+        assert len(calls) == n_calls
+    _book._explorer(SimpleNamespace(builder=SimpleNamespace(format="latex"), outdir=tmp_path), None)
+    _book._explorer(app, RuntimeError("the build failed"))
+    assert len(calls) == 3
+
+
 def test_an_explorer_that_is_not_written_says_why(tmp_path, monkeypatch):
     from types import SimpleNamespace
 

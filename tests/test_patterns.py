@@ -440,6 +440,15 @@ def test_a_pattern_that_blows_up_is_stopped(query: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("deep", ["(" * 5000 + "a" + ")" * 5000, "[" + "!" * 20000 + "cap]"])
+def test_a_pattern_that_is_nested_too_deeply_says_so(deep: str) -> None:
+    with pytest.raises(PatternError, match="nested too deeply"):
+        match(deep, np.zeros((1, 1), int), ["a"])
+    assert node({"story": JAVASCRIPT_CORPORA["story"]}, [{"corpus": "story", "pattern": deep}])[0]["error"] == {
+        "reason": "this pattern is nested too deeply", "line": 1, "column": 1,
+    }  # fmt: skip
+
+
 def test_one_text_of_many_tokens() -> None:
     tokens = np.zeros((1, 300_000), dtype=np.int64)
     assert match("a a", tokens, ["a"]).sum() == 299_999

@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 from torch.testing import assert_close
 
 import msae
-from conftest import tiny_language_model
 from msae import metrics
 from msae.explore import LatentActivations
 from msae.harvesting import read_texts

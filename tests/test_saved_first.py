@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_language_model
 
 import msae
-from conftest import tiny_language_model
 from msae.__main__ import main
 from msae.language_model import load_manifest
 from msae.stories import load_stories, split_stories

@@ -79,7 +79,7 @@ def test_a_pattern_is_searched_in_all_saes_and_two_stand_side_by_side(
     page = browser_page.page
     parent, child = pair
     show(browser_page, address((site / "explorer" / "index.html").as_uri(), parent, view="search", query=f"[{parent} & !{child}]"))
-    page.wait_for_selector(".column table", timeout=60_000)
+    page.wait_for_selector(".column table")
     holes = np.setdiff1d(bundle.of(parent)[0], bundle.of(child)[0])
     assert page.locator(".message").text_content().startswith(f"{len(holes):,} tokens match")
     rows = page.locator(".overview tbody tr")

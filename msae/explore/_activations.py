@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from msae.support.arguments import array, shown, whole
+from msae.support.arguments import all_finite, array, shown, whole
 
 if TYPE_CHECKING:
     from msae.activations import Activations
@@ -116,8 +116,6 @@ class LatentActivations:
         """
         import torch
 
-        from msae.support.arguments import all_finite
-
         for name in ("x", "mask", "hook_name"):
             if not hasattr(activations, name):
                 raise ValueError(f"activations must be msae.Activations, with x, mask and hook_name, got {shown(activations)}")
@@ -135,9 +133,7 @@ class LatentActivations:
         where = np.flatnonzero(mask)
         if len(where) != len(x):
             raise ValueError(f"activations.x has {len(x):,} rows, but activations.mask counts {len(where):,} places")
-        for name in WEIGHTS:
-            if isinstance(weight := getattr(sae, name, None), torch.Tensor):
-                all_finite(f"{name} of the SAE", weight.detach())
+        check_weights("the SAE", sae)
         select = None if len(kept) == sae.n_latents else torch.from_numpy(kept).to(sae.W_enc.device)
         columns, rows, values = [], [], []
         with torch.no_grad():
@@ -259,6 +255,15 @@ class LatentActivations:
         if ids.size != self.mask.size or ids.min(initial=0) < 0:
             raise ValueError(f"tokens must be ids of shape {self.mask.shape}, not negative, got {shown(ids)}")
         return ids.reshape(-1)
+
+
+def check_weights(name: str, sae: Any) -> None:
+    """Refuse a NaN or infinite weight."""
+    import torch
+
+    for part in WEIGHTS:
+        if isinstance(weight := getattr(sae, part, None), torch.Tensor):
+            all_finite(f"{part} of {name}", weight.detach())
 
 
 def _numbers(latents: Any) -> np.ndarray:

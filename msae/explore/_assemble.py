@@ -144,8 +144,11 @@ def logit_effects(
     rows = np.stack([directions[name][number] for name, number in map(split_id, ids)])
     out = []
     for first in range(0, len(rows), CHUNK):
-        effects = rows[first : first + CHUNK] @ unembed
-        effects -= effects.mean(1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            effects = rows[first : first + CHUNK] @ unembed
+            effects -= effects.mean(1, keepdims=True)
+        if not np.isfinite(effects).all():
+            raise ValueError(f"directions @ unembed must be finite, got more than {effects.dtype} can hold: scale one of them")
         ends = np.concatenate([largest(effects, k), largest(-effects, k)], 1)
         out += [[(int(token), float(effect[token])) for token in tokens] for effect, tokens in zip(effects, ends)]
     return out

@@ -33,8 +33,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from msae.support.arguments import path as path_of
-from msae.support.arguments import shown, whole, yes_or_no
+from msae.support.arguments import new_folder, shown, whole, yes_or_no
 from msae.support.files import Content, write_files
 
 T = TypeVar("T")
@@ -232,7 +231,7 @@ def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: i
             Whatever bundle stood there before stands there still, whole.
     """
     check_latents_per_shard(latents_per_shard)
-    folder = path_of("folder", folder)
+    folder = new_folder("folder", folder)
     if not isinstance(bundle, Bundle):
         raise ValueError(f"bundle must be a Bundle, of Explorer.bundle or read_bundle, got {shown(bundle)}")
     described, files = bundle_files(bundle, latents_per_shard, yes_or_no("progress", progress))

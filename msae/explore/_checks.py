@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from msae.explore._activations import LatentActivations
+from msae.explore._activations import LatentActivations, check_weights
 from msae.support.arguments import array, shown, text
 from msae.support.letters import check_vocabulary
 
@@ -59,12 +59,22 @@ def _check_name(name: Any) -> None:
         )
 
 
+def check_each(saes: Any) -> None:
+    """Whether these are SAEs that an explorer can show, whatever it shows them on."""
+    if not isinstance(saes, Mapping) or not saes:
+        raise ValueError(f'saes must be {{"name": SAE}}, got {shown(saes)}; one SAE is {{"S": sae}}')
+    for name, sae in saes.items():
+        _check_name(name)
+        if not all(hasattr(sae, part) for part in ("encode", "d_model", "n_latents", "hook_name", "W_dec")):
+            raise ValueError(f"saes[{name!r}] must be an SAE, got {shown(sae)}")
+        check_weights(f"saes[{name!r}]", sae)
+
+
 def check_saes(saes: Any, activations: Any, model: Any) -> None:
     """Whether all of these belong together, before anything is computed."""
     from msae.support.origin import check_origin
 
-    if not isinstance(saes, Mapping) or not saes:
-        raise ValueError(f'saes must be {{"name": SAE}}, got {shown(saes)}; one SAE is {{"S": sae}}')
+    check_each(saes)
     for name in ("x", "mask", "hook_name", "tokens", "str_tokens"):
         if not hasattr(activations, name):
             raise ValueError(f"activations must be msae.Activations, got {shown(activations)}")
@@ -72,9 +82,6 @@ def check_saes(saes: Any, activations: Any, model: Any) -> None:
         raise ValueError(f"model must be a language model, with W_U, got {shown(model)}")
     origin = getattr(activations, "origin", None) or {}
     for name, sae in saes.items():
-        _check_name(name)
-        if not all(hasattr(sae, part) for part in ("encode", "d_model", "n_latents", "hook_name", "W_dec")):
-            raise ValueError(f"saes[{name!r}] must be an SAE, got {shown(sae)}")
         if sae.d_model != activations.x.shape[1]:
             raise ValueError(
                 f"saes[{name!r}] reads vectors of width {sae.d_model}, but these activations have width {activations.x.shape[1]}"

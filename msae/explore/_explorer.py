@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from msae.explore._activations import LatentActivations
 from msae.explore._assemble import assemble, best_parents, split_id
 from msae.explore._bundle import Bundle, bundle_files, check_latents_per_shard, manifest, payload, write_folder
 from msae.explore._checks import check_acts, check_directions, check_saes, label_of, listed, numbers_of
-from msae.support.arguments import array, number, shown, text, whole, yes_or_no
+from msae.support.arguments import array, new_file, new_folder, number, shown, text, whole, written, yes_or_no
 from msae.support.arguments import path as path_of
 from msae.support.files import as_json, write_file
 from msae.support.letters import Piece, as_token, join
@@ -82,10 +83,10 @@ class Explorer:
     ):
         tokens = array("tokens", tokens)
         check_acts(acts, tokens, str_tokens)
-        if not all(isinstance(n, int) and n >= 1 for n in (n_examples, window)):
+        if not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in (n_examples, window)):
             raise ValueError(f"n_examples and window must be whole numbers of at least 1, got {shown(n_examples)} and {shown(window)}")
         self.acts, self.tokens, self.str_tokens = dict(acts), tokens, [as_token(token) for token in str_tokens]
-        self.n_examples, self.window, self.n_neighbours = n_examples, window, whole("n_neighbours", n_neighbours)
+        self.n_examples, self.window, self.n_neighbours = int(n_examples), int(window), whole("n_neighbours", n_neighbours)
         self.page_bytes = number("page_bytes", page_bytes, 0)
         for name, each in (("labels", labels), ("directions", directions), ("made_from", made_from)):
             if not isinstance(each, (Mapping, type(None))):
@@ -135,8 +136,10 @@ class Explorer:
         name, _, number = str(latent).rpartition("/")
         if not name and len(self.acts) == 1:
             name = next(iter(self.acts))
-        if name not in self.acts or not number.isdecimal():
-            raise ValueError(f"there is no latent {latent!r}; write it as {next(iter(self.acts))}/7, of the SAEs {', '.join(self.acts)}")
+        if name not in self.acts or not number.isdecimal() or len(number) > 18:
+            raise ValueError(
+                f"there is no latent {shown(latent)}; write it as {next(iter(self.acts))}/7, of the SAEs {', '.join(self.acts)}"
+            )
         self.acts[name].row(int(number))
         return f"{name}/{int(number)}"
 
@@ -365,19 +368,21 @@ class Explorer:
             OSError: a place that cannot be written, a full disk. Whatever was saved there before is there still, whole.
         """
         path = path_of("path", path)
-        text("title", title)
+        written("title", title)
         yes_or_no("progress", progress)
         if back is not None:
-            text("back", back)
+            written("back", back)
         if provenance is not None and not isinstance(provenance, Mapping):
             raise ValueError(f"provenance must be a dict, got {shown(provenance)}")
         as_json(dict(provenance or {}), "provenance")
         if path.suffix.lower() in (".html", ".htm"):
+            new_file("path", path)
             write_file(path, _html.page(title, self._html(linked=True), back))
             return path
         if (path.suffix and not path.is_dir()) or path.is_file():
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
         check_latents_per_shard(latents_per_shard)
+        new_folder("path", path)
         bundle = self.bundle(progress=progress)
         bundle.about.update({"title": title} | ({"provenance": dict(provenance)} if provenance else {}))
         described, files = bundle_files(bundle, latents_per_shard, progress=progress)

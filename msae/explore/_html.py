@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
-from msae.support.arguments import one_of, text
+from msae.support.arguments import one_of, written
 
 VIEWS = ("latent", "tree", "search")
 
@@ -89,7 +89,7 @@ def address(page: str, latent: str, pin: str = "", view: str = "", query: str = 
     """
     shown = {"latent": latent, "pinned": pin, "view": view, "query": query}
     for name, value in {"page": page, **{"pin" if key == "pinned" else key: value for key, value in shown.items()}}.items():
-        text(name, value)
+        written(name, value)
     one_of("view", view, ("", *VIEWS))
     return f"{page}#{urlencode({key: value for key, value in shown.items() if value})}"
 

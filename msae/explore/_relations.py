@@ -136,8 +136,10 @@ def largest(values: np.ndarray, k: int) -> np.ndarray:
 
 
 def as_matrix(acts: LatentActivations) -> sparse.csc_matrix:
-    """(n_texts · n_ctx, n_latents) float32."""
-    return sparse.csc_matrix((acts.values, acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
+    """(n_texts · n_ctx, n_latents) float32, in units in which squares neither overflow nor vanish."""
+    largest = acts.values.max(initial=0)
+    values = acts.values if not largest or 1e-9 < largest < 1e9 else acts.values / largest
+    return sparse.csc_matrix((values, acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
 
 
 def _note(out: list[list[tuple[int, float]]], group: np.ndarray, other: np.ndarray, score: np.ndarray, k: int, least: float) -> None:

@@ -100,22 +100,23 @@ def absorption(
     p = p / p.norm()
     W_dec = sae.W_dec.double()
     cosine, along = cosines(p[None], W_dec)[0], W_dec @ p
-    others = torch.ones(sae.n_latents, dtype=torch.bool, device=p.device)
+    others = torch.ones(sae.n_latents, dtype=torch.bool)
     others[own] = False
-    candidates = (others & (cosine >= min_cosine)).nonzero().squeeze(1)
+    mine = torch.tensor(own).to(p.device)
+    candidates = (others.to(p.device) & (cosine >= min_cosine)).nonzero().squeeze(1)
 
     columns = []
     absorbing = np.zeros(sae.n_latents)
     for part, acts in run(sae, x, chunk, torch.from_numpy(np.flatnonzero(mask))):
         carried = acts * along.to(acts.dtype)
-        t, m = (part.double() - sae.b_dec) @ p, (acts[:, own].double() * along[own]).sum(1)
+        t, m = (part.double() - sae.b_dec) @ p, (acts[:, mine].double() * along[mine]).sum(1)
         top = carried[:, candidates].relu().topk(min(n_absorbing, len(candidates)), dim=1)
         q = top.values.sum(1, dtype=torch.float64)
         r = torch.minimum(q, t - m)
         fraction = torch.where(m <= 0, 1.0, r / (r + m))
         fraction = torch.where((m >= t) | (q < min_share * t) | (t <= 0), 0.0, fraction)
         best = carried.max(1)
-        silent = (acts[:, own] <= 0).all(1)
+        silent = (acts[:, mine] <= 0).all(1)
         full = silent & (t > 0) & (best.values >= min_share * t) & (cosine[best.indices] >= min_cosine_full)
         partial = ~silent & (fraction > 0)
         columns.append(torch.stack([fraction, full.to(fraction), partial.to(fraction), (fraction > 0).to(fraction)], 1).cpu())

@@ -118,8 +118,11 @@ def _correlations(a: _Side, b: _Side, part: slice) -> np.ndarray:
         some = of_a[:, part]
         together = (some.T.tocsr() @ of_b).tocoo()
         products[together.row, together.col] += together.data  # a product has each pair once
-        for total, value in zip(moments, (some.sum(0), some.power(2).sum(0), of_b.sum(0), of_b.power(2).sum(0))):
-            total += value
+        with np.errstate(over="ignore"):
+            for total, value in zip(moments, (some.sum(0), some.power(2).sum(0), of_b.sum(0), of_b.power(2).sum(0))):
+                total += value
+    if not all(np.isfinite(total).all() for total in moments):
+        raise ValueError("the squares of the activations leave float64: divide them by a constant before")
     for i, row in enumerate(products):  # one at a time: in one go it would take four times the memory
         products[i] = _pearson(a.n, row, moments[0][i], moments[1][i], moments[2], moments[3])
     return products

@@ -44,13 +44,15 @@ def fvu(x: Tensor, x_hat: Tensor) -> float:
         spread += (part - mean).square().sum().item()
     if not np.isfinite(error):
         all_finite("x_hat", x_hat)
-    _check_spread(spread)
+    _check_sums(error, spread)
     return error / spread
 
 
-def _check_spread(spread: float) -> None:
+def _check_sums(error: float, spread: float) -> None:
+    if not (np.isfinite(error) and np.isfinite(spread)):
+        raise ValueError("the squares of x or of its reconstruction leave float64: divide x by a constant before")
     if not spread > 0:
-        raise ValueError("the rows of x are all equal: there is no variance to explain; give more inputs")
+        raise ValueError("the rows of x are all equal, up to rounding: there is no variance to explain; give more inputs")
 
 
 @torch.no_grad()
@@ -143,7 +145,7 @@ def reconstruction(sae: SAE, x: Tensor, story: Any = None, chunk: int | None = N
         fired += active.sum(0)
         begin += len(part)
     table = sums.cpu().numpy()
-    _check_spread(table[:, 3].sum())
+    _check_sums(table[:, 2].sum(), table[:, 3].sum())
     return Reconstruction(
         bootstrap(ratio, table[:, [1, 0]]),
         bootstrap(lambda s: s[..., 2] / (s[..., 3] - np.square(s[..., 4:]).sum(-1) / s[..., 0]), table),

@@ -93,7 +93,7 @@ def holes(acts: Tensor, features: Tensor, latent: int, parent: int, children: Se
     if not children or max([parent, *children]) >= features.shape[1]:
         raise ValueError(f"there are features 0 to {features.shape[1] - 1}, got parent {parent} and children {shown(children)}")
     threshold = number("threshold", threshold)
-    child_active = features[:, children] > 0
+    child_active = features[:, torch.tensor(children).to(features.device)] > 0
     present = (features[:, parent] > 0) & child_active.any(1)
     if not present.any():
         raise ValueError(f"no input has feature {parent} together with one of {children}: sample more inputs")

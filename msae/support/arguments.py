@@ -95,11 +95,33 @@ def text(name: str, value: Any, hint: str = "") -> str:
     return value
 
 
+def written(name: str, value: Any) -> str:
+    """A string that can stand in a file: half of a surrogate pair cannot."""
+    if not _is_encodable(text(name, value)):
+        raise ValueError(f"{name} must be text that UTF-8 can hold, got {shown(value)}: it has half of a surrogate pair")
+    return value
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def path(name: str, value: Any) -> Path:
     """A path, given as a string or a path."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise ValueError(f"{name} must be a path, got {shown(value)}")
-    return Path(value)
+    found = Path(value)
+    try:
+        os.fsencode(found)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} must be a path that the disk can hold, got {shown(value)}") from error
+    if "\0" in str(found):
+        raise ValueError(f"{name} must be a path, got {shown(value)}: no name has a zero byte")
+    return found
 
 
 def new_file(name: str, value: Any) -> Path:
@@ -173,14 +195,13 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
         shape, finite: as for `tensor`.
         numbers: "any" kind but complex; "whole", integers; "marks", True and False, or 0 and 1.
     """
-    if _is_tensor(value):
-        value = value.detach().cpu()
-        found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-    else:
-        try:
+    try:
+        if _is_tensor(value):
+            found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).detach().cpu().numpy()
+        else:
             found = np.asarray(value)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}") from error
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged, sparse or without data
+        raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}") from error
     if found.dtype.kind not in "biuf" or isinstance(value, (bool, Real)):
         raise ValueError(f"{name} must be an array of numbers{_of(shape)}, got {shown(value)}")
     if shape is not None and not _fits(found.shape, shape):

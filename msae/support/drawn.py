@@ -91,13 +91,17 @@ def cut_apart(texts: list[str], limit: int) -> list[str]:
 
 def hovered(text: str) -> str:
     """Text for a hover box, escaped: in lines that fit a telephone, all its signs kept; beyond 600 characters it is cut."""
-    text = cut(text, _HOVER_MOST)
+    return "<br>".join(map(escaped, lines(cut(text, _HOVER_MOST), _HOVER_LINE)))
+
+
+def lines(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` signs, none of which is lost; broken behind a space where there is one."""
     rows = []
-    while len(text) > _HOVER_LINE:
-        end = text.rfind(" ", 0, _HOVER_LINE) + 1 or _HOVER_LINE
+    while len(text) > width:
+        end = text.rfind(" ", 0, width) + 1 or width
         rows.append(text[:end])
         text = text[end:]
-    return "<br>".join(escaped(row) for row in [*rows, text])
+    return [*rows, text]
 
 
 def sentence(name: str, text: Any) -> str:
@@ -106,14 +110,13 @@ def sentence(name: str, text: Any) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Prose for plotly, escaped: `<br>` between lines of at most `width` characters. A word that is longer is broken."""
+    """Prose for plotly, escaped: `<br>` between lines of at most `width` characters, or of one word that is longer."""
     rows: list[str] = []
     for word in text.split(" "):
-        for part in (word[i : i + width] for i in range(0, len(word), width)):
-            if rows and len(rows[-1]) + 1 + len(part) <= width:
-                rows[-1] += " " + part
-            else:
-                rows.append(part)
+        if rows and len(rows[-1]) + 1 + len(word) <= width:
+            rows[-1] += " " + word
+        else:
+            rows.append(word)
     return "<br>".join(map(escaped, rows))
 
 

@@ -151,6 +151,6 @@ def _check(value: Any, place: str) -> None:
             _check(item, f"{place}[{i}]")
     elif isinstance(value, str):
         if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise ValueError(f"{place} is {value!r}: half of a surrogate pair is no text that UTF-8 can hold")
+            raise ValueError(f"{place} is {value!r}: half of a surrogate pair is no text")
     elif value is not None and not isinstance(value, int) and not (isinstance(value, float) and math.isfinite(value)):
         raise ValueError(f"{place} is {value!r}: JSON keeps strings, finite numbers, True, False, None, lists and dicts of these")

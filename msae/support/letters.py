@@ -49,6 +49,8 @@ def vocabulary(tokenizer: Any) -> list[str]:
     Byte-level tokens and the byte tokens of SentencePiece (<0xE2>) that are no text alone are `PartOfLetter`; a SentencePiece token
     keeps its leading space; a number that no token has reads [id 7].
     """
+    if not hasattr(tokenizer, "get_vocab"):
+        raise ValueError(f"tokens have a text where the model has a tokenizer, got {shown(tokenizer)}: set lm.tokenizer")
     known = {i: piece for piece, i in tokenizer.get_vocab().items()}
     ids = sorted(known)
     texts = tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)

@@ -220,11 +220,11 @@ TABLE = [
             **{"progress": False},
         },
         {
-            "path": [*NOT_A_PATH, Says("a.htlm", "ends in .html")],
-            "title": NOT_TEXT,
+            "path": [*NOT_A_PATH, "a\0b", "a\ud800", Says("a.htlm", "ends in .html"), "/proc/nothing/here", "/dev/null/a.html"],
+            "title": [*NOT_TEXT, "\ud800"],
             "latents_per_shard": [*NOT_WHOLE, -1],
-            "back": NOT_TEXT[1:],
-            "provenance": [3, "a", {"a": NAN}, {"a": INF}, {"a": object()}, {1: "a"}, {"a": b"b"}, Says({"a": "\ud800"}, "surrogates")],
+            "back": [*NOT_TEXT[1:], "\ud800"],
+            "provenance": [3, "a", {"a": NAN}, {"a": INF}, {"a": object()}, {1: "a"}, {"a": b"b"}, {"a": "\ud800"}],
             "progress": [None, "no", 0.5],
         },
         name="Explorer.save",
@@ -238,7 +238,10 @@ TABLE = [
     Function(
         address,
         lambda: {"page": "index.html", "latent": "S/7", "pin": "S/8", "view": "tree", "query": "a"},
-        {"page": NOT_TEXT, "latent": NOT_TEXT, "pin": NOT_TEXT, "view": [*NOT_TEXT, "trees"], "query": NOT_TEXT},
+        {
+            **{"page": NOT_TEXT, "latent": NOT_TEXT, "pin": NOT_TEXT},
+            **{"view": [*NOT_TEXT, "trees"], "query": [*NOT_TEXT, "\ud800"]},
+        },
     ),
     Function(
         latent_tree,
@@ -251,7 +254,7 @@ TABLE = [
             "min_firings": [*NOT_WHOLE, -1],
         },
     ),
-    Function(read_bundle, lambda: {"folder": saved("folder").parent}, {"folder": [*NOT_A_PATH, Says("nowhere", "nowhere")]}),
+    Function(read_bundle, lambda: {"folder": saved("folder").parent}, {"folder": [*NOT_A_PATH, "a\0b", Says("nowhere", "nowhere")]}),
     Function(
         write_bundle,
         lambda: {"bundle": explorer().bundle(), "folder": "folder", "latents_per_shard": 2, "progress": False},
@@ -262,7 +265,7 @@ TABLE = [
                 Says(bundle_with(about={"provenance": {"a": INF}}), "NaN or infinity"),
                 Says(bundle_with(edges=[(0, 1, NAN)]), "NaN or infinity"),
             ],
-            "folder": NOT_A_PATH,
+            "folder": [*NOT_A_PATH, "a\0b", "/proc/nothing/here"],
             "latents_per_shard": [*NOT_WHOLE, -1],
             "progress": [None, "no", 0.5],
         },

@@ -105,7 +105,7 @@ TABLE = [
                 ),
                 *(Says(broken("b_enc", 0, {"a": value}), "config['a'] is") for value in (NAN, INF, {1, 2}, torch.ones(2), b"a", Path("a"))),
                 Says(broken("b_enc", 0, {3: 1}), "config has the key 3"),
-                Says(broken("b_enc", 0, {"a": "\ud800"}), "surrogates not allowed"),
+                Says(broken("b_enc", 0, {"a": "\ud800"}), "half of a surrogate pair"),
             ],
             "folder": NOT_A_PATH,
         },

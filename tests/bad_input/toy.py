@@ -60,7 +60,11 @@ TABLE = [
     Function(
         msae.FeatureTree.from_dict,
         lambda: {"tree": {"active_prob": 0.5, "name": "Zoë"}},
-        {"tree": [Says(tree, "surrogates" if tree == {"active_prob": 0.5, "name": "\ud800"} else "tree") for tree in BAD_TREES]},
+        {
+            "tree": [
+                Says(tree, "half of a surrogate pair" if tree == {"active_prob": 0.5, "name": "\ud800"} else "tree") for tree in BAD_TREES
+            ]
+        },
     ),
     Function(
         from_json,
@@ -69,7 +73,7 @@ TABLE = [
             "content": [
                 *(Says(content, "is not JSON") for content in (b"", b"\xff\xfe", b"{", b"caf\xe9", b'{"active_prob": 0.5}}')),
                 *(Says(content, "tree") for content in (b"[]", b'{"active_prob": NaN}', b'{"active_prob": 2}')),
-                Says(b'{"active_prob": 0.5, "name": "\\ud800"}', "surrogates"),
+                Says(b'{"active_prob": 0.5, "name": "\\ud800"}', "half of a surrogate pair"),
                 Says(b"[" * 100_000, "nested too deeply"),
                 Says(b'{"active_prob": 0.5, "children": [' * 300 + b'{"active_prob": 0.5}' + b"]}" * 300, "nested too deeply"),
             ]

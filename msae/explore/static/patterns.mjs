@@ -143,6 +143,15 @@ const join = (kind, parts, field) => (parts.length === 1 ? parts[0] : { kind, [f
 
 /** The tree of a pattern, definitions put where they are used. Throws PatternError. */
 export function parse(query) {
+  try {
+    return read(query);
+  } catch (error) {
+    if (error instanceof RangeError) throw new PatternError("this pattern is nested too deeply", query, 0);
+    throw error;
+  }
+}
+
+function read(query) {
   let place = 0, refused = null;
   const definitions = new Map();
 
@@ -516,8 +525,8 @@ function lowerBound(ascending, least) {
  * texts: of corpus(). latents: id → { positions (places in tokens, ascending), values, max }, for those of latentsIn(query).
  */
 export function match(query, given, latents = {}) {
-  const read = parse(query), texts = asksForText(read) ? given : given.every;
-  const tree = placed(read, texts, query);
+  const asked = parse(query), texts = asksForText(asked) ? given : given.every;
+  const tree = placed(asked, texts, query);
   const byKey = new Map();
   for (const each of testsOf(tree)) if (!byKey.has(each.key)) byKey.set(each.key, each);
   const tests = [...byKey.values()];
@@ -682,8 +691,13 @@ export function matcher(source, { tokens, start, vocab, ids, parts }, seconds = 
   function begin() {
     worker = new Worker(address);
     worker.postMessage({ tokens, start, vocab, ids, parts });
-    worker.onmessage = ({ data: { id, marked, error } }) => {
-      const { resolve, reject, timer } = waiting.get(id);
+    worker.onmessage = ({ data: { id, begun, marked, error } }) => {
+      const one = waiting.get(id);
+      if (begun) { // the clock is for the matching: on a busy machine the worker may take as long to start
+        one.timer = setTimeout(stop, seconds * 1000);
+        return;
+      }
+      const { resolve, reject, timer } = one;
       waiting.delete(id);
       clearTimeout(timer);
       if (marked) resolve(marked);
@@ -702,13 +716,17 @@ export function matcher(source, { tokens, start, vocab, ids, parts }, seconds = 
     waiting.clear();
   }
 
+  function stop() {
+    const advice = "give its repetitions an upper end, such as {0,8} for *, or split it into two patterns";
+    end(`stopped after ${seconds} s: this pattern can match in too many ways; ${advice}`);
+  }
+
   return {
     match(query, latents = {}) {
       if (!worker) begin();
-      const id = ++asked, advice = "give its repetitions an upper end, such as {0,8} for *, or split it into two patterns";
+      const id = ++asked;
       return new Promise((resolve, reject) => {
-        const stop = () => end(`stopped after ${seconds} s: this pattern can match in too many ways; ${advice}`);
-        waiting.set(id, { resolve, reject, timer: setTimeout(stop, seconds * 1000) });
+        waiting.set(id, { resolve, reject });
         worker.postMessage({ id, query, latents });
       });
     },
@@ -731,6 +749,7 @@ export function answer(scope) {
       texts = corpus(data);
       return;
     }
+    scope.postMessage({ id: data.id, begun: true });
     try {
       const marked = match(data.query, texts, data.latents);
       scope.postMessage({ id: data.id, marked }, [marked.buffer]);
