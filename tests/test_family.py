@@ -526,3 +526,24 @@ def test_files_have_the_mode_that_the_umask_gives(family, trained, tmp_path):
     finally:
         os.umask(before)
     assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*.*") if path.is_file()} == {"0o644"}
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(family, tmp_path, monkeypatch):
+    about, only = load_family(family), "blocks.0.*/S0-*"
+
+    def check(x, d_model, step):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("msae.training._check_batch", check)
+        with pytest.raises(KeyboardInterrupt):
+            train_family(about, tmp_path, only=only, progress=False)
+    (checkpoint,) = tmp_path.glob("*/.seed0-*.safetensors")
+    before = checkpoint.read_bytes()
+    (tmp_path / "other.txt").write_text("\n\n".join(["Sue sees the red ball and Tim has a dog ."] * 80))
+    for change, words in [({"recipe": {"batch_size": 64, "lr": 1e-3}}, "lr"), ({"stories": str(tmp_path / "other.txt")}, "texts")]:
+        with pytest.raises(ValueError, match=words):
+            train_family(replace(about, **change), tmp_path, only=only, progress=False)
+    assert checkpoint.read_bytes() == before
+    assert len(train_family(about, tmp_path, only=only, progress=False)) == 1
