@@ -27,6 +27,8 @@ from msae._cli import (
 from msae.support import arguments
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from msae.sae import SAE
     from msae.training import TrainConfig
 
@@ -68,7 +70,7 @@ def train_sae(options: argparse.Namespace) -> None:
         raise ValueError(f"--batch-size must be at most --n-tokens, {options.n_tokens:,}, got {config.batch_size:,}")
     made_from = source(options.model, options.stories)
     checkpoint = out / "checkpoint.safetensors"
-    if not _is_there(options, config, made_from):
+    if not _is_there(options, config, made_from, checkpoint):
         try:
             _, activations = read_source(options.model, options.stories, options.hook, options.n_ctx, options.n_tokens, held_out=False)
             how = {name: getattr(options, name) for name in ("data_seed", "checkpoint_every", "device")}
@@ -81,15 +83,15 @@ def train_sae(options: argparse.Namespace) -> None:
             if not checkpoint.exists():
                 raise
             raise Stopped(f"the checkpoint is {checkpoint}") from None
-    checkpoint.unlink(missing_ok=True)
     sae = SAE.load(out)
     if "held_out" not in sae.config:
         _measure_and_keep(sae, options)
+    checkpoint.unlink(missing_ok=True)  # not before all is written: with it nothing is lost
     said = [_sentence(sae.config["held_out"])] if "held_out" in sae.config else []
     print("\n".join([str(sae), *said, f"in {out}"]))
 
 
-def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[str, Any]) -> bool:
+def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[str, Any], checkpoint: Path) -> bool:
     """Whether this very SAE was trained before.
 
     Raises:
@@ -101,7 +103,12 @@ def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[
 
     if not (options.out / "sae.json").is_file():
         return False
-    sae = SAE.load(options.out)
+    try:
+        sae = SAE.load(options.out)
+    except (OSError, ValueError):
+        if checkpoint.exists():  # a save was cut off: the checkpoint has it all
+            return False
+        raise
     data = sae.config.get("data") or {}
     if "n_steps" not in sae.config or "n_tokens" not in data:
         raise ValueError(f"{options.out} holds an SAE that this command did not train: give another --out")

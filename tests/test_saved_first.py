@@ -68,11 +68,34 @@ def test_ctrl_c_while_it_is_measured_leaves_the_sae(line, capsys, monkeypatch):
         assert main(shlex.split(line)) == 130
     said = capsys.readouterr().err
     assert f"the SAE is in sae, but not measured. To go on: python -m msae {line}" in said
-    weights = Path("sae/sae.safetensors").read_bytes()
+    before = list(msae.SAE.load("sae").parameters())
     monkeypatch.setattr("msae.training.train", no_training)
     assert main(shlex.split(line)) == 0
-    assert Path("sae/sae.safetensors").read_bytes() == weights
     assert "held_out" in msae.SAE.load("sae").config
+    for a, b in zip(msae.SAE.load("sae").parameters(), before, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert not Path("sae/checkpoint.safetensors").exists()
+
+
+def test_a_save_that_was_killed_half_way_is_made_again_from_the_checkpoint(line, monkeypatch):
+    """The checkpoint stays until all is written: half a second save, with what was measured, loses nothing."""
+    kept: list[bytes] = []
+
+    def killed(*_: object) -> None:
+        kept.append(Path("sae/checkpoint.safetensors").read_bytes())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("msae._sae_commands._measure", killed)
+        assert main(shlex.split(line)) == 130
+    assert len(kept) == 1
+    before = list(msae.SAE.load("sae").parameters())
+    weights = Path("sae/sae.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-8])
+    monkeypatch.setattr("msae.training._check_batch", no_training)
+    assert main(shlex.split(line)) == 0
+    for a, b in zip(msae.SAE.load("sae").parameters(), before, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 @torch.no_grad()
