@@ -150,9 +150,12 @@ class Visit:
         )
 
     def set_theme(self, theme: str) -> None:
-        """Click the theme switch until the page is `light` or `dark`."""
+        """Click the theme switch until the page is `light` or `dark`, and leave it: its tooltip fades in and out."""
         for _ in range(4):
             if self.page.get_attribute("html", "data-theme") == theme and self.page.get_attribute("html", "data-mode") == theme:
+                self.page.mouse.move(0, 0)
+                self.page.evaluate("document.activeElement.blur()")
+                self.page.wait_for_function("!document.querySelector('.tooltip')")
                 return
             self.page.locator(".theme-switch-button:visible").first.click()
         raise AssertionError(f"the theme switch never came to {theme!r}")
