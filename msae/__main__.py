@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,10 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         options.command_line = "python -m msae " + shlex.join(arguments)
         options.run(options)
+        sys.stdout.flush()
     except Stopped as stopped:
         go_on = "" if isinstance(stopped, Ended) else f". To go on: {options.command_line}"
         print(f"\nstopped; {stopped}{go_on}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # of `… | head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would complain at its end
+        return 0
     except KeyboardInterrupt:
         print("\nstopped before anything was written", file=sys.stderr)
         return 130

@@ -62,10 +62,7 @@ def language_model_train(options: argparse.Namespace) -> None:
         stories, valid = split_stories(stories)
     checkpoint = options.out / "checkpoint.safetensors"
     try:
-        try:
-            model, tokenizer, report = pretrain(stories, valid, options.out, shape, config, log=lambda line: print(line, file=sys.stderr))
-        except Exception as error:
-            model, tokenizer, report = _from_checkpoint(options.out, config.n_steps, error)
+        model, tokenizer, report = pretrain(stories, valid, options.out, shape, config, log=lambda line: print(line, file=sys.stderr))
         save_language_model(options.out, model, tokenizer, report=report, command=options.command_line)
     except KeyboardInterrupt:
         if not checkpoint.exists():
@@ -74,18 +71,6 @@ def language_model_train(options: argparse.Namespace) -> None:
     bits = report.get("bits_per_character_valid")
     said = "" if bits is None else f"{bits:.4f} bits per character on {len(valid):,} held-out stories; "
     print(f"{said}the model is in {options.out}")
-
-
-def _from_checkpoint(folder: Path, n_steps: int, error: Exception) -> tuple[Any, Any, dict[str, Any]]:
-    """The model of a run whose last step is done, though what came after it failed; the failure itself where steps are missing."""
-    try:
-        model, tokenizer, report = _read_run(folder)
-    except (OSError, ValueError):
-        raise error from None
-    if report["step"] < n_steps:
-        raise error
-    warn(f"the model is trained, but measuring it failed ({one_line(error)}): `language-model evaluate` measures it on other stories")
-    return model, tokenizer, report
 
 
 def language_model_evaluate(options: argparse.Namespace) -> None:
@@ -100,13 +85,15 @@ def language_model_evaluate(options: argparse.Namespace) -> None:
 
 
 def language_model_sample(options: argparse.Namespace) -> None:
-    from msae.language_model import load_transformer
-    from msae.stories import load_stories, pack_stories, sample_stories, save_stories
+    from msae.language_model import check_packed, load_transformer
+    from msae.stories import STORIES_FILE, load_stories, pack_stories, sample_stories, save_stories
 
     if options.out is not None and options.out.suffix and not options.out.name.endswith((".jsonl", ".jsonl.zst")):
         raise ValueError(f"--out must be a folder, or a name that ends in .jsonl or .jsonl.zst, got {options.out}")
     if options.out is not None:
         (arguments.new_file if options.out.suffix else arguments.new_folder)("--out", options.out)
+        if not options.out.suffix:
+            check_packed(options.out, (STORIES_FILE,))
     arguments.number("--temperature", options.temperature, above=0, hint="0.8 is usual")
     training = load_stories(options.not_in) if options.not_in else None
     how = {name: getattr(options, name) for name in ("seed", "temperature", "batch_size", "max_tokens")}

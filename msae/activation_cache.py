@@ -6,21 +6,21 @@ it stopped, and a file that was torn or altered is never served: its bad blocks 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from msae.support.files import as_json, write_file
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 FORMAT = "msae-activations/2"
 
@@ -41,11 +41,11 @@ class CachedArray:
         self.folder, self.identity, self.bounds, self.shape = folder, identity, bounds, (bounds[-1], d_model)
         self.dtype = DTYPES[dtype]
         self.blocks: list[dict[str, Any] | None] = [None] * (len(bounds) - 1)
-        folder.mkdir(parents=True, exist_ok=True)
         if not self._read():
             # Only the header and the length are written here, the rest is a hole in the file. Another process may still read the old one.
-            write_file(folder / "x.npy", self._reserve)
-            self._write_manifest()
+            with _writing(folder):
+                write_file(folder / "x.npy", self._reserve)
+                self._write_manifest()
         self.offset = np.lib.format.open_memmap(folder / "x.npy", mode="r").offset
 
     @property
@@ -65,7 +65,7 @@ class CachedArray:
             OSError: the disk is full, say. What was written before stays good.
         """
         data = values.cpu().numpy().astype(self.dtype, copy=False).tobytes()
-        with open(self.folder / "x.npy", "r+b") as file:
+        with _writing(self.folder), open(self.folder / "x.npy", "r+b") as file:
             file.seek(self.offset + self.bounds[block] * self._row)
             file.write(data)
             file.flush()
@@ -120,9 +120,26 @@ def cache_folder(root: str | os.PathLike, identity: dict[str, Any]) -> Path:
     return Path(root) / f"{identity['hook_name']}-{digest[:12]}"
 
 
-def cache_lock(root: str | os.PathLike) -> BaseFileLock:
-    """Two processes that want the same cache take turns: the second finds it complete. A process that dies lets go."""
+def cache_lock(root: str | os.PathLike) -> AbstractContextManager[Any]:
+    """Two processes that want the same cache take turns: the second finds it complete. A process that dies lets go.
+
+    A cache that is to be read alone, another user's say, needs no turns.
+    """
     from filelock import FileLock  # comes with torch
 
-    Path(root).mkdir(parents=True, exist_ok=True)
-    return FileLock(Path(root) / ".lock")
+    place = Path(root) / ".lock"
+    with _writing(place.parent):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(place) if os.access(place if place.exists() else place.parent, os.W_OK) else nullcontext()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise PermissionError(
+            error.errno, "the cache lacks some of these activations and cannot be written to, give another folder", str(folder)
+        ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,29 @@ def save_checkpoint(path: str | os.PathLike, state: dict[str, Any]) -> None:
     write_file(Path(path), lambda part: save_file(tensors, part, metadata={"state": as_json(skeleton, "the state", indent=None)}))
 
 
+@contextmanager
+def of_this_version(path: str | os.PathLike | None) -> Iterator[None]:
+    """While the content of a checkpoint is taken over: what it lacks, or holds in another form, is told as such.
+
+    Raises:
+        ValueError: the checkpoint is of another version of msae.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        fix = "choose another, delete it to start again, or go on with the msae that wrote it"
+        raise ValueError(f"{path} is not a checkpoint that this version of msae goes on from ({why}): {fix}") from error
+
+
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote. Integer keys of dicts come back as integers.
 
     Raises:
         ValueError: the file is damaged or no checkpoint.
+        OSError: it cannot be read.
     """
+    Path(path).open("rb").close()  # safetensors says of a file that it may not read that there is none
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

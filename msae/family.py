@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 
 from msae._family_checks import check_family, refuse_unknown
 from msae.checkpoints import load_checkpoint
+from msae.sae import check_files
 from msae.sources import SOURCES, source, source_differences
 from msae.support import arguments
 from msae.support.origin import check_origin, differences, plain
@@ -162,7 +164,7 @@ def load_family(name: str | os.PathLike) -> Family:
     if not path.is_file():
         raise FileNotFoundError(f"there is no family {str(name)!r}: give {', '.join(FAMILIES)}, or a JSON file of your own")
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = json.loads(path.read_text(encoding="utf-8-sig"))  # written by hand, and Windows marks its text files
         if not isinstance(about, dict):
             raise ValueError(f"expected an object, got {arguments.shown(about)}")
         if about.pop("format", None) != "msae-family/1":
@@ -279,19 +281,19 @@ def _started(folder: Path, todo: Sequence[Member], alike: Sequence[Member]) -> t
 
 
 def is_trained(out: Path, member: Member) -> bool:
-    """Whether an SAE is complete; `SAE.save` writes this file last.
+    """Whether an SAE is complete: both of its files are there, and of one save.
 
     Raises:
-        ValueError: one of this name is there, but it was made otherwise: with another recipe, or on other activations.
+        ValueError: one of this name is there, but it is damaged, or made otherwise: with another recipe, or on other activations.
     """
     path = out / member.id / "sae.json"
-    if not path.is_file():
+    if not path.is_file() or not path.with_name("sae.safetensors").is_file():
         return False
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        recorded = dict(about.get("config", {}))
-        recorded |= {name: about[name] for name in ("hook_name",) if name in about} | dict(recorded.get("family", {}))
-    except (ValueError, TypeError, AttributeError) as error:
+        about = check_files(path.parent)
+        recorded = dict(about["config"])
+        recorded |= {"hook_name": about["hook_name"]} | dict(recorded["family"])
+    except (ValueError, TypeError, AttributeError, KeyError, SafetensorError) as error:
         raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}): delete {path.parent} to train it again") from error
     if found := other_than(member, recorded):
         of_length = any(text.startswith(("n_steps ", "n_tokens ")) for text in found)

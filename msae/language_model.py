@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,13 +203,34 @@ def save_language_model(
 
 
 def write_with_manifest(folder: Path, files: dict[str, bytes], about: dict[str, Any]) -> dict[str, Any]:
-    """Write files and the `manifest.json` that names the hash of each, all of them or none; returns the manifest."""
+    """Write files and the `manifest.json` that names the hash of each, all of them or none; returns the manifest.
+
+    Raises:
+        ValueError: as `check_packed`.
+    """
+    check_packed(folder, files)
     versions = {"python": platform.python_version()} | {name: _version(name) for name in ("msae", "torch", "tokenizers")}
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = about | {"format": MANIFEST, "versions": versions, "hardware": _hardware(), "sha256": sha256}
     text = as_json(manifest, "the manifest")
     write_files({folder / name: content for name, content in files.items()} | {folder / "manifest.json": text})
     return manifest
+
+
+def check_packed(folder: Path, files: Collection[str]) -> None:
+    """Refuse a folder whose manifest names files that are not among these: nothing would know them any more.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    if not (folder / "manifest.json").is_file():
+        return
+    try:
+        others = [name for name in _read_manifest(folder).get("sha256", {}) if name not in files]
+    except ValueError:  # a damaged manifest is to be written again
+        return
+    if others:
+        raise ValueError(f"{folder} is packed with other files already, such as {others[0]}: give another folder")
 
 
 def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:

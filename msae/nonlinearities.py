@@ -82,7 +82,7 @@ class JumpReLU:
     threshold_shape = "each"
 
     def __post_init__(self) -> None:
-        number("bandwidth", self.bandwidth, above=0)
+        object.__setattr__(self, "bandwidth", number("bandwidth", self.bandwidth, above=0))
 
     def __call__(self, pre: Tensor, threshold: Tensor | None = None, training: bool = False) -> Tensor:
         pre = _checked(pre)

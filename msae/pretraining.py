@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from msae.checkpoints import load_checkpoint, save_checkpoint
+from msae.checkpoints import load_checkpoint, of_this_version, save_checkpoint
 from msae.harvesting import check_stories
 from msae.schedules import trapezoid
 from msae.support.arguments import device as judged_device
@@ -180,6 +181,7 @@ def bits_per_character(
     return bits / characters
 
 
+@torch.inference_mode(False)  # and with gradients, whatever the caller has switched off
 def pretrain(
     stories: Sequence[str],
     valid: Sequence[str],
@@ -189,6 +191,8 @@ def pretrain(
     log: Callable[[str], None] = print,
 ) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """Train from scratch, or go on from `out/checkpoint.safetensors` where an earlier run of the same settings and stories stopped.
+
+    A checkpoint that cannot be written, as on a full disk, is a warning: the training goes on.
 
     A run that was interrupted, at whatever moment and however often, ends where an unbroken one does, bit for bit.
 
@@ -200,10 +204,10 @@ def pretrain(
         log: called with a line now and then.
 
     Returns:
-        the model, its tokenizer, and a report of what was measured.
+        the model, its tokenizer, and a report of what was measured; without "bits_per_character_valid" where that failed.
 
     Raises:
-        ValueError: before any step, for too few stories, or a checkpoint of other stories or settings.
+        ValueError: before any step, for too few stories, a checkpoint of other stories or settings, or a folder of a packed model.
         FloatingPointError: the loss is not finite. The last checkpoint stays.
         KeyboardInterrupt: after writing the checkpoint, when stopped by hand.
     """
@@ -221,6 +225,9 @@ def pretrain(
     checkpoint_path = out / "checkpoint.safetensors"
     settings = {"shape": asdict(shape), "config": asdict(config), "n_stories": len(stories), "stories": sha256_of_json(stories)}
     state = _read_checkpoint(checkpoint_path, settings)
+    if state is None and (out / "manifest.json").exists():
+        fix = f"choose another folder, or delete {out / 'manifest.json'} to write over what is there"
+        raise ValueError(f"{out} is packed already, and holds no checkpoint to go on from: {fix}")
     tokenizer = _tokenizer(out / "tokenizer.json", stories, shape.d_vocab, state)
     settings["tokenizer"] = sha256_of_json(tokenizer.to_str())
     tokens = [np.array(encoding.ids, np.int64) for encoding in tokenizer.encode_batch(stories)]
@@ -229,22 +236,27 @@ def pretrain(
     if state is None:
         write_file(out / "tokenizer.json", tokenizer.to_str())
 
-    torch.manual_seed(config.seed)
-    model = Transformer(shape).to(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(config.seed)
+        model = Transformer(shape).to(device)
     both = optimizers(model, config)
     first_step, seconds = 0, 0.0
     if state is not None:
-        first_step, seconds = state["step"], state["seconds"]
-        model.load_state_dict(state["model"])
-        for optimizer, saved in zip(both, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        with of_this_version(checkpoint_path):
+            first_step, seconds = int(state["step"]), float(state["seconds"])
+            model.load_state_dict(state["model"])
+            for optimizer, saved in zip(both, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
         for _ in range(first_step):
             next(stream)
     start = time.monotonic()
 
     def checkpoint(step: int) -> None:
         state = {"settings": settings, "step": step, "seconds": seconds + time.monotonic() - start}
-        save_checkpoint(checkpoint_path, state | {"model": model.state_dict(), "optimizers": [o.state_dict() for o in both]})
+        try:
+            save_checkpoint(checkpoint_path, state | {"model": model.state_dict(), "optimizers": [o.state_dict() for o in both]})
+        except OSError as error:
+            warnings.warn(f"the checkpoint of step {step} could not be written: {error}", stacklevel=3)
 
     done: int | None = first_step  # steps that model and optimizers have behind them; None within one, when they fit no number of steps
     progress = tqdm(total=config.n_steps, initial=first_step, unit="step", desc="language model", mininterval=2)
@@ -269,8 +281,13 @@ def pretrain(
         raise
     finally:
         progress.close()
-    report = {
-        "bits_per_character_valid": bits_per_character(model, valid, tokenizer, shape.n_ctx, device),
+    try:
+        measured = {"bits_per_character_valid": bits_per_character(model, valid, tokenizer, shape.n_ctx, device)}
+    except Exception as error:  # what is trained is worth more than its measure
+        measured = {}
+        log(f"the model is trained, but measuring it failed ({error}): `language-model evaluate` measures it on other stories")
+    report = measured | {
+        "step": config.n_steps,
         "valid_stories": len(valid),
         "train_stories": len(stories),
         "train_tokens_seen": config.n_steps * config.batch_size * shape.n_ctx,
@@ -308,7 +325,9 @@ def _read_checkpoint(place: Path, settings: Mapping[str, Any]) -> dict[str, Any]
     if "settings" not in state or "optimizers" not in state:
         raise ValueError(f"{place} is of no language model: choose another folder")
     fix = "choose another folder, or delete it to start again"
-    check_origin(state["settings"], settings, f"{place} is of a run with other settings: it", fix)
+    with of_this_version(place):
+        config = {name: value for name, value in state["settings"]["config"].items() if name != "checkpoint_every"}  # changes no number
+        check_origin(state["settings"] | {"config": config}, settings, f"{place} is of a run with other settings: it", fix)
     return state
 
 

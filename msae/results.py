@@ -135,7 +135,8 @@ def _is_measured(out: Path, member: Member, beside: Sequence[Member], asked: Map
     try:
         row = json.loads((out / member.id / "row.json").read_text(encoding="utf-8"))
         weights = sha256_of_file(out / member.id / "sae.safetensors")
-        return bool(row["asked"] == asked and row["sha256"] == weights and row["references"] == _references(out, member, beside))
+        is_of_these = row["sha256"] == weights and row["references"] == _references(out, member, beside)
+        return bool(row["measured"] and row["asked"] == asked and is_of_these)
     except (OSError, ValueError, TypeError, KeyError):
         return False
 
@@ -313,7 +314,7 @@ def load_results(path: str | os.PathLike | None = None, family: Family | None = 
     if not source.is_file():
         raise FileNotFoundError(f"there is no table {source}: make one with `python -m msae family measure --table`")
     try:
-        table = json.loads(source.read_text(encoding="utf-8"))
+        table = json.loads(source.read_text(encoding="utf-8-sig"))
         if table["format"] != "msae-results/1":
             raise ValueError("its format is not msae-results/1")
         if not isinstance(table["rows"], list):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from msae.nonlinearities import NONLINEARITIES, Nonlinearity, ReLU, TopK, check_
 from msae.support import arguments
 from msae.support.arguments import all_finite, number, shown, tensor, text
 from msae.support.files import as_json, write_files
-from msae.support.origin import sha256_of_array, sha256_of_json
+from msae.support.origin import plain, sha256_of_array, sha256_of_json
 
 FORMAT = "msae-sae/1"
 WEIGHTS = ("W_dec", "W_enc", "b_enc", "b_dec", "threshold", "W_rivals", "b_rivals")
@@ -192,7 +191,7 @@ class SAE(nn.Module):
             "format": FORMAT,
             "d_model": self.d_model,
             "n_latents": self.n_latents,
-            "nonlinearity": {"name": type(self.nonlinearity).__name__, **asdict(self.nonlinearity)},
+            "nonlinearity": plain(self.nonlinearity),
             "hook_name": self.hook_name,
             "scale": self.scale,
             "config": self.config,
@@ -230,15 +229,9 @@ class SAE(nn.Module):
 
     @classmethod
     def _read(cls, folder: Path) -> SAE:
-        about = json.loads((folder / "sae.json").read_text(encoding="utf-8"))
-        if not isinstance(about, dict):
-            raise ValueError("sae.json is no description of an SAE")
-        if about.get("format") != FORMAT:
-            raise _OtherFormat(f"{folder}/sae.json is of format {shown(about.get('format'))}, this version of msae reads {FORMAT!r}")
+        about = check_files(folder)
         with safe_open(folder / "sae.safetensors", "pt") as file:
-            weights, save = {name: file.get_tensor(name) for name in file.keys()}, (file.metadata() or {}).get("save")  # noqa: SIM118
-        if save is not None and about.get("save", save) != save:
-            raise ValueError("sae.json and sae.safetensors are of different saves")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         d_model, n_latents = (arguments.whole(name, about[name], 1) for name in ("d_model", "n_latents"))
         options = dict(about["nonlinearity"])
         nonlinearity = NONLINEARITIES[arguments.one_of("nonlinearity", options.pop("name"), NONLINEARITIES)](**options)
@@ -260,6 +253,25 @@ class SAE(nn.Module):
             own[name] = tensor(name, weights[name], shape, finite=True)
             own[name] = own[name].to(torch.promote_types(own[name].dtype, torch.float32), copy=True)  # else it would be the file itself
         return cls._of(own, nonlinearity, about["hook_name"], about["scale"], about["config"])
+
+
+def check_files(folder: Path) -> dict[str, Any]:
+    """What `sae.json` tells, where it and the weights are whole and of one save; of the weights only the header is read.
+
+    Raises:
+        ValueError, SafetensorError: they are not.
+    """
+    about = json.loads((folder / "sae.json").read_text(encoding="utf-8"))
+    if not isinstance(about, dict):
+        raise ValueError("sae.json is no description of an SAE")
+    if about.get("format") != FORMAT:
+        raise _OtherFormat(f"{folder}/sae.json is of format {shown(about.get('format'))}, this version of msae reads {FORMAT!r}")
+    (folder / "sae.safetensors").open("rb").close()  # safetensors says of a file that it may not read that there is none
+    with safe_open(folder / "sae.safetensors", "pt") as file:
+        save = (file.metadata() or {}).get("save")
+    if save is not None and about.get("save", save) != save:
+        raise ValueError("sae.json and sae.safetensors are of different saves")
+    return about
 
 
 class _OtherFormat(ValueError):

@@ -12,15 +12,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from msae.buffers import Buffers, keep_freed_memory
-from msae.checkpoints import load_checkpoint, save_checkpoint
+from msae.checkpoints import load_checkpoint, of_this_version, save_checkpoint
 from msae.controller import L0Controller
 from msae.dense import blocks, dense_step, encode
 from msae.exchange import find_checked_moves
@@ -33,6 +33,7 @@ from msae.schedules import trapezoid
 from msae.sparse import Observed, slots_worth, sparse_step
 from msae.support import arguments
 from msae.support.arguments import number, one_of, shown, whole
+from msae.support.files import as_json
 from msae.support.interrupts import uninterrupted
 from msae.support.origin import check_origin, differences, plain
 
@@ -405,21 +406,21 @@ class _Run:
     @torch.no_grad()
     def finish(self, stream: Stream) -> list[SAE]:
         """SAEs with latents sorted by rank, unit decoder rows, and the input's scale folded in: they read raw activations."""
-        saes, made_from = [], plain(getattr(stream, "origin", {}))
+        saes, made_from = [], _origin(stream)
         for s, seed in enumerate(self.config.seeds):
-            order = self.rank_SN[s].argsort()
+            order = self.rank_SN[s].argsort().cpu()
             p = {name: tensor[s].detach().cpu() for name, tensor in self.params.items()}
             norm = p["W_dec"].norm(dim=1)
+            weights = {
+                "W_enc": (p["W_encT"] * norm[:, None])[order].T,
+                "b_enc": (p["b_enc"] * norm)[order] / stream.scale,
+                "W_dec": (p["W_dec"] / norm[:, None])[order],
+                "b_dec": p["b_dec"] / stream.scale,
+            }
+            if "threshold" in p:
+                weights["threshold"] = p["threshold"].relu()[order] / stream.scale
             trained = self.config.record() | {"seed": seed, "made_from": made_from}
-            sae = SAE(len(p["b_dec"]), len(norm), self.config.nonlinearity, hook_name=stream.hook_name, scale=stream.scale, config=trained)
-            order = order.cpu()
-            sae.W_enc.copy_((p["W_encT"] * norm[:, None])[order].T)
-            sae.b_enc.copy_((p["b_enc"] * norm)[order] / stream.scale)
-            sae.W_dec.copy_((p["W_dec"] / norm[:, None])[order])
-            sae.b_dec.copy_(p["b_dec"] / stream.scale)
-            if sae.threshold is not None:
-                sae.threshold.copy_(p["threshold"].relu()[order] / stream.scale)
-            saes.append(sae)
+            saes.append(SAE._of(weights, self.config.nonlinearity, stream.hook_name, stream.scale, trained))
         return saes
 
     def result(self, stream: Stream, seconds: float) -> TrainResult:
@@ -496,19 +497,19 @@ def train(
     """
     several = _checked(configs, stream)
     first = next(iter(several.values()))
-    whole("data_seed", data_seed, 0, 2**63 - 1)
+    data_seed = whole("data_seed", data_seed, 0, 2**63 - 1)
     whole("checkpoint_every", checkpoint_every, 1)
+    arguments.yes_or_no("progress", progress)
     place = arguments.device("device", device)
     path = None if checkpoint is None else arguments.new_file("checkpoint", checkpoint)
     for name, config in several.items():
         if config.encoder_dtype == "bfloat16" and place.type == "cuda" and torch.cuda.get_device_capability(place) < (8, 0):
             raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(place)} lacks: use encoder_dtype='float16'")
-    saved = None
-    if path is not None:
-        saved = _read_checkpoint(path, several, stream, data_seed) if path.exists() else None
-    runs = {name: _Run(config, stream.d_model, place) for name, config in several.items()}
-    progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
-    batches = stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1))
+    runs = {name: _Run(config, int(stream.d_model), place) for name, config in several.items()}
+    with of_this_version(path):
+        saved = None if path is None or not path.exists() else _read_checkpoint(path, several, stream, data_seed)
+        progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
+    batches = iter(stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1)))
     if progressed.step > 0:
         progressed.check_stream(_next_batch(batches, progressed.step - 1, first.n_steps))
     with _bar(list(runs), first.n_steps, progressed.step, progress) as bar:
@@ -568,7 +569,7 @@ class _Progress:
             for run in self.runs.values():
                 run.step(x_SBD)
             self.step += 1
-            self.last_rows = x_SBD[:, :N_ROWS]
+            self.last_rows = x_SBD[:, :N_ROWS].clone()  # a stream may fill the same batch again
             self.is_whole = True
 
     def save(self) -> None:
@@ -586,7 +587,7 @@ class _Progress:
             try:
                 save_checkpoint(self.path, state | {"runs": {name: run.state() for name, run in self.runs.items()}})
                 self.written = self.step
-            except (OSError, SafetensorError) as error:  # a full disk, say: the training itself need not end for that
+            except OSError as error:  # a full disk, say: the training itself need not end for that
                 warnings.warn(f"the checkpoint of step {self.step} could not be written: {error}", stacklevel=3)
 
     def check_stream(self, x: Tensor) -> None:
@@ -618,7 +619,7 @@ def _checked(configs: Mapping[str, TrainConfig] | TrainConfig, stream: Stream) -
         raise ValueError("configs must hold at least one TrainConfig, got {}")
     first = next(iter(several.values()))
     for name, config in several.items():
-        arguments.text("each name in configs", name)
+        arguments.written("each name in configs", name)
         if not isinstance(config, TrainConfig):
             raise ValueError(f"configs must be a TrainConfig, or a dict of them, got {shown(config)}")
         for shared in ("batch_size", "n_steps"):
@@ -626,20 +627,32 @@ def _checked(configs: Mapping[str, TrainConfig] | TrainConfig, stream: Stream) -
                 raise ValueError(
                     f"SAEs on one stream share {shared}: {name!r} has {getattr(config, shared)}, the first {getattr(first, shared)}"
                 )
+        as_json(config.record(), f"the recipe of {name!r}")  # a prefix law of one's own may hold anything
     lacks = [name for name in ("hook_name", "scale", "d_model", "batches") if not hasattr(stream, name)]
     if lacks:
         raise ValueError(f"stream must be one such as msae.Activations or msae.TreeStream, got {shown(stream)}, which has no {lacks[0]}")
     whole("the stream's d_model", stream.d_model, 1)
     number("the stream's scale", stream.scale, above=0)
     if stream.hook_name is not None:
-        arguments.text("the stream's hook_name", stream.hook_name)
+        arguments.written("the stream's hook_name", stream.hook_name)
+    origin = getattr(stream, "origin", None)
+    if origin is not None and not isinstance(origin, Mapping):
+        raise ValueError(f"the stream's origin must be a dict of JSON values, got {shown(origin)}")
+    as_json(_origin(stream), "the stream's origin")  # it is kept in checkpoints: better to know before the first than at it
+    try:
+        signature(stream.batches).bind(first.batch_size, 0, skip=0)
+    except TypeError as error:
+        raise ValueError(f"the stream's batches must be a function of batch_size, seed and skip, got {shown(stream)}: {error}") from error
     return several
+
+
+def _origin(stream: Stream) -> dict[str, Any]:
+    return dict(plain(getattr(stream, "origin", None) or {}))
 
 
 def _made_from(stream: Stream, data_seed: int) -> dict[str, Any]:
     """What all SAEs of a run are made from, beside their recipes."""
-    named = {"hook_name": stream.hook_name, "d_model": stream.d_model, "scale": float(stream.scale)}
-    origin = named | plain(getattr(stream, "origin", {}))
+    origin = {"hook_name": stream.hook_name, "d_model": int(stream.d_model), "scale": float(stream.scale)} | _origin(stream)
     return {"stream": origin, "data_seed": data_seed, "dtype": str(torch.get_default_dtype())}
 
 

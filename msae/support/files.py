@@ -16,6 +16,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from msae.support.interrupts import uninterrupted
 
 Content = str | bytes | Callable[[Path], Any]
@@ -40,7 +42,10 @@ def write_files(contents: Mapping[Path, Content]) -> None:
             part.touch()
             mode = part.stat().st_mode
             if callable(content):
-                content(part)
+                try:
+                    content(part)
+                except SafetensorError as error:  # a full disk, which is no OSError there
+                    raise OSError(f"{path} cannot be written: {error}") from error
             else:
                 part.write_bytes(content.encode() if isinstance(content, str) else content)
             part.chmod(mode)  # safetensors leaves its files to the owner alone
