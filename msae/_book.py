@@ -6,12 +6,15 @@ as a Sphinx extension (`extra_extensions` in `_config.yml`). Both import it for 
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import html
 import json
+import math
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -28,8 +31,8 @@ WIDGET = (
     "a widget needs a running kernel and a page has none: show a figure instead (its own buttons and sliders need no kernel), "
     "a table or text, or give the widget an HTML form beside its own (text/html)"
 )
-DEFAULT_HEIGHT, DEFAULT_TOP = 450, 100
-"""Height and top margin in pixels of a figure that says none: plotly's own."""
+DEFAULT_HEIGHT, DEFAULT_TOP, LEAST = 450, 100, 10
+"""Height and top margin in pixels of a figure that says none, and the least height: plotly's own."""
 
 TOP, TOP_WITH_COLOR_BAR = 40, 76
 """Room above the axes, in pixels: the tool bar's, and that of a colour bar lying above. Title and controls are HTML and need none."""
@@ -106,11 +109,18 @@ def _figure_of_widget(renderer: Any, view: Any) -> dict[str, Any] | None:
         return None
     short = {"float64": "f8", "float32": "f4", "int8": "i1", "int16": "i2", "int32": "i4", "uint8": "u1", "uint16": "u2", "uint32": "u4"}
     for buffer in model.get("buffers", []):  # arrays lie beside the state, each with the path of its place
-        place = state
-        for step in buffer["path"][:-1]:
-            place = place[step]
-        place.update(dtype=short[place["dtype"]], bdata=buffer["data"])
-        place.pop("shape")
+        *way, name, _ = buffer["path"]
+        owner = state
+        for step in way:
+            owner = owner[step]
+        kind = owner[name]["dtype"]
+        if kind in short:
+            owner[name] = {"dtype": short[kind], "bdata": buffer["data"]}
+        elif kind == "float16":  # plotly.js has none
+            halves = base64.b64decode(buffer["data"])
+            owner[name] = [x if math.isfinite(x) else None for x in struct.unpack(f"<{len(halves) // 2}e", halves)]
+        else:
+            return None
     return {"data": data, "layout": layout}
 
 
@@ -128,8 +138,9 @@ def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
     title = _plain(_title(layout.pop("title", None)))
     margin = dict(layout.get("margin") or {})
     top = DEFAULT_TOP if margin.get("t") is None else margin["t"]
-    spared = max(0, top - (TOP_WITH_COLOR_BAR if _has_lying_color_bar(figure) else TOP))
-    height = int(layout.get("height") or DEFAULT_HEIGHT) - spared
+    height = int(layout.get("height") or DEFAULT_HEIGHT)
+    spared = max(0, min(top - (TOP_WITH_COLOR_BAR if _has_lying_color_bar(figure) else TOP), height - LEAST))
+    height -= spared
     layout.update(height=height, margin={**margin, "t": top - spared})
     meta = layout.get("meta")
     alt = str(meta.get("alt") or "").strip() if isinstance(meta, dict) else ""
@@ -167,18 +178,26 @@ def _wrong(figure: Any) -> str:
 
 
 def _has_lying_color_bar(figure: dict[str, Any]) -> bool:
-    bars = [trace.get("colorbar") or (trace.get("marker") or {}).get("colorbar") for trace in figure.get("data", [])]
-    bars += [part.get("colorbar") for name, part in (figure.get("layout") or {}).items() if name.startswith("coloraxis")]
-    return any(bar.get("orientation") == "h" for bar in bars if bar)
+    owners = [part for trace in figure.get("data", []) for part in (trace, trace.get("marker"))]
+    owners += [part for name, part in (figure.get("layout") or {}).items() if name.startswith("coloraxis")]
+    return any(_part(_part(owner, "colorbar"), "orientation") == "h" for owner in owners)
+
+
+def _part(whole: Any, name: str) -> Any:
+    """A part of what should be a mapping; None where it is none, or lacks it."""
+    return whole.get(name) if isinstance(whole, dict) else None
 
 
 def _title(title: Any) -> str:
-    return str((title.get("text") if isinstance(title, dict) else title) or "")
+    """A title and what stands beneath it."""
+    if not isinstance(title, dict):
+        return str(title or "")
+    return " – ".join(str(text) for text in (title.get("text"), _part(title.get("subtitle"), "text")) if text)
 
 
 def _plain(text: str) -> str:
-    """Plotly's own small HTML, as words: `A claim<br>in <b>two</b> lines` becomes `A claim in two lines`."""
-    words = re.sub(r"<[^>]+>", "", re.sub(r"<br\s*/?>", " ", text))
+    """Plotly's own small HTML, as words: `A claim<br>in <b>two</b> lines` becomes `A claim in two lines`; `p < 0.05 and q > 3` has none."""
+    words = re.sub(r"</?[A-Za-z][^<>]*>", "", re.sub(r"<br\s*/?>", " ", text))
     return html.unescape(re.sub(r"\s+", " ", words)).strip()
 
 

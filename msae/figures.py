@@ -83,6 +83,8 @@ _PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousand
 """Ticks without k, M, µ and p: plotly's own would write 1e-12 as "1p"."""
 _LEGEND = 40
 """Characters of a name in a legend or on a button."""
+_NOISE = 1e-6
+"""What single precision may add to a number, relative to it: a mean of equal numbers can lie so far beyond them."""
 _MAX_SIDE = 200
 _MAX_HEIGHT = 60_000
 _MAX_POINTS = 1_000
@@ -106,6 +108,24 @@ def _style(name: str, k: int) -> tuple[str, str, str]:
         return COLORS[r], _SYMBOLS[r], _DASHES[r]
     n = len(_OTHERS)
     return _OTHERS[k % n], list(_SYMBOLS.values())[k % len(_SYMBOLS)], ["solid", "dash", "dot", "dashdot"][k % 4]
+
+
+def _styles(names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The style of each of the names that share one plot: no two have a colour and a shape, or a colour and a dash, in common. A role
+    keeps its colour, also where its name comes twice ("plain, seed 0", "plain, seed 1"), and no other name takes it."""
+    roles = [role(name) for name in names]
+    free = [colour for colour in _OTHERS if colour not in {COLORS[r] for r in roles if r in COLORS}] or _OTHERS
+    taken: set[tuple[str, str]] = set()
+    styles = []
+    for k, r in enumerate(roles):
+        colour, *forms = _style(r, k)
+        if r not in COLORS:
+            colour = free[k % len(free)]
+        for i, others in enumerate((_SYMBOLS.values(), ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"])):
+            forms[i] = next((form for form in (forms[i], *others) if (colour, form) not in taken), forms[i])
+            taken.add((colour, forms[i]))
+        styles.append((colour, forms[0], forms[1]))
+    return styles
 
 
 def _translucent(colour: str, alpha: float) -> str:
@@ -145,6 +165,7 @@ def _axis(title: str, **more: Any) -> dict[str, Any]:
     return {
         "title": {"text": drawn.wrapped(title, 36), "standoff": 8},
         "automargin": True,
+        "ticklabeloverflow": "allow",  # else a tick at the very end loses its text; with automargin there is room for it
         **_PLAIN_NUMBERS,
         "gridcolor": _GRID,
         "zerolinecolor": _LINE,
@@ -194,7 +215,7 @@ def _log_ticks(low: float, high: float) -> dict[str, list]:
     step = max(1, math.ceil((last - first) / 9))
     powers = range(first - first % step, last + 1, step)  # 1 is among them
     values = [float(f"{m}e{p}") for p in powers for m in ((1,) if last - first > 3 else (1, 2, 5))]
-    beyond = min(1.05, (high / low) ** 0.05)
+    beyond = min(1.05, 10 ** (0.05 * (math.log10(high) - math.log10(low))))
     values = [v for v in values if low / beyond <= v <= high * beyond]
     values = drawn.apart(np.array(values if len(values) > 1 else sorted({low, high})))
     return {"tickvals": values, "ticktext": [_log_tick(v) for v in values]}
@@ -235,15 +256,22 @@ def _span(numbers: np.ndarray, share: float) -> tuple[float, float]:
     return low - pad, high + pad
 
 
+def _few(ends: Sequence[float], most: int) -> int:
+    """How many ticks a lying linear axis has room for on a telephone: many digits take much of it."""
+    low, high = ends
+    digits = math.log10(max(abs(low), abs(high), high - low)) - math.log10(high - low)
+    return most if digits < 4 else max(2, int(30 / digits))
+
+
 def _check_scale(a: np.ndarray, diverging: bool) -> None:
     if max(a.shape) > _MAX_SIDE:
         raise ValueError(f"a heatmap of shape {a.shape} is too large for a page; choose at most {_MAX_SIDE} rows and columns")
     if diverging and np.abs(a).max() > 1 + 1e-4:
         raise ValueError(
-            f"a diverging heatmap shows values on [-1, 1], got {a.flat[np.abs(a).argmax()]:.4g}; use diverging=False for activations"
+            f"a diverging heatmap shows values on [-1, 1], got {a.flat[np.abs(a).argmax()]:.7g}; use diverging=False for activations"
         )
-    if not diverging and a.min() < 0:
-        raise ValueError(f"a sequential heatmap starts at 0, got {a.min():.4g}; use diverging=True for cosines")
+    if not diverging and a.min() < -_NOISE * max(a.max(), 0):
+        raise ValueError(f"a sequential heatmap starts at 0, got {a.min():.7g}; use diverging=True for cosines")
 
 
 def _cells(arrays: list[np.ndarray], decimals: int) -> list[list]:
@@ -356,7 +384,7 @@ def heatmaps(
     keys, names = list(matrices), drawn.words(matrices)
     several = len(names) > 1
     fig = _figure(title, alt, height=0, top=(44 if several else 0) + 46)
-    arrays = [drawn.array(m, f"matrix {arguments.shown(key)}" if several or key else "matrix", 2) for key, m in matrices.items()]
+    arrays = [drawn.array(m, f"matrix {arguments.shown(key)}" if several or str(key) else "matrix", 2) for key, m in matrices.items()]
     for a in arrays:
         _check_scale(a, diverging)
     largest = max(float(a.max()) for a in arrays) or 1.0
@@ -368,7 +396,7 @@ def heatmaps(
     limit = 16
     across: list[list[str]] = []
     down: list[list[str]] = []
-    for k, (key, name) in enumerate(zip(keys, names)):
+    for k, (key, name, panel) in enumerate(zip(keys, names, drawn.hovered_apart(names))):
         for what, given in (("rows", rows), ("columns", columns)):
             if isinstance(given, Mapping) and key not in given:
                 raise ValueError(f"{what}= has no labels for the matrix {arguments.shown(key)}; it has {_named(given)}")
@@ -377,10 +405,10 @@ def heatmaps(
         fig.add_trace(
             go.Heatmap(
                 z=z[k],
-                x=[drawn.hovered(label) for label in x],
-                y=[drawn.hovered(label) for label in y],
+                x=drawn.hovered_apart(x),
+                y=drawn.hovered_apart(y),
                 name=drawn.escaped(drawn.cut(name, _LEGEND)) if several else "",
-                hovertemplate=f"{hover}<extra>{drawn.hovered(name) if several else ''}</extra>",
+                hovertemplate=f"{hover}<extra>{panel if several else ''}</extra>",
                 colorbar=_color_bar(diverging, span),
                 colorscale=_DIVERGING if diverging else _SEQUENTIAL,
                 zmin=-span if diverging else 0,
@@ -449,9 +477,9 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
         raise ValueError("dots needs at least one row of values, got none")
     if range is not None:
         try:
-            low, high = (arguments.number("range", end) for end in range)
-        except (TypeError, ValueError):
-            raise ValueError(f"range must be two finite numbers, from low to high, got {arguments.shown(range)}") from None
+            low, high = drawn.array(range, "range", 1).tolist()
+        except ValueError:
+            low = high = 0.0
         if low >= high:
             raise ValueError(f"range must be two finite numbers, from low to high, got {arguments.shown(range)}")
     (axis,) = _prose(axis=axis)
@@ -460,10 +488,9 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
     numbers = _together([*rows, np.array([np.median(a) for a in rows])])
     fig = _figure(title, alt, height=58 * len(names) + 20)
     hover = f"<br>{drawn.hovered(axis)} <b>%{{x:{drawn.NUMBER}}}</b><extra></extra>"
-    for k, (key, name, short, a) in enumerate(zip(values, names, _short(names, _LEGEND), rows)):
+    for k, (key, said, short, a) in enumerate(zip(values, drawn.hovered_apart(names), _short(names, _LEGEND), rows)):
         colour, symbol, _ = _style(str(key), k)
         spread = ((np.arange(len(a)) * 0.6180339887) % 1 - 0.5) * 0.5 if len(a) > 1 else np.zeros(1)
-        said = drawn.hovered(name)
         fig.add_trace(
             go.Scatter(
                 x=numbers[k],
@@ -487,7 +514,7 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
         )
     fig.update_layout(showlegend=False)
     ends = list(_span(np.concatenate(rows), 0.06)) if range is None else [low, high]
-    fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=7))
+    fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=_few(ends, 7)))
     fig.update_yaxes(**_axis("", **_row_ticks(names), type="linear"))
     # a row has room for three lines
     fig.layout.yaxis.ticktext = [
@@ -524,8 +551,10 @@ def lines(
     x_axis, y_axis = _prose(x_axis=x_axis, y_axis=y_axis)
     names = drawn.words(series)
     several = len(names) > 1
-    room = sum(7.5 * min(len(n), _LEGEND) + 55 for n in names)
-    fig = _figure(title, alt, height=height, bottom=(26 if room <= 340 else 26 * math.ceil(len(names) / 2)) if several else 0)
+    widths = [7.5 * min(len(n), _LEGEND) + 55 for n in names]
+    a_row = 2 if len(names) < 7 or 2 * max(widths) <= 340 else 1  # few may take some of the plot's own height
+    rows = 1 if sum(widths) <= 340 else math.ceil(len(names) / a_row)
+    fig = _figure(title, alt, height=height, bottom=26 * rows if several else 0)
     curves: list[list[np.ndarray]] = []
     for name, parts in series.items():
         if not _is_list(parts) or isinstance(parts, (str, Mapping)):
@@ -549,8 +578,9 @@ def lines(
         curves.append(arrays)
     at = _together([curve[0] for curve in curves], 6)
     heights = _together([curve[1] for curve in curves])
-    for k, (key, name, short, arrays) in enumerate(zip(series, names, _short(names, _LEGEND), curves)):
-        colour, _, dash = _style(str(key), k)
+    styles = _styles([str(key) for key in series])
+    for k, (said, short, arrays, style) in enumerate(zip(drawn.hovered_apart(names), _short(names, _LEGEND), curves, styles)):
+        colour, _, dash = style
         if len(arrays) == 4:
             fig.add_trace(
                 go.Scatter(
@@ -574,16 +604,15 @@ def lines(
                 name=short,
                 legendgroup=str(k),
                 line={"color": colour, "width": 2.5, "dash": dash if several else "solid"},
-                hovertemplate=f"{drawn.hovered(name)}<br>{drawn.hovered(x_axis)} <b>%{{x:{drawn.NUMBER}}}</b><br>"
+                hovertemplate=f"{said}<br>{drawn.hovered(x_axis)} <b>%{{x:{drawn.NUMBER}}}</b><br>"
                 f"{drawn.hovered(y_axis)} <b>%{{y:{drawn.NUMBER}}}</b><extra></extra>",
             )
         )
     leftmost, rightmost = min(curve[0].min() for curve in curves), max(curve[0].max() for curve in curves)
     lowest, highest = min(a.min() for curve in curves for a in curve[1:]), max(a.max() for curve in curves for a in curve[1:])
     fig.update_layout(showlegend=several)
-    fig.update_xaxes(
-        **_axis(x_axis, type="log" if log_x else "linear", zeroline=False, **(_log_ticks(leftmost, rightmost) if log_x else {"nticks": 7}))
-    )
+    ticks = _log_ticks(leftmost, rightmost) if log_x else {"nticks": _few(_span(np.array([leftmost, rightmost]), 0.05), 7)}
+    fig.update_xaxes(**_axis(x_axis, type="log" if log_x else "linear", zeroline=False, **ticks))
     fig.update_yaxes(
         **_axis(y_axis, type="log" if log_y else "linear", zeroline=not log_y, **(_log_ticks(lowest, highest) if log_y else {"nticks": 8}))
     )
@@ -619,11 +648,12 @@ def bars(
             ends = drawn.array(low_high[key], f"low_high of {arguments.shown(key)}", 1)
             if len(ends) != 2:
                 raise ValueError(f"low_high of {arguments.shown(key)} must be (low, high), got {len(ends)} number{'s' * (len(ends) != 1)}")
-            low[i], high[i] = ends
-            if not low[i] <= v <= high[i]:
+            noise = _NOISE * abs(v)
+            if not ends[0] - noise <= v <= ends[1] + noise or ends[0] > ends[1]:
                 raise ValueError(
-                    f"the whisker of {arguments.shown(key)} is from {low[i]:g} to {high[i]:g} and does not hold its value {v:g}"
+                    f"the whisker of {arguments.shown(key)} is from {ends[0]:.9g} to {ends[1]:.9g} and does not hold its value {v:.9g}"
                 )
+            low[i], high[i] = min(ends[0], v), max(ends[1], v)
     error = None
     if low_high:
         error = {
@@ -635,7 +665,7 @@ def bars(
             "width": 4,
             "color": COLORS["truth"],
         }
-    places = [drawn.hovered(name) for name in names]
+    places = drawn.hovered_apart(names)
     lengths, lows, highs = _together([a, low, high])
     said = f"<br>{drawn.hovered(axis)} <b>"
     text = [
@@ -677,10 +707,10 @@ def histogram(values: Any, *, title: str, alt: str, axis: str, of: str, log_x: b
         raise ValueError(f"a logarithmic axis needs positive values, got {a.min():g}; leave such values out and say so")
     scaled = np.log10(a) if log_x else a
     low, high = float(scaled.min()), float(scaled.max())
-    if high - low < 1e-9 * max(abs(low), abs(high)) or high == low:
-        low, high = _span(np.array([low]), 0.5)  # values that are as good as equal: one bin in the middle has them all
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-300):  # values that are as good as equal: one bin in the middle has them all
+        low, high = (low - 0.5, low + 0.5) if log_x else _span(np.array([low]), 0.5)
     counts, edges = np.histogram(scaled, bins=n_bins, range=(low, high))
-    ends = 10**edges if log_x else edges
+    ends = np.maximum(10**edges, 5e-324) if log_x else edges
     fig = _figure(title, alt, height=240)
     fig.add_trace(
         go.Bar(
@@ -692,7 +722,7 @@ def histogram(values: Any, *, title: str, alt: str, axis: str, of: str, log_x: b
             hovertemplate=f"<b>%{{y:,}}</b> {drawn.hovered(of)}<br>{drawn.hovered(axis)} <b>%{{customdata}}</b><extra></extra>",
         )
     )
-    ticks: dict[str, Any] = {"nticks": 7}
+    ticks: dict[str, Any] = {"nticks": _few((low, high), 7)}
     if log_x:
         marks = _log_ticks(ends[0], ends[-1])
         ticks = {"tickvals": [float(f"{math.log10(v):.12g}") for v in marks["tickvals"]], "ticktext": marks["ticktext"]}
@@ -726,8 +756,10 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
         raise ValueError(f"parent must hold whole numbers, got {numbers[numbers % 1 != 0][0]:g}")
     parent = [int(p) for p in numbers]
     marginal = drawn.array(feature_tree.probability, "probability", 1)
-    if marginal.min() < 0 or marginal.max() > 1:
-        raise ValueError(f"probability must lie between 0 and 1, got {marginal[(marginal < 0) | (marginal > 1)][0]:g}")
+    within = marginal.clip(0, 1)
+    if (off := np.abs(marginal - within) > _NOISE).any():
+        raise ValueError(f"probability must lie between 0 and 1, got {marginal[off][0]:.9g}")
+    marginal = within
     if not len(names) == len(parent) == len(marginal):
         raise ValueError(f"names, parent and probability must be equally long, got {len(names)}, {len(parent)} and {len(marginal)}")
     children: dict[int, list[int]] = {i: [] for i in [-1, *range(len(names))]}
@@ -768,7 +800,9 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
             y += [height[p], height[p], height[i], height[i], None]
     fig.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": _LINE, "width": 1.5}, hoverinfo="skip", showlegend=False))
     biggest = float(marginal.max()) or 1.0
-    short = [drawn.cut(name, 22) for name in names]
+    deepest = max(depth.values())
+    short = drawn.cut_apart(names, 22 if deepest < 4 else max(3, 60 // (deepest + 1)))
+    said = drawn.hovered_apart(names)
     over_all = [drawn.number(v) for v in drawn.apart(marginal)]
     has_chance = [p >= 0 and marginal[p] > 0 for p in parent]
     given = np.array([marginal[i] / marginal[p] if has_chance[i] else 0 for i, p in enumerate(parent)])
@@ -783,9 +817,9 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
         for i in chosen:
             chance = "no parent"
             if parent[i] >= 0:
-                mother = drawn.hovered(names[parent[i]])
+                mother = said[parent[i]]
                 chance = f"{given_parent[i]} given {mother}" if has_chance[i] else f"unknown given {mother}, which never occurs"
-            text.append(f"<b>{drawn.hovered(names[i])}</b><br>probability {chance}<br>probability over all inputs {over_all[i]}")
+            text.append(f"<b>{said[i]}</b><br>probability {chance}<br>probability over all inputs {over_all[i]}")
         fig.add_trace(
             go.Scatter(
                 x=[depth[i] for i in chosen],
@@ -805,9 +839,8 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
                 },
             )
         )
-    deepest = max(depth.values())
     longest = max(len(short[i]) for i in order if depth[i] == deepest)
-    fig.update_xaxes(visible=False, range=[-0.12, deepest + min(0.9, 0.12 + 0.028 * longest * (deepest + 1))])
+    fig.update_xaxes(visible=False, range=[-0.12, deepest + min(0.35 * max(3, deepest), 0.12 + 0.028 * longest * (deepest + 1))])
     fig.update_yaxes(visible=False, range=[len(leaves) - 0.4, -0.6])
     return fig
 
@@ -846,17 +879,18 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
             measured[label, key] = a
     numbers = dict(zip(measured, _together(list(measured.values()))))
     fig = _figure(title, alt, height=(16 + 14 * len(names)) * len(rows) + 20, bottom=26)
-    for k, (key, name, short) in enumerate(zip(keys, names, _short(names, _LEGEND))):
-        colour, symbol, _ = _style(str(key), k)
+    styles = _styles([str(key) for key in keys])
+    for k, (key, name, short, style) in enumerate(zip(keys, drawn.hovered_apart(names), _short(names, _LEGEND), styles)):
+        colour, symbol, _ = style
         y, values, said = [], [], []
         ends: list[list[Any]] = [[], []]
-        for i, (row, label) in enumerate(zip(rows, labels)):
+        for i, (row, label) in enumerate(zip(rows, drawn.hovered_apart(labels))):
             if (row, key) not in numbers:
                 continue
             value, *whisker = numbers[row, key]
             y.append(round(i + 0.24 * (k - (len(names) - 1) / 2), 3))
             values.append(value)
-            said.append(f"{drawn.hovered(label)}<br>{drawn.hovered(name)} <b>{drawn.number(value)}</b>")
+            said.append(f"{label}<br>{name} <b>{drawn.number(value)}</b>")
             if whisker:
                 said[-1] += ", from {} to {}".format(*map(drawn.number, whisker))
                 ends[0] += [*whisker, None]
@@ -878,7 +912,8 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
             )
         )
     fig.update_layout(showlegend=len(names) > 1)
-    fig.update_xaxes(**_axis(axis, type="linear", nticks=7, zeroline=False))
+    whole = _span(np.concatenate(list(measured.values())), 0.05)
+    fig.update_xaxes(**_axis(axis, type="linear", nticks=_few(whole, 7), zeroline=False))
     fig.update_yaxes(**_axis("", type="linear", **_row_ticks(labels)))
     return fig
 
@@ -895,7 +930,7 @@ def pairs(x: Any, y: Any, *, title: str, alt: str, x_name: str, y_name: str, axi
         ValueError: no alt or title, nothing to show, values not finite, or lists of different lengths.
     """
     a, b = drawn.array(x, "x", 1), drawn.array(y, "y", 1)
-    if isinstance(labels, (set, frozenset, Mapping)) or not hasattr(labels, "__len__"):
+    if isinstance(labels, (set, frozenset, Mapping)) or not _is_list(labels):
         raise ValueError(f"labels must be a list, got {arguments.shown(labels)}")
     if not len(a) == len(b) == len(labels):
         raise ValueError(f"x, y and labels must be equally long, got {len(a)}, {len(b)} and {len(labels)}")
@@ -904,23 +939,23 @@ def pairs(x: Any, y: Any, *, title: str, alt: str, x_name: str, y_name: str, axi
     ends = list(_span(np.concatenate([a, b]), 0.04))
     across, up = _together([a, b])
     said = [f"{drawn.hovered(name)} <b>%{{{which}:{drawn.NUMBER}}}</b>" for name, which in ((x_name, "x"), (y_name, "y"))]
+    dots = drawn.hovered_apart([drawn.visible(label) for label in labels])
     diagonal = {"color": COLORS["truth"], "dash": "dot", "width": 1.5}
     fig.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=diagonal, hoverinfo="skip", name="equal"))
-    for k, (name, chosen) in enumerate(((y_name, b > a), (x_name, b <= a))):
-        colour, symbol, _ = _style(name, k)
+    for name, chosen, (colour, symbol, _) in zip((y_name, x_name), (b > a, b <= a), _styles([y_name, x_name])):
         fig.add_trace(
             go.Scatter(
                 x=list(itertools.compress(across, chosen)),
                 y=list(itertools.compress(up, chosen)),
                 mode="markers",
                 name=f"{drawn.escaped(drawn.cut(name, _LEGEND))} larger",
-                customdata=[drawn.hovered(drawn.visible(label)) for label in itertools.compress(labels, chosen)],
+                customdata=list(itertools.compress(dots, chosen)),
                 marker={"color": _translucent(colour, 0.7), "symbol": symbol, "size": 8, "line": {"width": 1, "color": colour}},
                 hovertemplate=f"%{{customdata}}<br>{said[0]}<br>{said[1]}<extra></extra>",
             )
         )
     fig.update_layout(showlegend=True)
-    fig.update_xaxes(**_axis(f"{axis}, {x_name}", type="linear", nticks=6, zeroline=False, range=ends))
+    fig.update_xaxes(**_axis(f"{axis}, {x_name}", type="linear", nticks=_few(ends, 6), zeroline=False, range=ends))
     fig.update_yaxes(**_axis(f"{axis}, {y_name}", type="linear", nticks=6, zeroline=False, range=ends))
     return fig
 
@@ -951,12 +986,17 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
                 raise ValueError(f"ratios must be positive, {arguments.shown(label)} has {a.min():g}")
     *rounded, middles = _together([*measured.values(), np.array([np.median(a) for a in measured.values()])])
     numbers, medians = dict(zip(measured, rounded)), dict(zip(measured, middles))
-    fig = _figure(title, alt, height=25 * (len(groups) + len(measured)) + 20)
+    said_one = drawn.wrapped(one, 26)
+    above = 18 * said_one.count("<br>")  # the first line lies beside the first heading
+    fig = _figure(title, alt, height=25 * (len(groups) + len(measured)) + 20 + above)
     ticks: list[str] = []
-    for (heading, its), shown in zip(groups.items(), drawn.words(groups)):
-        ticks.append(f"<b>{drawn.escaped(drawn.cut(shown, 22))}</b>")
-        short = _short(drawn.words(its), 22)
-        for label, name, tick in zip(its, drawn.words(its), short):
+    headings = drawn.words(groups)
+    for (heading, its), shown, said_heading, heading_tick in zip(
+        groups.items(), headings, drawn.hovered_apart(headings), _short(headings, 22)
+    ):
+        ticks.append(f"<b>{heading_tick}</b>")
+        names = drawn.words(its)
+        for label, name, said_name, tick in zip(its, names, drawn.hovered_apart(names), _short(names, 22)):
             role_name = role(str(label).rsplit(", ", 1)[-1])
             colour, symbol, _ = _style(role_name if role_name in COLORS else "truth", 0)
             n = len(measured[heading, label])
@@ -972,20 +1012,20 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
                         mode="markers",
                         name=f"{drawn.escaped(drawn.cut(shown, _LEGEND))}, {what}{drawn.escaped(drawn.cut(name, _LEGEND))}",
                         marker=marker,
-                        hovertemplate=f"{drawn.hovered(shown)}: {drawn.hovered(name)}<br>"
+                        hovertemplate=f"{said_heading}: {said_name}<br>"
                         f"{drawn.hovered(axis)} <b>%{{x:{drawn.NUMBER}}}</b>, {said}<extra></extra>",
                     )
                 )
             ticks.append(tick)
     lowest, highest = min(0.9, *(a.min() for a in measured.values())), max(1.1, *(a.max() for a in measured.values()))
     fig.add_shape(type="line", x0=1, x1=1, xref="x", y0=0, y1=1, yref="paper", line={"color": COLORS["truth"], "dash": "dot", "width": 1.5})
-    fig.add_annotation(
-        x=0, xref="x", xanchor="left", xshift=4, y=1, yref="paper", yanchor="top", text=drawn.wrapped(one, 40), showarrow=False
-    )
+    first, last = math.log10(lowest), math.log10(highest)
+    span = [first - 0.04 * (last - first), last + 0.04 * (last - first)]
+    # on the side of the line where there is more room
+    side = {"xanchor": "left", "xshift": 4, "align": "left"} if first + last > 0 else {"xanchor": "right", "xshift": -4, "align": "right"}
+    fig.add_annotation(x=0, xref="x", **side, y=1, yref="paper", yanchor="top", text=said_one, showarrow=False)
     fig.update_layout(showlegend=False)
-    margin = (highest / lowest) ** 0.04
-    span = [math.log10(lowest / margin), math.log10(highest * margin)]
     fig.update_xaxes(**_axis(axis, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest)))
-    rows = {"tickvals": list(range(len(ticks))), "ticktext": ticks, "range": [len(ticks) - 0.5, -0.5]}
+    rows = {"tickvals": list(range(len(ticks))), "ticktext": ticks, "range": [len(ticks) - 0.5, -0.5 - above / 25]}
     fig.update_yaxes(**_axis("", type="linear", **rows, showgrid=False, zeroline=False))
     return fig

@@ -20,6 +20,7 @@ from conftest import ROOT, Visit
 from msae import figures
 from msae.support import drawn
 
+STORY = "Once upon a time there was a little girl. " * 20
 LONG = "a label that goes on and on, " * 8
 LABELS: list[tuple[Any, str]] = [
     ("<s>", "<s>"),
@@ -114,6 +115,12 @@ HOVERED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "one point": (lambda: figures.lines({"a": ([3], [1e-7])}, x_axis="x", y_axis="y", log_y=True, log_x=True, **WORDS), ["1e-7"]),
     "all alike": (lambda: figures.histogram([1e-12] * 5, axis="x", of="things", n_bins=1, **WORDS), ["5e-13 to 1.5e-12"]),
+    "stories": (lambda: figures.bars({STORY + "Lily": 1, STORY + "Tim": 2}, axis="x", **WORDS), ["1", "2"]),
+    "cells of stories": (
+        lambda: figures.heatmap([[0.1, 0.2]], rows="r", columns=[STORY + "Lily", STORY + "Tim"], **AXES, **WORDS),
+        ["0.1", "0.2"],
+    ),
+    "to the end": (lambda: figures.lines({"a": ([0, 10_000], [1, 2])}, x_axis="x", y_axis="y", **WORDS), ["1", "2"]),
 }
 
 READ = """plot => {
@@ -270,6 +277,19 @@ def test_what_is_hovered_says_the_number_to_the_digits_in_which_it_differs(name,
         assert re.search(rf"(?<![\d.,e-]){re.escape(text)}(?![\d.,]*\d)", "\n".join(lines)), (lines, text)
     if len(set(expected)) == len(expected):
         assert len({tuple(lines) for lines in boxes}) == len(boxes)
+
+
+@pytest.mark.browser
+def test_labels_as_long_as_a_story_stay_two(read):
+    assert read["stories"]["y"] == ["Once upon …girl. Lily", "Once upon … girl. Tim"]
+    for name in ("stories", "cells of stories"):
+        for lines, end in zip(read[name]["hover"], ("girl. Lily", "girl. Tim")):
+            assert end in "".join(lines)
+
+
+@pytest.mark.browser
+def test_a_tick_at_the_very_end_of_an_axis_has_its_text(read):
+    assert read["to the end"]["x"][-1] == "10,000"
 
 
 @pytest.mark.browser

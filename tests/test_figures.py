@@ -95,6 +95,23 @@ def test_a_role_has_one_colour_in_every_figure_and_under_every_name():
     assert set(figures.COLORS) == {"parent", "child", "hole", "vanilla", "sampled", "matryoshka", "truth"}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [["plain, seed 0", "plain, seed 1"], ["plain", "vanilla", "Plain"], ["relu", "parent"], ["a", "b", "matryoshka"], list("abcdefghijkl")],
+)
+def test_no_two_names_in_one_plot_look_alike(names):
+    words = {"title": "t", "alt": "a"}
+    curves = figures.lines({n: ([1, 2], [1, 2]) for n in names}, x_axis="x", y_axis="y", **words).data
+    assert len({(t.line.color, t.line.dash) for t in curves}) == len(names)
+    marks = [t for t in figures.compare({"r": dict.fromkeys(names[:4], 1)}, axis="x", **words).data if t.mode == "markers"]
+    assert len({(t.marker.color, t.marker.symbol) for t in marks}) == len(marks)
+    dots = figures.pairs([1, 2], [2, 1], x_name=names[0], y_name=names[1], axis="x", labels="ab", **words).data[1:]
+    assert len({(t.marker.color, t.marker.symbol) for t in dots}) == 2
+    for name, trace in zip(names, curves):
+        own = figures.COLORS.get(figures.role(name))
+        assert trace.line.color == own if own else trace.line.color not in {figures.COLORS.get(figures.role(n)) for n in names}
+
+
 def luminance(colour: str) -> float:
     c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
@@ -209,6 +226,55 @@ def test_equal_labels_stay_two_rows_and_long_labels_are_cut_only_in_the_ticks():
 def test_bad_input_gets_one_error_that_says_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call({"title": "t", "alt": "a"})
+
+
+def test_noise_of_single_precision_is_no_mistake():
+    w = {"title": "t", "alt": "a"}
+    mean = np.mean([0.1] * 3)  # 0.10000000000000002
+    assert figures.bars({"a": mean}, axis="x", low_high={"a": (0.1, 0.1)}, **w).data[0].error_x.arrayminus[0] == pytest.approx(0, abs=1e-9)
+    tree = SimpleNamespace(names=["a"], parent=[-1], probability=[np.float32(1) + np.float32(1e-7) * 2])
+    assert "over all inputs 1" in figures.tree(tree, **w).data[-1].customdata[0]
+    figures.heatmap([[1, -1e-7]], rows="r", columns="ab", diverging=False, **AXES, **w)
+    with pytest.raises(ValueError, match=r"from 0\.1 to 0\.1 and does not hold its value 0\.10001"):
+        figures.bars({"a": 0.10001}, axis="x", low_high={"a": (0.1, 0.1)}, **w)
+    with pytest.raises(ValueError, match=r"between 0 and 1, got 1\.00001"):
+        figures.tree(SimpleNamespace(names=["a"], parent=[-1], probability=[1.00001]), **w)
+
+
+@pytest.mark.parametrize("values", [[0, 5e-324], [5e-324] * 2, [1e300], [1e-300, 1e300]])
+@pytest.mark.parametrize("log_x", [False, True])
+def test_bins_hold_numbers_of_any_size(values, log_x, recwarn):
+    if not log_x or min(values) > 0:
+        fig = figures.histogram(values, title="t", alt="a", axis="x", of="o", log_x=log_x)
+        assert sum(fig.data[0].y) == len(values)
+        assert "null" not in json.dumps(fig.to_plotly_json()["data"][0]["x"])
+    low, high = figures.ratios({"g": {"a": [5e-324, 1e300]}}, title="t", alt="a", axis="x", one="o").layout.xaxis.range
+    assert -350 < low < -323 < 300 < high < 330
+    figures.lines({"a": ([5e-324, 1e300], [1, 2])}, title="t", alt="a", x_axis="x", y_axis="y", log_x=True)
+    assert not recwarn.list
+
+
+def test_the_line_at_one_is_named_on_the_side_with_more_room():
+    for values, side in (([0.05, 0.2], "right"), ([2, 20], "left")):
+        fig = figures.ratios({"g": {"a": values}}, title="t", alt="a", axis="x", one="as fast as five dense products")
+        (said,) = fig.layout.annotations
+        assert (said.xanchor, said.text) == (side, "as fast as five dense<br>products")
+        assert fig.layout.yaxis.range[1] < -1, "a second line has room above the rows"
+
+
+def test_names_in_a_tree_that_begin_alike_are_told_apart():
+    long = "an animal that has a name with an end "
+    tree = SimpleNamespace(names=["root", long + "here", long + "there", "x", "x"], parent=[-1, 0, 0, 0, 0], probability=[1] + [0.1] * 4)
+    assert list(figures.tree(tree, title="t", alt="a").data[2].text) == ["an animal …an end here", "an animal …n end there", "x", "x"]
+
+
+def test_a_range_and_labels_are_taken_as_tensors_and_refused_without_a_length():
+    torch = pytest.importorskip("torch")
+    fig = figures.dots({"a": [1.0]}, axis="x", range=torch.tensor([0, 2]), title="t", alt="a")
+    assert list(fig.layout.xaxis.range) == [0, 2]
+    for labels in (torch.tensor(1), np.array("a")):
+        with pytest.raises(ValueError, match="labels must be a list, got"):
+            figures.pairs([1], [2], labels=labels, x_name="a", y_name="b", axis="x", title="t", alt="a")
 
 
 def test_sizes_stay_within_a_page():

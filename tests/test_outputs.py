@@ -33,7 +33,7 @@ def widgets() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Outputs of widgets as Jupyter makes them, and the state that it keeps beside them."""
     go = pytest.importorskip("plotly.graph_objects")
     ipywidgets = pytest.importorskip("ipywidgets")
-    figure = go.FigureWidget([go.Scatter(y=np.array([1.5, 2.5])), go.Heatmap(z=np.eye(2))])
+    figure = go.FigureWidget([go.Scatter(y=np.array([1.5, 2.5])), go.Heatmap(z=np.eye(2)), go.Bar(y=np.array([0.5, np.nan], np.float16))])
     figure.update_layout(title="A widget's claim", meta={"alt": "a widget in words"})
     nameless = go.FigureWidget([go.Scatter(y=[1])])
     slider = ipywidgets.IntSlider()
@@ -98,6 +98,7 @@ def test_the_figure_of_a_widget_is_its_figure(built):
     y = figure["data"][0]["y"]
     assert np.frombuffer(base64.b64decode(y["bdata"]), y["dtype"]).tolist() == [1.5, 2.5]
     assert figure["data"][1]["z"] == [[1, 0], [0, 1]]
+    assert figure["data"][2]["y"] == [0.5, None]
     assert ">A widget&#x27;s claim</figcaption>" in built[0]["figure"]
     assert "a widget in words" in built[0]["figure"]
 
@@ -158,6 +159,35 @@ def test_a_layout_that_says_nothing_has_plotlys_own_sizes():
     markup, complaint = figure_html({"data": [], "layout": nothing}, "1.0")
     assert figure_of(markup)["layout"]["height"] == 450 - 60
     assert complaint == "a figure needs a title (the claim it shows)"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"data": [{"colorbar": "wide"}]},
+        {"data": [{"marker": ["red"]}]},
+        {"layout": {"coloraxis": None, "coloraxis2": {"colorbar": [1]}}},
+        {"layout": {"height": 50}},
+    ],
+)
+def test_parts_that_are_not_what_they_should_be_stop_no_build(part):
+    from msae._book import figure_html
+
+    markup, _ = figure_html(part, "1.0")
+    assert figure_of(markup)["layout"]["height"] >= 10
+
+
+@pytest.mark.parametrize(
+    ("title", "seen"),
+    [
+        ("p < 0.05 and q > 3 in <b>bold</b>", "p &lt; 0.05 and q &gt; 3 in bold"),
+        ({"text": "A claim", "subtitle": {"text": "and more"}}, "A claim – and more"),
+    ],
+)
+def test_a_title_loses_no_words(title, seen):
+    from msae._book import figure_html
+
+    assert f">{seen}</figcaption>" in figure_html({"data": [], "layout": {"title": title}}, "1.0")[0]
 
 
 def test_no_text_of_a_figure_ends_its_data():

@@ -50,7 +50,7 @@
 
   // plotly's own small HTML as words: tags are left out, entities are the signs that they stand for.
   function words(text) {
-    const plain = String(text ?? "").replace(/<br\s*\/?>/g, " ").replace(/<[^>]+>/g, "");
+    const plain = String(text ?? "").replace(/<br\s*\/?>/g, " ").replace(/<\/?[A-Za-z][^<>]*>/g, "");
     return element("textarea", { innerHTML: plain }).value;
   }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -81,17 +82,28 @@ def cut(text: str, limit: int) -> str:
 
 
 def cut_apart(texts: list[str], limit: int) -> list[str]:
-    """Texts cut to a limit, not escaped; those whose beginnings are alike show their ends too, or a number."""
-    short = [cut(text, limit) for text in texts]
-    several = {s for s in short if short.count(s) > 1} if len(set(short)) < len(short) else set()
+    """Texts cut to a limit, not escaped; those whose beginnings are alike show their ends too, or a number. Equal texts stay equal."""
+    distinct = list(dict.fromkeys(texts))
+    short = [cut(text, limit) for text in distinct]
+    often = Counter(short)
     tail = limit // 2
-    short = [f"{t[: limit - tail - 1]}…{t[-tail:]}" if s in several and len(t) > limit else s for s, t in zip(short, texts)]
-    return words(short) if len(set(short)) < len(short) else short
+    short = [f"{t[: limit - tail - 1]}…{t[-tail:]}" if often[s] > 1 and len(t) > limit else s for s, t in zip(short, distinct)]
+    cuts = dict(zip(distinct, words(short) if len(set(short)) < len(short) else short))
+    return [cuts[text] for text in texts]
 
 
 def hovered(text: str) -> str:
     """Text for a hover box, escaped: in lines that fit a telephone, all its signs kept; beyond 600 characters it is cut."""
-    return "<br>".join(map(escaped, lines(cut(text, _HOVER_MOST), _HOVER_LINE)))
+    return _in_lines(cut(text, _HOVER_MOST))
+
+
+def hovered_apart(texts: list[str]) -> list[str]:
+    """As `hovered`, but texts that are alike up to where they are cut stay apart."""
+    return list(map(_in_lines, cut_apart(texts, _HOVER_MOST)))
+
+
+def _in_lines(text: str) -> str:
+    return "<br>".join(map(escaped, lines(text, _HOVER_LINE)))
 
 
 def lines(text: str, width: int) -> list[str]:
