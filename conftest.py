@@ -11,7 +11,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 MOST_AT_ONCE = 2
 """Processes that run tests: each may have a chapter's kernel, a browser or a large SAE beside it, about 3 GB together."""
 
-# Threads that wait for each other sleep: on a busy machine those that spin take three to six times as long. Kernels and commands inherit it.
+# Threads that wait for each other sleep: those that spin are several times as slow on a busy machine. Kernels and commands inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 sharing = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 if sharing > 1:  # before torch is imported, and handed on to kernels and commands: threads that outnumber the cores wait for each other
