@@ -148,6 +148,27 @@ def test_a_disk_that_is_full_is_called_so(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: setattr(s, "hook_name", 3), "hook_name must be a string, got 3"),
+        (lambda s: setattr(s, "scale", -1.0), "scale must be positive, got -1.0"),
+        (lambda s: setattr(s, "nonlinearity", msae.BatchTopK(2)), "expected the weights W_dec, W_enc, b_enc, b_dec, threshold, got"),
+        (lambda s: setattr(s, "nonlinearity", msae.TopK(9)), "k=9 latents cannot be active among 5"),
+        (lambda s: setattr(s.W_dec, "data", s.W_dec.data[:2]), r"W_dec must have the shape \(5, 4\), got \(2, 4\)"),
+        (lambda s: s.register_parameter("more", torch.nn.Parameter(torch.zeros(2))), "got W_dec, W_enc, b_enc, b_dec, more"),
+        (lambda s: torch.nn.utils.parametrizations.weight_norm(s, "W_dec"), r"got W_enc, .*parametrizations\.W_dec"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved_over_what_can(tmp_path, change, words):
+    whole, spoilt = msae.SAE(4, 5), msae.SAE(4, 5)
+    whole.save(tmp_path)
+    change(spoilt)
+    with pytest.raises(ValueError, match=words):
+        spoilt.save(tmp_path)
+    assert same(msae.SAE.load(tmp_path), whole)
+
+
 # --- the language model --------------------------------------------------------------------------------------------------------------
 
 
