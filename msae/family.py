@@ -294,7 +294,8 @@ def is_trained(out: Path, member: Member) -> bool:
         recorded = dict(about["config"])
         recorded |= {"hook_name": about["hook_name"]} | dict(recorded["family"])
     except (ValueError, TypeError, AttributeError, KeyError, SafetensorError) as error:
-        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}): delete {path.parent} to train it again") from error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ValueError(f"{path.parent} does not hold a whole SAE of a family ({why}): delete it to train it again") from error
     if found := other_than(member, recorded):
         of_length = any(text.startswith(("n_steps ", "n_tokens ")) for text in found)
         fix = f"give the {'--length' if of_length else 'family'} it was trained with, or another --out"

@@ -181,11 +181,14 @@ class SAE(nn.Module):
         """Write `sae.safetensors` and `sae.json` into the folder, which is made where it is missing: both, or neither.
 
         Raises:
-            ValueError: a weight that is not finite, or a config that JSON has no form for, before anything is written.
+            ValueError: before anything is written, what `load` would refuse, such as a weight that is not finite, or a config that JSON has
+                no form for.
             OSError: a place that cannot be written.
         """
         folder = arguments.path("folder", folder)
-        self.check_finite()
+        weights = {name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in self.named_parameters()}
+        _check_weights(self.nonlinearity, self.d_model, self.n_latents, weights)
+        SAE._of({}, self.nonlinearity, self.hook_name, self.scale, self.config)  # they may have been set since
         as_json(self.config, "config")
         about: dict[str, Any] = {
             "format": FORMAT,
@@ -196,7 +199,6 @@ class SAE(nn.Module):
             "scale": self.scale,
             "config": self.config,
         }
-        weights = {name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in self.named_parameters()}
         # The same mark in both files: a crash between the two moves leaves files of two saves, and `load` notices.
         about["save"] = sha256_of_json(about | {"weights": {name: sha256_of_array(weight) for name, weight in weights.items()}})
         write_files(
@@ -235,24 +237,28 @@ class SAE(nn.Module):
         d_model, n_latents = (arguments.whole(name, about[name], 1) for name in ("d_model", "n_latents"))
         options = dict(about["nonlinearity"])
         nonlinearity = NONLINEARITIES[arguments.one_of("nonlinearity", options.pop("name"), NONLINEARITIES)](**options)
-        shapes: dict[str, tuple[int | str, ...]] = {"W_dec": (n_latents, d_model), "W_enc": (d_model, n_latents)}
-        shapes |= {"b_enc": (n_latents,), "b_dec": (d_model,)}
-        if nonlinearity.threshold_shape != "none":
-            shapes["threshold"] = (n_latents,)
-        n_rivals = weights["b_rivals"].numel() if isinstance(nonlinearity, TopK) and "b_rivals" in weights else 0
-        if n_rivals:
-            shapes |= {"W_rivals": (d_model, n_rivals), "b_rivals": (n_rivals,)}
-        if weights.keys() != shapes.keys():
-            raise ValueError(f"expected the weights {', '.join(shapes)}, got {', '.join(weights) or 'none'}")
-        if isinstance(nonlinearity, TopK):
-            check_width(nonlinearity.k, n_latents + n_rivals)
-        own = {}
-        for name, shape in shapes.items():
-            if weights[name].dtype not in DTYPES:
-                raise ValueError(f"{name} must hold floating-point numbers of 16 to 64 bits, got {weights[name].dtype}")
-            own[name] = tensor(name, weights[name], shape, finite=True)
-            own[name] = own[name].to(torch.promote_types(own[name].dtype, torch.float32), copy=True)  # else it would be the file itself
-        return cls._of(own, nonlinearity, about["hook_name"], about["scale"], about["config"])
+        _check_weights(nonlinearity, d_model, n_latents, weights)
+        own = {name: weight.to(torch.promote_types(weight.dtype, torch.float32), copy=True) for name, weight in weights.items()}
+        return cls._of(own, nonlinearity, about["hook_name"], about["scale"], about["config"])  # copies: else it would be the file itself
+
+
+def _check_weights(nonlinearity: Nonlinearity, d_model: int, n_latents: int, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not those of an SAE of this kind and these sizes, or that are not finite."""
+    shapes: dict[str, tuple[int | str, ...]] = {"W_dec": (n_latents, d_model), "W_enc": (d_model, n_latents)}
+    shapes |= {"b_enc": (n_latents,), "b_dec": (d_model,)}
+    if nonlinearity.threshold_shape != "none":
+        shapes["threshold"] = (n_latents,)
+    n_rivals = weights["b_rivals"].numel() if isinstance(nonlinearity, TopK) and "b_rivals" in weights else 0
+    if n_rivals:
+        shapes |= {"W_rivals": (d_model, n_rivals), "b_rivals": (n_rivals,)}
+    if weights.keys() != shapes.keys():
+        raise ValueError(f"expected the weights {', '.join(shapes)}, got {', '.join(weights) or 'none'}")
+    if isinstance(nonlinearity, TopK):
+        check_width(nonlinearity.k, n_latents + n_rivals)
+    for name, shape in shapes.items():
+        if weights[name].dtype not in DTYPES:
+            raise ValueError(f"{name} must hold floating-point numbers of 16 to 64 bits, got {weights[name].dtype}")
+        tensor(name, weights[name], shape, finite=True)
 
 
 def check_files(folder: Path) -> dict[str, Any]:

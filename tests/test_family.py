@@ -262,9 +262,8 @@ def test_wrong_arguments_are_refused_before_any_work(family, tmp_path):
     with pytest.raises(ValueError, match="length is a share of the whole run"):
         train_family(about, tmp_path, length=2)
     short = about.members("*", length=0.5)[0]
-    (tmp_path / short.id).mkdir(parents=True)
     recorded = {name: getattr(short.config, name) for name in ("n_steps", "n_latents", "target_l0", "loss")}
-    (tmp_path / short.id / "sae.json").write_text(json.dumps({"config": recorded}))
+    msae.SAE(8, 3, hook_name=short.hook_name, config=recorded | {"family": {}}).save(tmp_path / short.id)
     assert is_trained(tmp_path, short)
     with pytest.raises(ValueError, match=r"was trained with n_steps 6, and 12 is asked for: give the --length"):
         train_family(about, tmp_path)

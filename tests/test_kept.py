@@ -111,6 +111,36 @@ def test_a_stream_may_fill_the_same_batch_again(tmp_path):
     assert same(found, msae.train(SMALL, Rows(), progress=False).sae)
 
 
+def test_two_processes_do_not_write_the_same_checkpoint(tmp_path):
+    """The second is refused while the first is at it, and goes on when that one is gone; nothing but the checkpoint is left."""
+    path = tmp_path / "new" / "run"
+
+    class Second(Rows):
+        def batches(self, batch_size, seed, skip=0):
+            for i, x in enumerate(Rows().batches(batch_size, seed, skip)):
+                if i == 3:
+                    with pytest.raises(ValueError, match=f"another process is training, and writes to {path}: wait"):
+                        msae.train(SMALL, Rows(), checkpoint=path, progress=False)
+                    raise KeyboardInterrupt
+                yield x
+
+    with pytest.raises(KeyboardInterrupt):
+        msae.train(SMALL, Second(), checkpoint=path, progress=False)
+    assert list(tmp_path.rglob("*")) == [path.parent, path]
+    assert same(msae.train(SMALL, Rows(), checkpoint=path, progress=False).sae, msae.train(SMALL, Rows(), progress=False).sae)
+    said = []
+
+    def log(line):
+        said.append(line)
+        with pytest.raises(ValueError, match="another process is training"):
+            pretrain(STORIES, STORIES[:1], tmp_path / "lm", SHAPE, config, log=said.append)
+
+    config = PretrainConfig(n_steps=5, batch_size=2, checkpoint_every=1)
+    pretrain(STORIES, STORIES[:1], tmp_path / "lm", SHAPE, config, log=log)
+    assert len(said) == 1
+    assert sorted(path.name for path in (tmp_path / "lm").iterdir()) == ["checkpoint.safetensors", "tokenizer.json"]
+
+
 @pytest.mark.parametrize("name", ["made_from", "runs", "seconds", "sae/record", "sae/rank", "sae/optimizer"])
 def test_a_checkpoint_of_another_version_is_called_so(tmp_path, name):
     path = tmp_path / "run"
@@ -146,6 +176,27 @@ def test_a_disk_that_is_full_is_called_so(tmp_path):
     with pytest.raises(OSError, match=r"x cannot be written: .*No space left on device"):
         write_file(tmp_path / "x", full)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: setattr(s, "hook_name", 3), "hook_name must be a string, got 3"),
+        (lambda s: setattr(s, "scale", -1.0), "scale must be positive, got -1.0"),
+        (lambda s: setattr(s, "nonlinearity", msae.BatchTopK(2)), "expected the weights W_dec, W_enc, b_enc, b_dec, threshold, got"),
+        (lambda s: setattr(s, "nonlinearity", msae.TopK(9)), "k=9 latents cannot be active among 5"),
+        (lambda s: setattr(s.W_dec, "data", s.W_dec.data[:2]), r"W_dec must have the shape \(5, 4\), got \(2, 4\)"),
+        (lambda s: s.register_parameter("more", torch.nn.Parameter(torch.zeros(2))), "got W_dec, W_enc, b_enc, b_dec, more"),
+        (lambda s: torch.nn.utils.parametrizations.weight_norm(s, "W_dec"), r"got W_enc, .*parametrizations\.W_dec"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved_over_what_can(tmp_path, change, words):
+    whole, spoilt = msae.SAE(4, 5), msae.SAE(4, 5)
+    whole.save(tmp_path)
+    change(spoilt)
+    with pytest.raises(ValueError, match=words):
+        spoilt.save(tmp_path)
+    assert same(msae.SAE.load(tmp_path), whole)
 
 
 # --- the language model --------------------------------------------------------------------------------------------------------------
@@ -270,10 +321,10 @@ def test_weights_that_are_gone_are_trained_again(damaged):
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
-        ("sae.safetensors", lambda old, other: old[:300], "is damaged"),
+        ("sae.safetensors", lambda old, other: old[:300], "deserializing"),
         ("sae.safetensors", lambda old, other: other, "of different saves"),
-        ("sae.json", lambda old, other: b"{}", "is damaged|of format None"),
-        ("sae.json", lambda old, other: json.dumps(json.loads(old) | {"config": {}}).encode(), "is damaged"),
+        ("sae.json", lambda old, other: b"{}", "of format None"),
+        ("sae.json", lambda old, other: json.dumps(json.loads(old) | {"config": {}}).encode(), "it lacks 'family'"),
     ],
     ids=["cut off", "of another", "empty", "of no family"],
 )
@@ -282,7 +333,7 @@ def test_an_sae_that_is_not_whole_does_not_count_as_trained(damaged, file, conte
     path = folder / file
     path.write_bytes(content(path.read_bytes(), (folder.parent / "S1-seed0" / file).read_bytes()))
     for use in (lambda: train_family(family, out, progress=False), lambda: measure_family(family, out, **MEASURED)):
-        with pytest.raises(ValueError, match=f"S0-seed0.*({words}).*: delete .*S0-seed0 to train it again"):
+        with pytest.raises(ValueError, match=f"S0-seed0 does not hold a whole SAE of a family .*{words}.*: delete it to train it again"):
             use()
 
 

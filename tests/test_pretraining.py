@@ -62,7 +62,7 @@ def test_interrupted_anywhere_and_often_it_ends_where_an_unbroken_run_does(tmp_p
             except (KeyboardInterrupt, OSError):
                 n_stopped += 1
         run(out)
-        assert n_stopped
+        assert n_stopped or action is full_disk, "a checkpoint that cannot be written is a warning"
         check_equal(out, whole)
 
 
