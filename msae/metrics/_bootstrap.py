@@ -101,7 +101,7 @@ def sum_by_story(story: Any, *columns: Any) -> np.ndarray:
     Raises:
         ValueError: no such numbers, columns of another length, or one that holds NaN or infinity.
     """
-    story = to_numpy(story)
+    story = to_numpy("story", story)
     if story.ndim != 1 or story.dtype.kind not in "iu" or story.min(initial=0) < 0:
         raise ValueError(f"story must hold a number from 0 for each place, (n,), got {shown(story)}")
     numbers = [_columns("columns", column) for column in columns]
@@ -113,7 +113,7 @@ def sum_by_story(story: Any, *columns: Any) -> np.ndarray:
 
 def _columns(name: str, values: Any) -> np.ndarray:
     """Finite numbers, in float64."""
-    found = to_numpy(values)
+    found = to_numpy(name, values)
     if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
         raise ValueError(f"{name} must hold finite numbers, got {shown(found)}{' with NaN or infinity' * (found.dtype.kind == 'f')}")
     return found.astype(np.float64)
