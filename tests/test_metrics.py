@@ -102,6 +102,15 @@ def test_bootstrap_is_drawing_stories_with_replacement():
     assert found[1:] == pytest.approx(np.quantile(values, [0.025, 0.975], method="inverted_cdf"))
 
 
+@pytest.mark.parametrize(
+    "statistic", [lambda s: s[0] / s[1], lambda s: s.sum(), lambda s: 1.0, lambda s: s[..., 0] * 1j, lambda s: None, lambda s: s[0] - s[-1]]
+)
+@pytest.mark.parametrize("n_resamples", [1, 2, 1000])
+def test_a_statistic_that_mixes_resamples_up_is_refused(statistic, n_resamples):
+    with pytest.raises(ValueError, match=r"statistic must .* quantities lie along the last axis"):
+        metrics.bootstrap(statistic, np.array([[1.0, 2.0], [3.0, 4.0]]), n_resamples=n_resamples)
+
+
 def test_bootstrap_against_scipy():
     sums = np.random.default_rng(2).gamma(2, 2, (200, 2))
 
