@@ -145,10 +145,10 @@ def inside(node: Node) -> tuple[Node, ...]:
 FLAGS = {
     "space": r" .*",
     "cap": r"\s*\p{Lu}.*",
-    "upper": r"\s*\p{Lu}+\s*",
-    "alpha": r"\s*\p{L}+\s*",
+    "upper": r"\s*\p{Lu}[\p{Lu}\p{M}]*\s*",
+    "alpha": r"\s*\p{L}[\p{L}\p{M}]*\s*",
     "digit": r"\s*\d+\s*",
-    "punct": r"\s*[^\p{L}\p{N}\s][^\p{L}\p{N}]*",
+    "punct": r"\s*[^\p{L}\p{M}\p{N}\s][^\p{L}\p{N}]*",
     "newline": r".*\n.*",
 }
 """Flags of a token's text, as regular expressions for the whole of it."""

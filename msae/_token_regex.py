@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import regex
 
-CLASSES = {"d": r"\p{Nd}", "w": r"\p{L}\p{N}_", "s": r"\p{White_Space}"}
-"""What \\d, \\w and \\s are, as part of a set."""
+CLASSES = {"d": r"\p{Nd}", "w": r"\p{L}\p{M}\p{N}_", "s": r"\p{White_Space}"}
+"""What \\d, \\w and \\s are, as part of a set. Marks are part of the letter before: accents, the vowels of Hindi and Thai."""
 
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _CHAR = r"\\[nrt]|\\[^\p{L}\p{N}]"
@@ -30,7 +30,7 @@ def translate(body: str, ignore_case: bool) -> str:
     """What stands between the slashes, in the common words.
 
     Args:
-        ignore_case: characters become lower case; the text is to be put into lower case too before it is matched.
+        ignore_case: characters are folded; the text is to be folded too before it is matched.
 
     Raises:
         NotARegex: nothing at all, a parenthesis or a quantifier without its partner, or a piece that the two languages do not share.
@@ -104,8 +104,14 @@ def _set(text: str, ignore_case: bool, at: int) -> str:
 def _plain(text: str, ignore_case: bool) -> str:
     """The character that a piece such as `a`, `\\.` or `\\n` stands for."""
     char = ESCAPES.get(text[1], text[1]) if text[0] == "\\" else text
-    lower = char.lower()
-    return lower if ignore_case and len(lower) == 1 else char
+    return fold(char) if ignore_case else char
+
+
+def fold(text: str) -> str:
+    """In lower case, character by character: a character whose lower case is two (İ) stays, and ς is σ wherever it stands."""
+    if text.isascii():
+        return text.lower()
+    return "".join(lower if len(lower := char.lower()) == 1 else char for char in text).replace("ς", "σ")
 
 
 def _escaped(char: str) -> str:

@@ -48,6 +48,7 @@ from msae._pattern_syntax import (
     parse,
     split,
 )
+from msae._token_regex import fold
 from msae.support.arguments import array, number, shown
 from msae.support.letters import as_token, check_vocabulary, join
 
@@ -388,7 +389,7 @@ def _passes_by_itself(test: TokenTest, corpus: Corpus, timeout: float) -> np.nda
     # the clock costs six times the match itself: only for expressions that can try very many ways
     steep = regex.search(r"\)[*+{]", body) or len(regex.findall(r"[*+]|\{[0-9]", body)) > 3
     clock = {"timeout": timeout} if steep else {}
-    texts = (text.lower() if ignore_case else text for text in corpus.texts)
+    texts = (fold(text) if ignore_case else text for text in corpus.texts)
     return np.array([whole.fullmatch(text, **clock) is not None for text in texts], dtype=bool)
 
 

@@ -114,10 +114,10 @@ class FeatureTree:
     def from_json(cls, path: str | PathLike) -> FeatureTree:
         """Read a tree file; raises ValueError with the path to the bad node."""
         try:
-            tree = json.loads(arguments.path("path", path).read_text(encoding="utf-8"))
+            tree = json.loads(arguments.path("path", path).read_text(encoding="utf-8-sig"))
         except RecursionError as error:
             raise ValueError(f"{path} is nested too deeply: a few dozen levels are the most that is read") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:  # no JSON, no UTF-8, or a number of too many digits
             raise ValueError(f"{path} is not JSON: {error}") from error
         return cls.from_dict(tree)
 

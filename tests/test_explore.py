@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import re
 import tempfile
@@ -545,6 +546,27 @@ def test_a_widget_reads_typed_text_with_the_model():
         ex.widget(lm)
     with pytest.raises(ValueError, match="saes must name the SAEs S, got T"):
         ex.widget(lm, {"T": sae})
+    with pytest.raises(ValueError, match=r"saes\['S'\] must be an SAE, got None"):
+        ex.widget(lm, {"S": None})
+
+
+def test_a_widget_takes_no_other_sae_than_the_one_shown_and_no_other_latent_than_there_is():
+    pytest.importorskip("anywidget")
+    import msae
+
+    lm = msae.load_language_model("bundled")
+    saes = {name: msae.SAE(lm.cfg.d_model, 20, hook_name="blocks.2.hook_resid_pre") for name in ("A", "B")}
+    ex = Explorer.from_saes(saes, msae.Activations(lm, ["A cat sat."], hook_name="blocks.2.hook_resid_pre", progress=False))
+    with pytest.raises(ValueError, match=r"saes\['A'\] is not the SAE that the explorer shows"):
+        ex.widget(lm, {"A": saes["B"], "B": saes["A"]})
+    with pytest.raises(ValueError, match="is not the SAE"):
+        ex.widget(lm, {"A": saes["A"].prefix(19), "B": saes["B"]})
+    widget = ex.widget(lm, {name: copy.deepcopy(sae).half() for name, sae in saes.items()})
+    for name in ("latent", "pinned"):
+        before = getattr(widget, name)
+        with pytest.raises(ValueError, match="there is no latent None"):
+            setattr(widget, name, None)
+        assert getattr(widget, name) == before
 
 
 def test_the_package_is_light_until_a_widget_is_asked_for():

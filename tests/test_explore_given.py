@@ -322,6 +322,9 @@ def test_files_of_two_saves_and_labels_changed_by_hand_are_refused(tmp_path):
         lambda m: m["latents"].update(max=["a"] * 9),
         lambda m: m.update(n_tokens="many"),
         lambda m: m.update(saes=None, vocab=None),
+        lambda m: m.update(vocab=[1] * len(m["vocab"])),
+        lambda m: m["latents"].update(id=[1] * 9),
+        lambda m: m["latents"].update(label=[None] * 9),
     ],
 )
 def test_a_bundle_of_another_program_has_to_fit_together_without_hashes_too(tmp_path, change):
@@ -334,6 +337,19 @@ def test_a_bundle_of_another_program_has_to_fit_together_without_hashes_too(tmp_
     (tmp_path / "manifest.json").write_text(json.dumps(described))
     with pytest.raises(ValueError, match="altered|cut short"):
         read_bundle(tmp_path)
+
+
+def test_a_manifest_nested_without_end_is_refused(tmp_path):
+    explorer().save(tmp_path, progress=False)
+    (tmp_path / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="altered"):
+        read_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pythia-1.4b", "run.2", "l0.5", "a.b.c1"])
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path, name):
+    assert explorer().save(tmp_path / name, progress=False) == tmp_path / name / "index.html"
+    assert len(read_bundle(tmp_path / name).id) == len(explorer().bundle().id)
 
 
 def test_a_newer_format_says_so(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE
+from tokenizers.models import BPE, WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
 
 import msae
@@ -85,6 +85,21 @@ def test_vocabularies_with_holes_and_added_tokens():
     assert found[1] == "[id 1]"
     assert found[3 * alphabet.index("a")] == "a"
     assert found[3 * alphabet.index("Ã")].raw == b"\xc3"
+
+
+def test_tokens_between_which_decoding_puts_spaces_have_them():
+    pieces = ["[UNK]", "[CLS]", "the", "cat", "##s", "##ë", "zo", ".", "#", "ca"]
+    word_piece = Tokenizer(WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    word_piece.pre_tokenizer, word_piece.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece(cleanup=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=word_piece, cls_token="[CLS]")
+    shown = vocabulary(tokenizer)
+    assert shown == [" [UNK]", " [CLS]", " the", " cat", "s", "ë", " zo", " .", " #", " ca"]
+    ids = np.array([tokenizer("the cats zoë the cat", add_special_tokens=False)["input_ids"]])
+    assert "".join(words(ids[0], shown)) == " the cats zoë the cat"
+    for pattern, marked in {"cat": [1, 6], '" cats"': [2], '" the cat"': [1, 6], '" zoë"': [4], "[space]": [0, 1, 3, 5, 6]}.items():
+        assert np.flatnonzero(match(pattern, ids, shown)[0]).tolist() == marked, pattern
+    plain = Tokenizer(WordLevel({"[UNK]": 0, "the": 1, "cat": 2, ".": 3}, unk_token="[UNK]"))
+    assert vocabulary(PreTrainedTokenizerFast(tokenizer_object=plain)) == [" [UNK]", " the", " cat", " ."]
 
 
 @given(st.text(alphabet="aé中😀\u2028 \n", max_size=12), st.integers(0, 2**16), st.binary(max_size=3))

@@ -102,6 +102,15 @@ def test_bootstrap_is_drawing_stories_with_replacement():
     assert found[1:] == pytest.approx(np.quantile(values, [0.025, 0.975], method="inverted_cdf"))
 
 
+@pytest.mark.parametrize(
+    "statistic", [lambda s: s[0] / s[1], lambda s: s.sum(), lambda s: 1.0, lambda s: s[..., 0] * 1j, lambda s: None, lambda s: s[0] - s[-1]]
+)
+@pytest.mark.parametrize("n_resamples", [1, 2, 1000])
+def test_a_statistic_that_mixes_resamples_up_is_refused(statistic, n_resamples):
+    with pytest.raises(ValueError, match=r"statistic must .* quantities lie along the last axis"):
+        metrics.bootstrap(statistic, np.array([[1.0, 2.0], [3.0, 4.0]]), n_resamples=n_resamples)
+
+
 def test_bootstrap_against_scipy():
     sums = np.random.default_rng(2).gamma(2, 2, (200, 2))
 
@@ -207,13 +216,26 @@ def test_firings_are_the_same_from_anything():
     mask = np.random.default_rng(1).random((6, 10)) < 0.8
     expected = np.where(mask[..., None], acts, 0).reshape(60, 7)
     latents = LatentActivations.from_dense(acts, mask)
-    for source in (expected, torch.tensor(expected), scipy.sparse.csr_array(expected), latents, metrics.as_firings(latents)):
+    others = (expected.astype(">f4"), -torch.tensor(-expected), torch.complex(torch.zeros(60, 7), torch.tensor(-expected)).conj().imag)
+    for source in (expected, torch.tensor(expected), scipy.sparse.csr_array(expected), latents, metrics.as_firings(latents), *others):
         assert np.array_equal(metrics.as_firings(source).matrix.toarray(), expected)
         firings = metrics.as_firings(source)
         assert np.array_equal(firings.above(0.25).matrix.toarray(), np.where(expected > 0.25 * expected.max(0), expected, 0))
     assert metrics.as_firings(latents).present.sum() == mask.sum()
     with pytest.raises(ValueError, match=r"got shape \(3,\)"):
         metrics.as_firings(np.ones(3))
+    with pytest.raises(ValueError, match=r"acts must be of one SAE, got a dict of A, B: give acts\['A'\]"):
+        metrics.as_firings({"A": latents, "B": latents})
+
+
+def test_numbers_of_another_machine_are_read_and_stories_may_have_names():
+    rng = np.random.default_rng(0)
+    acts, concept, story = sparse_acts(60, 7, 0), rng.random(60) < 0.5, rng.integers(0, 9, 60)
+    for dtype in ("f2", "f4", "f8"):
+        expected = metrics.concept_score(acts.astype(dtype), 2, concept, story, 0.25)
+        assert metrics.concept_score(acts.astype(f">{dtype}"), 2, concept.astype(f">{dtype}"), story.astype(">i4"), 0.25) == expected
+    named = np.array([f"story {number}" for number in story], dtype=object)  # as a column of pandas
+    assert metrics.concept_score(acts, 2, concept, named) == metrics.concept_score(acts, 2, concept, story)
 
 
 def test_encode_is_sparse_and_the_same(sae):

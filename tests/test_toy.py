@@ -87,6 +87,11 @@ def test_a_bad_tree_names_the_node(tree, words, tmp_path):
         msae.FeatureTree.from_json(path)
 
 
+def test_a_tree_saved_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "tree.json").write_text('{"active_prob": 0.5, "name": "Zoë"}', encoding="utf-8-sig")
+    assert msae.FeatureTree.from_json(tmp_path / "tree.json").names == ["Zoë"]
+
+
 def test_directions_must_fit():
     with pytest.raises(ValueError, match="one direction for each of 20 features, got 3"):
         msae.FeatureTree.article().sample(4, torch.eye(3))

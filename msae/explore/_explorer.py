@@ -379,7 +379,7 @@ class Explorer:
             new_file("path", path)
             write_file(path, _html.page(title, self._html(linked=True), back))
             return path
-        if (path.suffix and not path.is_dir()) or path.is_file():
+        if (path.suffix[1:].isalpha() and not path.is_dir()) or path.is_file():  # pythia-1.4b and run.2 are folders
             raise ValueError(f"expected a folder, or a file that ends in .html, got {path}")
         check_latents_per_shard(latents_per_shard)
         new_folder("path", path)

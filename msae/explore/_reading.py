@@ -16,6 +16,9 @@ import numpy as np
 from msae.explore._bundle import ABOUT, SCHEMA, Altered, Bundle, as_ascii, from_varints, sha256
 from msae.support.arguments import path as path_of
 
+BROKEN = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile)
+"""What reading files raises that are not what they should be."""
+
 
 def read_bundle(folder: str | os.PathLike) -> Bundle:
     """Read a bundle that `write_bundle` or another program wrote.
@@ -29,7 +32,7 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
         raise FileNotFoundError(f"there is no manifest.json in {folder}: expected a folder made by Explorer.save")
     try:
         m = json.loads((folder / "manifest.json").read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"manifest.json in {folder} is no JSON: it was altered or cut short, save the explorer again") from error
     form = m.get("schema") if isinstance(m, dict) else None
     if form != SCHEMA:
@@ -40,7 +43,7 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
         return _read(m, folder)
     except Altered:
         raise
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise ValueError(f"the files in {folder} do not fit each other ({error!r}): they were altered, save the explorer again") from error
 
 
@@ -121,6 +124,7 @@ def _fits(bundle: Bundle) -> bool:
         and bundle.positions.max(initial=0) < max(1, len(bundle.tokens))
         and (np.diff(bundle.positions.astype(np.int64), prepend=-1)[within] > 0).all()
         and all(0 <= end < n_latents for parent, child, _ in bundle.edges for end in (parent, child))
+        and all(isinstance(text, str) for text in [*bundle.vocab, *bundle.id, *bundle.label])
         and all(0 <= kind < n_vocab and 1 <= part <= of for kind, part, of, _ in bundle.parts)
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from msae.explore import _html
 from msae.explore._activations import LatentActivations
 from msae.explore._assemble import split_id
+from msae.explore._checks import check_each, numbers_of
 from msae.support.arguments import shown
 from msae.support.letters import join
 
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from msae.explore._explorer import Explorer
 
 
+class _Given(traitlets.Any):
+    allow_none = False  # else None would be taken without being validated
+
+
 class ExplorerWidget(anywidget.AnyWidget):
     """Made by `Explorer.widget`. `latent`, `pinned`, `view` and `query` are what the page shows; set them and it follows."""
 
     _esm = _html.module()
     manifest = traitlets.Unicode().tag(sync=True)
     payload = traitlets.Bytes().tag(sync=True)
-    latent = traitlets.Any().tag(sync=True)
-    pinned = traitlets.Any("").tag(sync=True)
+    latent = _Given().tag(sync=True)
+    pinned = _Given("").tag(sync=True)
     view = traitlets.Enum(["latent", "tree", "search"], "latent").tag(sync=True)
     query = traitlets.Unicode().tag(sync=True)
     examples: traitlets.List[list[str]] = traitlets.List().tag(sync=True)
@@ -47,6 +52,12 @@ class ExplorerWidget(anywidget.AnyWidget):
             raise ValueError(f"model must be a language model, got {shown(model)}")
         if saes is not None and set(saes) != set(explorer.acts):
             raise ValueError(f"saes must name the SAEs {', '.join(explorer.acts)}, got {', '.join(saes)}")
+        if saes is not None:
+            check_each(saes)
+            for name, sae in saes.items():
+                shown_here, given = explorer.directions.get(name), numbers_of("W_dec", sae.W_dec)
+                if shown_here is not None and not (given.shape == shown_here.shape and np.allclose(given, shown_here, 0.01, 0.001)):
+                    raise ValueError(f"saes[{name!r}] is not the SAE that the explorer shows: give the one that it was made from")
         self._explorer, self._model, self._saes = explorer, model, saes
         described, packed = explorer._page
         super().__init__(manifest=_html.in_script(described), payload=packed, live=model is not None, **explorer.state)

@@ -12,6 +12,7 @@ from msae.support.arguments import number, shown, whole
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
+ALONG = "quantities lie along the last axis, as in lambda s: s[..., 0] / s[..., 1]"
 
 
 class Interval(NamedTuple):
@@ -48,7 +49,7 @@ def bootstrap(
         sums: (n_stories, n_quantities).
 
     Raises:
-        ValueError: sums of another shape, or one that is NaN or infinite; a statistic of another shape.
+        ValueError: sums of another shape, or one that is NaN or infinite; a statistic that is no number for each resample.
     """
     if not callable(statistic):
         raise ValueError(f"statistic must be a function of sums, such as lambda s: s[..., 0] / s[..., 1], got {shown(statistic)}")
@@ -57,9 +58,13 @@ def bootstrap(
     if sums.ndim != 2 or 0 in sums.shape:
         raise ValueError(f"expected sums (n_stories, n_quantities) of at least one story, got shape {sums.shape}")
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.asarray(statistic(sums.sum(0)))
-        if found.ndim:
-            raise ValueError(f"statistic must make (…,) numbers of (…, n_quantities) sums, got shape {found.shape} of {sums.shape[1:]}")
+        total = sums.sum(0)
+        found, twice = np.asarray(statistic(total)), np.asarray(statistic(np.stack([total, total])))
+        for made, of in ((found, total.shape), (twice, (2, *total.shape))):
+            if made.shape != of[:-1] or made.dtype.kind not in "biuf":
+                raise ValueError(f"statistic must make (…,) numbers of (…, n_quantities) sums, got {shown(made)} of sums {of}; {ALONG}")
+        if not np.allclose(found, twice, equal_nan=True):
+            raise ValueError(f"statistic must treat every resample alike, got {shown(twice.tolist())} of the same sums twice; {ALONG}")
         value = float(found)
         if len(sums) < 2:
             return Interval(value, np.nan, np.nan)
@@ -101,9 +106,11 @@ def sum_by_story(story: Any, *columns: Any) -> np.ndarray:
     Raises:
         ValueError: no such numbers, columns of another length, or one that holds NaN or infinity.
     """
-    story = to_numpy(story)
+    story = to_numpy("story", story)
     if story.ndim != 1 or story.dtype.kind not in "iu" or story.min(initial=0) < 0:
         raise ValueError(f"story must hold a number from 0 for each place, (n,), got {shown(story)}")
+    if story.max(initial=0) >= 2**28:
+        raise ValueError(f"story must number the stories without gaps, got {story.max():,}: np.unique(story, return_inverse=True)[1] does")
     numbers = [_columns("columns", column) for column in columns]
     if not numbers or any(column.shape != story.shape for column in numbers):
         raise ValueError(f"columns must each have the length of story, {len(story)}, got shapes {[column.shape for column in numbers]}")
@@ -113,7 +120,7 @@ def sum_by_story(story: Any, *columns: Any) -> np.ndarray:
 
 def _columns(name: str, values: Any) -> np.ndarray:
     """Finite numbers, in float64."""
-    found = to_numpy(values)
+    found = to_numpy(name, values)
     if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
         raise ValueError(f"{name} must hold finite numbers, got {shown(found)}{' with NaN or infinity' * (found.dtype.kind == 'f')}")
     return found.astype(np.float64)

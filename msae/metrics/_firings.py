@@ -6,7 +6,7 @@ those of at least a quarter of that. Latents differ in scale, so one number for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from msae.metrics._reading import PART, as_array, checked_sae, checked_vectors, latent_number, run, to_numpy, truth
 from msae.sae import SAE
-from msae.support.arguments import shown
+from msae.support.arguments import plain, shown
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, csr_array
@@ -120,7 +120,7 @@ class Firings(NamedTuple):
 
 def check_level(level: Any, name: str = "level") -> None:
     """Refuse what is no share of a latent's largest activation, or no array of them."""
-    found = to_numpy(level)
+    found = to_numpy(name, level)
     numbers = found.dtype.kind in "iuf"
     outside = found[~((found >= 0) & (found < 1))] if numbers else found
     if not numbers or len(outside):
@@ -140,7 +140,9 @@ def story_numbers(story: Any, places: tuple[int, ...], what: str = "one story nu
         ValueError: another shape, or no numbers.
     """
     n_inputs = int(np.prod(places))
-    numbers = np.arange(places[0]) if story is None else to_numpy(story)
+    numbers = np.arange(places[0]) if story is None else to_numpy("story", story)
+    if numbers.dtype.kind == "O" and all(isinstance(each, str) for each in numbers.flat):  # names, as pandas keeps them
+        numbers = numbers.astype(str)
     if numbers.ndim != 1 or len(numbers) not in (places[0], n_inputs):
         raise ValueError(f"story: expected {what}, {places}, got {numbers.shape}")
     if numbers.dtype.kind not in "biufU" or (numbers.dtype.kind == "f" and not np.isfinite(numbers).all()):
@@ -163,9 +165,12 @@ def as_firings(acts: Any) -> Firings:
     if isinstance(acts, Firings):
         return acts
     if hasattr(acts, "positions") and hasattr(acts, "start"):  # LatentActivations: the same layout under other names
-        matrix = csc_array((to_numpy(acts.values), acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
+        matrix = csc_array((to_numpy("acts", acts.values), acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
         found = Firings(matrix, acts.latents, acts.mask.reshape(-1), acts.mask.shape)
     else:
+        plain("acts", acts)
+        if isinstance(acts, Mapping) and acts:
+            raise ValueError(f"acts must be of one SAE, got a dict of {', '.join(map(str, acts))}: give acts[{next(iter(acts))!r}]")
         dense = acts if issparse(acts) or isinstance(acts, Tensor) else as_array(acts)
         if dense.is_complex() if isinstance(dense, Tensor) else dense.dtype.kind not in "biuf":
             raise ValueError(f"acts must hold numbers, got {shown(acts)}")
@@ -188,8 +193,8 @@ def _without_zeros(dense: Any) -> csc_array:
 
     size = max(1, PART // dense.shape[1])
     if len(dense) <= size:
-        return csc_array(to_numpy(dense))
-    return vstack([csr_array(to_numpy(dense[begin : begin + size])) for begin in range(0, len(dense), size)]).tocsc()
+        return csc_array(to_numpy("acts", dense))
+    return vstack([csr_array(to_numpy("acts", dense[begin : begin + size])) for begin in range(0, len(dense), size)]).tocsc()
 
 
 @torch.no_grad()

@@ -60,7 +60,7 @@ def fragmentation(
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
         raise ValueError(f"share must lie in (0, 1], got {shown(share)}; 0.9 is usual")
     number("min_precision", min_precision, 0, 1)
-    found = to_numpy(levels)
+    found = to_numpy("levels", levels)
     if found.ndim != 1 or not len(found):
         raise ValueError(
             f"levels must name at least one share of a latent's largest activation, got {shown(levels)}; (0.0,) counts every firing"

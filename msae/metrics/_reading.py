@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from msae.sae import SAE
-from msae.support.arguments import all_finite, shown, tensor, whole
+from msae.support.arguments import all_finite, plain, shown, tensor, whole
 from msae.support.sums import wide
 
 PART = 2**25
@@ -59,13 +59,15 @@ def run(sae: SAE, x: Tensor, chunk: int | None, rows: Tensor | None = None) -> I
         yield part, acts
 
 
-def to_numpy(values: Any) -> np.ndarray:
+def to_numpy(name: str, values: Any) -> np.ndarray:
     """An array that NumPy and SciPy add up: half precision becomes float32, which holds its numbers exactly."""
+    plain(name, values)
     if isinstance(values, Tensor):
-        values = values.detach().cpu()
+        values = values.detach().cpu().resolve_neg()
         values = wide(values) if values.is_floating_point() else values
         return np.asarray(values.numpy())
     found = as_array(values)
+    found = found.astype(found.dtype.newbyteorder("="), copy=False)  # SciPy reads no other machine's
     return found.astype(np.float32) if found.dtype == np.float16 else found
 
 
@@ -79,7 +81,7 @@ def as_array(values: Any) -> np.ndarray:
 
 def truth(name: str, values: Any, shapes: Sequence[tuple[int, ...]], what: str = "input") -> np.ndarray:
     """One truth value for each input, in one of some shapes."""
-    found = to_numpy(values)
+    found = to_numpy(name, values)
     if found.shape not in shapes:
         raise ValueError(f"{name}: expected one truth value per {what}, {shapes[0]}, got a mask of shape {found.shape}")
     if found.dtype != bool and not (found.dtype.kind in "biuf" and ((found == 0) | (found == 1)).all()):

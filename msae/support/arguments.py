@@ -160,6 +160,7 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
     """
     import torch
 
+    plain(name, value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         if value.dtype.itemsize > 8 or not value.dtype.isnative:  # a long double, or another machine's
             value = value.astype(np.float64 if value.dtype.kind == "f" else value.dtype.newbyteorder("="))
@@ -179,10 +180,30 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
     return value
 
 
+def plain(name: str, value: Any) -> None:
+    """Refuse a tensor that does not hold its numbers one by one, and an array with entries that are masked."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(value):,}: give {name}.filled(…), or leave them out")
+    if not _is_tensor(value):
+        return
+    import torch
+
+    if value.is_floating_point() and value.dtype.itemsize < 2:
+        raise ValueError(f"{name} must hold floating-point numbers of 16 to 64 bits, got {value.dtype}: {name}.float() holds them")
+    for is_so, kind, fix in (
+        (value.is_nested, "nested", "pad it"),
+        (value.layout != torch.strided, "sparse", f"give {name}.to_dense()"),
+        (value.is_meta, "without data, on the device meta", "load it first"),
+    ):
+        if is_so:
+            raise ValueError(f"{name} must be a dense tensor, got one that is {kind}: {fix}")
+
+
 def all_finite(name: str, value: Tensor) -> None:
     """Refuse NaN and infinity, naming the first place."""
     import torch
 
+    plain(name, value)
     if not torch.isfinite(value).all():
         place = tuple((~torch.isfinite(value)).nonzero()[0].tolist())
         raise ValueError(f"{name} must be finite, got {value[place].item()} at {list(place)}")
@@ -195,9 +216,10 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
         shape, finite: as for `tensor`.
         numbers: "any" kind but complex; "whole", integers; "marks", True and False, or 0 and 1.
     """
+    plain(name, value)
     try:
         if _is_tensor(value):
-            found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).detach().cpu().numpy()
+            found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).detach().cpu().resolve_neg().numpy()
         else:
             found = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged, sparse or without data

@@ -47,15 +47,25 @@ def vocabulary(tokenizer: Any) -> list[str]:
     """The text of each token id, from 0 to the largest.
 
     Byte-level tokens and the byte tokens of SentencePiece (<0xE2>) that are no text alone are `PartOfLetter`; a SentencePiece token
-    keeps its leading space; a number that no token has reads [id 7].
+    keeps its leading space; a number that no token has reads [id 7]. Where decoding puts spaces between tokens, as with WordPiece, a token
+    has the space that it gets behind a word: " cat", and "s" for ##s.
     """
     if not hasattr(tokenizer, "get_vocab"):
         raise ValueError(f"tokens have a text where the model has a tokenizer, got {shown(tokenizer)}: set lm.tokenizer")
     known = {i: piece for piece, i in tokenizer.get_vocab().items()}
     ids = sorted(known)
     texts = tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
-    found = {i: _text(known[i], text) for i, text in zip(ids, texts, strict=True)}
-    return [found.get(i, no_token(i)) for i in range(max(ids, default=-1) + 1)]
+    added = tokenizer.get_added_vocab() if hasattr(tokenizer, "get_added_vocab") else {}
+    words = (i for i, text in zip(ids, texts, strict=True) if known[i] == text and text.isascii() and text.isalpha() and text not in added)
+    if (word := next(words, None)) is not None:
+        behind = tokenizer.batch_decode([[word, i] for i in (word, *ids)], clean_up_tokenization_spaces=False)
+        if behind[0] == f"{known[word]} {known[word]}":
+            return _filled({i: text.removeprefix(known[word]) for i, text in zip(ids, behind[1:], strict=True)})
+    return _filled({i: _text(known[i], text) for i, text in zip(ids, texts, strict=True)})
+
+
+def _filled(found: dict[int, str]) -> list[str]:
+    return [found.get(i, no_token(i)) for i in range(max(found, default=-1) + 1)]
 
 
 def no_token(i: int) -> str:

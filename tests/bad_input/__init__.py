@@ -14,12 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+
 NAN, INF = float("nan"), float("inf")
 NOT_WHOLE = [None, "3", 2.5, NAN, INF, True, [3]]
 NOT_A_NUMBER = [None, "0.5", NAN, INF, [0.5]]
 NOT_TEXT = [None, 3, b"a", ["a"]]
 NOT_A_PATH = [None, 3, "", ["a"]]
-NOT_A_TENSOR = [None, 3, "a", [[1.0]], {"a": 1}]
+SQUARE = torch.ones(2, 2)
+NOT_DENSE = [
+    *(SQUARE.to_sparse(), SQUARE.to("meta"), SQUARE.to(torch.float8_e4m3fn)),
+    np.ma.masked_array(np.ones((2, 2)), mask=np.eye(2)),
+]
+NOT_A_TENSOR = [None, 3, "a", [[1.0]], {"a": 1}, *NOT_DENSE]
 
 
 class Says(NamedTuple):

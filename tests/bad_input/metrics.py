@@ -9,7 +9,7 @@ import torch
 from conftest import tiny_language_model
 
 import msae
-from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_TENSOR, NOT_WHOLE, Function, Says
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_TENSOR, NOT_DENSE, NOT_WHOLE, Function, Says
 from msae import metrics
 from msae.harvesting import read_texts
 
@@ -46,7 +46,7 @@ VECTORS = [*NOT_A_TENSOR, X[:, :3], X[0], X[None], X.long(), X.to(torch.complex6
 NO_ACTS = [
     [[1.0], [1.0, 2.0]],
     *(None, 3, "a", [[]], [["a"]], {"a": 1}, ACTS[0], ACTS[:0], ACTS[:, :0], ACTS.to(torch.complex64), one(ACTS, NAN), one(ACTS, INF)),
-    *(np.array([[None]]), ACTS[None, None]),
+    *(np.array([[None]]), ACTS[None, None], *NOT_DENSE),
 ]
 NO_CONCEPT = [
     *(None, 3, "a", CONCEPT[1:], CONCEPT[None], CONCEPT & False, np.full(N, NAN), np.arange(N), np.array(["a"] * N), [CONCEPT, 1]),

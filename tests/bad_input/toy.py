@@ -72,6 +72,7 @@ TABLE = [
         {
             "content": [
                 *(Says(content, "is not JSON") for content in (b"", b"\xff\xfe", b"{", b"caf\xe9", b'{"active_prob": 0.5}}')),
+                Says(b'{"active_prob": ' + b"1" * 5000 + b"}", "is not JSON"),
                 *(Says(content, "tree") for content in (b"[]", b'{"active_prob": NaN}', b'{"active_prob": 2}')),
                 Says(b'{"active_prob": 0.5, "name": "\\ud800"}', "half of a surrogate pair"),
                 Says(b"[" * 100_000, "nested too deeply"),

@@ -26,7 +26,7 @@ export class PatternError extends Error {
 
 // ---- One token's regular expression, /like this/: see msae/_token_regex.py, which this follows line by line.
 
-const CLASSES = { d: "\\p{Nd}", w: "\\p{L}\\p{N}_", s: "\\p{White_Space}" };
+const CLASSES = { d: "\\p{Nd}", w: "\\p{L}\\p{M}\\p{N}_", s: "\\p{White_Space}" };
 const PIECE = new RegExp(
   String.raw`(?<open>\((?:\?[:=!])?)|(?<close>\))|(?<bar>\|)|(?<dot>\.)|(?<quantifier>[?*+]|\{[0-9]{1,3}(?:,[0-9]{0,3})?\})` +
   String.raw`|(?<set>\[(?!\^\])\^?(?:\\.|[^\]\\])+\])|(?<property>\\[pP]\{[A-Z][a-z]?\})|(?<class>\\[dwsDWS])` +
@@ -44,7 +44,7 @@ function at(expression, text, place) {
   return expression.exec(text);
 }
 
-/** The expression in the words that Python and JavaScript share; lower case throughout if `ignoreCase`. */
+/** The expression in the words that Python and JavaScript share; folded throughout if `ignoreCase`. */
 function translate(body, ignoreCase) {
   if (!body) throw new NotARegex("an empty regular expression", 0);
   let out = "", repeatable = false, place = 0;
@@ -102,8 +102,12 @@ function translateSet(text, ignoreCase, offset) {
 
 function plain(text, ignoreCase) {
   const char = text[0] === "\\" && text.length > 1 ? ESCAPES[text[1]] ?? text.slice(1) : text;
-  const lower = char.toLowerCase();
-  return ignoreCase && [...lower].length === 1 ? lower : char;
+  return ignoreCase ? fold(char) : char;
+}
+
+/** In lower case, character by character: one whose lower case is two (İ) stays, and ς is σ wherever it stands. */
+function fold(text) {
+  return Array.from(text, (char) => ([...char.toLowerCase()].length === 1 ? char.toLowerCase() : char)).join("").replaceAll("ς", "σ");
 }
 
 const escaped = (char) => /[\p{L}\p{N}]/u.test(char) || char.codePointAt() > 127 ? char : "\\x" + char.codePointAt().toString(16).padStart(2, "0");
@@ -111,10 +115,10 @@ const escaped = (char) => /[\p{L}\p{N}]/u.test(char) || char.codePointAt() > 127
 const FLAGS = {
   space: String.raw` .*`,
   cap: String.raw`\s*\p{Lu}.*`,
-  upper: String.raw`\s*\p{Lu}+\s*`,
-  alpha: String.raw`\s*\p{L}+\s*`,
+  upper: String.raw`\s*\p{Lu}[\p{Lu}\p{M}]*\s*`,
+  alpha: String.raw`\s*\p{L}[\p{L}\p{M}]*\s*`,
   digit: String.raw`\s*\d+\s*`,
-  punct: String.raw`\s*[^\p{L}\p{N}\s][^\p{L}\p{N}]*`,
+  punct: String.raw`\s*[^\p{L}\p{M}\p{N}\s][^\p{L}\p{N}]*`,
   newline: String.raw`.*\n.*`,
 };
 
@@ -128,7 +132,7 @@ const WORDS = {
   look: /\(\?(?:<=|<!|=|!)/y,
   string: /"(\\[^\n]|[^"\\])*"/uy,
   regex: /\/((?:\\[^\n]|[^\/\\])*)\/(i?)/uy,
-  word: /\p{L}[\p{L}'’-]*/uy,
+  word: /\p{L}[\p{L}\p{M}'’-]*/uy,
   latent: /[A-Za-z][A-Za-z0-9_.-]*(\/[A-Za-z0-9_.-]+)*\/[0-9]+(?![A-Za-z0-9_.\/-])/y,
   flag: /[A-Za-z][A-Za-z0-9_]*/y,
   comparison: />=|<=|>|<|=/y,
@@ -415,8 +419,11 @@ function* testsOf(part) {
 
 /** The ids of the latents that a pattern asks about. */
 export function latentsIn(query) {
-  return [...new Set([...testsOf(parse(query))].filter((each) => each.name === "latent").map((each) => each.args[0]))];
+  return [...new Set([...testsOf(parse(query))].filter((each) => each.name === "latent").map((each) => plainId(each.args[0])))];
 }
+
+/** "S/7" of "S/007". */
+const plainId = (latent) => latent.replace(/\/0+(?=[0-9]+$)/, "/");
 
 // ---- Text
 
@@ -616,7 +623,7 @@ function byItself({ name, args }, { vocab, ids }) {
   if (name === "text") return (v) => vocab[v] === args[0];
   if (name !== "regex") return null;
   const whole = new RegExp(`^(?:${args[0]})$`, "su");
-  return (v) => whole.test(args[1] ? vocab[v].toLowerCase() : vocab[v]);
+  return (v) => whole.test(args[1] ? fold(vocab[v]) : vocab[v]);
 }
 
 const COMPARE = { ">": (a, b) => a > b, ">=": (a, b) => a >= b, "<": (a, b) => a < b, "<=": (a, b) => a <= b, "=": (a, b) => a === b };
@@ -632,8 +639,8 @@ function passesInPlace({ name, args, at: where }, texts, latents, query) {
     return passing;
   }
   const passing = new Uint8Array(texts.every.n);
-  const [id, comparison, value, percent] = args;
-  if (!Object.hasOwn(latents, id)) throw new PatternError(`there is no latent ${id} here`, query, where);
+  const [written, comparison, value, percent] = args, id = plainId(written);
+  if (!Object.hasOwn(latents, id)) throw new PatternError(`there is no latent ${written} here`, query, where);
   const { positions, values, max } = latents[id], threshold = percent ? (value / 100) * max : value, compare = COMPARE[comparison];
   if (!comparison.startsWith(">") && compare(0, threshold)) passing.fill(1); // silence is above nothing, not even a latent that never fires
   positions.forEach((p, k) => { passing[p] = compare(values[k], threshold) ? 1 : 0; });
