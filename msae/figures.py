@@ -160,6 +160,13 @@ def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0)
     return fig
 
 
+def _make_room(fig: go.Figure, boxes: Iterable[str]) -> None:
+    """Make a figure as high as the highest of its hover boxes: plotly leaves out a box that does not fit. A page takes the title out of
+    the figure, and leaves 40 pixels above the axes."""
+    n_lines = 1 + max(box.count("<br>") for box in boxes)
+    fig.layout.height += max(0, 18 * n_lines + 12 - (fig.layout.height - fig.layout.margin.t + 40))
+
+
 def _axis(title: str, **more: Any) -> dict[str, Any]:
     # an axis title never wraps by itself: at 390 pixels about 36 characters fit
     return {
@@ -427,6 +434,7 @@ def heatmaps(
     fig.update_xaxes(**_axis(column_axis, **frame, **ticks[0][0]))
     fig.update_yaxes(**_axis(row_axis, **frame, autorange="reversed", **ticks[0][1]))
     fig.layout.height += cells + below
+    _make_room(fig, [hover + max(trace.x, key=len) + max(trace.y, key=len) for trace in fig.data])
     place = {"x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
     fig.update_layout(annotations=[{**place, "text": drawn.wrapped(value, 44), "showarrow": False}])
     if several:
@@ -512,6 +520,7 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
                 hovertemplate=f"{said}, median of {len(a)} seed{'s' * (len(a) != 1)}{hover}",
             )
         )
+    _make_room(fig, [trace.hovertemplate for trace in fig.data])
     fig.update_layout(showlegend=False)
     ends = list(_span(np.concatenate(rows), 0.06)) if range is None else [low, high]
     fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=_few(ends, 7)))
@@ -608,6 +617,7 @@ def lines(
                 f"{drawn.hovered(y_axis)} <b>%{{y:{drawn.NUMBER}}}</b><extra></extra>",
             )
         )
+    _make_room(fig, [trace.hovertemplate or "" for trace in fig.data])
     leftmost, rightmost = min(curve[0].min() for curve in curves), max(curve[0].max() for curve in curves)
     lowest, highest = min(a.min() for curve in curves for a in curve[1:]), max(a.max() for curve in curves for a in curve[1:])
     fig.update_layout(showlegend=several)
@@ -683,6 +693,7 @@ def bars(
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
+    _make_room(fig, text)
     fig.update_layout(showlegend=False, bargap=0.3)
     fig.update_xaxes(**_axis(axis, type="linear", nticks=7, rangemode="tozero"))
     ticks = {"tickvals": places, "ticktext": _short(names, 22)}
@@ -839,6 +850,7 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
                 },
             )
         )
+    _make_room(fig, [text for trace in fig.data for text in trace.customdata or ()])
     longest = max(len(short[i]) for i in order if depth[i] == deepest)
     fig.update_xaxes(visible=False, range=[-0.12, deepest + min(0.35 * max(3, deepest), 0.12 + 0.028 * longest * (deepest + 1))])
     fig.update_yaxes(visible=False, range=[len(leaves) - 0.4, -0.6])
@@ -911,6 +923,7 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
                 hovertemplate=f"%{{customdata}}<br>{drawn.hovered(axis)}<extra></extra>",
             )
         )
+    _make_room(fig, [f"{said}<br>{drawn.hovered(axis)}" for trace in fig.data for said in trace.customdata or ()])
     fig.update_layout(showlegend=len(names) > 1)
     whole = _span(np.concatenate(list(measured.values())), 0.05)
     fig.update_xaxes(**_axis(axis, type="linear", nticks=_few(whole, 7), zeroline=False))
@@ -954,6 +967,7 @@ def pairs(x: Any, y: Any, *, title: str, alt: str, x_name: str, y_name: str, axi
                 hovertemplate=f"%{{customdata}}<br>{said[0]}<br>{said[1]}<extra></extra>",
             )
         )
+    _make_room(fig, [f"{dot}<br>{said[0]}<br>{said[1]}" for dot in dots])
     fig.update_layout(showlegend=True)
     fig.update_xaxes(**_axis(f"{axis}, {x_name}", type="linear", nticks=_few(ends, 6), zeroline=False, range=ends))
     fig.update_yaxes(**_axis(f"{axis}, {y_name}", type="linear", nticks=6, zeroline=False, range=ends))
@@ -1024,6 +1038,7 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
     # on the side of the line where there is more room
     side = {"xanchor": "left", "xshift": 4, "align": "left"} if first + last > 0 else {"xanchor": "right", "xshift": -4, "align": "right"}
     fig.add_annotation(x=0, xref="x", **side, y=1, yref="paper", yanchor="top", text=said_one, showarrow=False)
+    _make_room(fig, [trace.hovertemplate for trace in fig.data])
     fig.update_layout(showlegend=False)
     fig.update_xaxes(**_axis(axis, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest)))
     rows = {"tickvals": list(range(len(ticks))), "ticktext": ticks, "range": [len(ticks) - 0.5, -0.5 - above / 25]}
