@@ -120,6 +120,10 @@ HOVERED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: figures.heatmap([[0.1, 0.2]], rows="r", columns=[STORY + "Lily", STORY + "Tim"], **AXES, **WORDS),
         ["0.1", "0.2"],
     ),
+    "many columns": (
+        lambda: figures.heatmap([[0.1] * 120, [0.2] * 120], rows="rs", columns=[f"{LONG}{i}" for i in range(120)], **AXES, **WORDS),
+        ["0.1", "0.2"],
+    ),
     "dots of a story": (lambda: figures.dots({STORY: [1]}, axis="x", **WORDS), ["1", "1"]),
     "comparison of stories": (lambda: figures.compare({STORY: {STORY + "Lily": (1, 0, 2)}}, axis="x", **WORDS), ["1"]),
     "ratios of stories": (lambda: figures.ratios({STORY: {STORY: [1]}}, axis="x", one="o", **WORDS), ["1", "1"]),
@@ -292,6 +296,13 @@ def test_labels_as_long_as_a_story_stay_two_and_have_room_for_their_boxes(read):
     for name in ("stories", "cells of stories"):
         for lines, end in zip(read[name]["hover"], ("girl. Lily", "girl. Tim")):
             assert end in "".join(lines)
+
+
+@pytest.mark.browser
+def test_ticks_that_would_lie_upon_one_another_are_thinned(read):
+    ticks = read["many columns"]["x"]
+    numbers = [int(re.search(r"\d+$", tick).group()) for tick in ticks]
+    assert numbers == list(range(0, 120, 6)), "every third has a text, every second of these has room"
 
 
 @pytest.mark.browser
