@@ -79,6 +79,8 @@ _LINE = "rgba(128,128,128,0.55)"
 _GRID = "rgba(128,128,128,0.22)"
 _TITLE_CHARACTERS = 44
 """A title line of this length fits a telephone 390 pixels wide."""
+_AXIS_CHARACTERS = 36
+"""What fits beneath or beside the axes there; the name of an axis never wraps by itself."""
 _PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousands": True}
 """Ticks without k, M, µ and p: plotly's own would write 1e-12 as "1p"."""
 _LEGEND = 40
@@ -168,9 +170,8 @@ def _make_room(fig: go.Figure, boxes: Iterable[str]) -> None:
 
 
 def _axis(title: str, **more: Any) -> dict[str, Any]:
-    # an axis title never wraps by itself: at 390 pixels about 36 characters fit
     return {
-        "title": {"text": drawn.wrapped(title, 36), "standoff": 8},
+        "title": {"text": drawn.wrapped(title, _AXIS_CHARACTERS), "standoff": 8},
         "automargin": True,
         "ticklabeloverflow": "allow",  # else a tick at the very end loses its text; with automargin there is room for it
         **_PLAIN_NUMBERS,
@@ -179,6 +180,17 @@ def _axis(title: str, **more: Any) -> dict[str, Any]:
         "linecolor": _LINE,
         **more,
     }
+
+
+def _lying_axis(fig: go.Figure, title: str, beside: Iterable[str], **more: Any) -> None:
+    """The x axis of a figure, whose name has less room on a telephone the longer the labels beside the rows are."""
+    width = min(_AXIS_CHARACTERS, (330 - 7 * max(map(len, beside))) // 8)
+    fig.update_xaxes(**_axis(title, **more))
+    name = drawn.wrapped(title, width)
+    room = 20 * (name.count("<br>") - fig.layout.xaxis.title.text.count("<br>"))
+    fig.layout.xaxis.title.text = name
+    fig.layout.height += room
+    fig.layout.margin.b += room
 
 
 def _labels(labels: Any, n: int, what: str) -> list[str]:
@@ -523,12 +535,10 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
     _make_room(fig, [trace.hovertemplate for trace in fig.data])
     fig.update_layout(showlegend=False)
     ends = list(_span(np.concatenate(rows), 0.06)) if range is None else [low, high]
-    fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=_few(ends, 7)))
+    in_lines = [drawn.lines(name, 16) for name in drawn.cut_apart(names, 44)]  # a row has room for three
+    _lying_axis(fig, axis, itertools.chain(*in_lines), type="linear", range=ends, zeroline=False, nticks=_few(ends, 7))
     fig.update_yaxes(**_axis("", **_row_ticks(names), type="linear"))
-    # a row has room for three lines
-    fig.layout.yaxis.ticktext = [
-        "<br>".join(drawn.escaped(row.rstrip(" ")) for row in drawn.lines(name, 16)) for name in drawn.cut_apart(names, 44)
-    ]
+    fig.layout.yaxis.ticktext = ["<br>".join(drawn.escaped(row.rstrip(" ")) for row in label) for label in in_lines]
     return fig
 
 
@@ -695,7 +705,7 @@ def bars(
     )
     _make_room(fig, text)
     fig.update_layout(showlegend=False, bargap=0.3)
-    fig.update_xaxes(**_axis(axis, type="linear", nticks=7, rangemode="tozero"))
+    _lying_axis(fig, axis, drawn.cut_apart(names, 22), type="linear", nticks=7, rangemode="tozero")
     ticks = {"tickvals": places, "ticktext": _short(names, 22)}
     fig.update_yaxes(**_axis("", type="category", autorange="reversed", showgrid=False, **ticks))
     return fig
@@ -926,7 +936,7 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
     _make_room(fig, [f"{said}<br>{drawn.hovered(axis)}" for trace in fig.data for said in trace.customdata or ()])
     fig.update_layout(showlegend=len(names) > 1)
     whole = _span(np.concatenate(list(measured.values())), 0.05)
-    fig.update_xaxes(**_axis(axis, type="linear", nticks=_few(whole, 7), zeroline=False))
+    _lying_axis(fig, axis, drawn.cut_apart(labels, 22), type="linear", nticks=_few(whole, 7), zeroline=False)
     fig.update_yaxes(**_axis("", type="linear", **_row_ticks(labels)))
     return fig
 
@@ -1040,7 +1050,8 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
     fig.add_annotation(x=0, xref="x", **side, y=1, yref="paper", yanchor="top", text=said_one, showarrow=False)
     _make_room(fig, [trace.hovertemplate for trace in fig.data])
     fig.update_layout(showlegend=False)
-    fig.update_xaxes(**_axis(axis, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest)))
+    beside = [drawn.cut(label, 22) for label in itertools.chain(headings, *map(drawn.words, groups.values()))]
+    _lying_axis(fig, axis, beside, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest))
     rows = {"tickvals": list(range(len(ticks))), "ticktext": ticks, "range": [len(ticks) - 0.5, -0.5 - above / 25]}
     fig.update_yaxes(**_axis("", type="linear", **rows, showgrid=False, zeroline=False))
     return fig
