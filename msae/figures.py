@@ -72,6 +72,9 @@ _DASHES = {
     "matryoshka": "solid",
     "truth": "dot",
 }
+# for the second name of a role: first those that no role has
+_MORE_SYMBOLS = ["triangle-down", "cross", "star", "pentagon", *_SYMBOLS.values()]
+_MORE_DASHES = ["longdash", "longdashdot", "dashdot", "dot", "dash", "solid"]
 
 _DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(201,90,14,0)"], [0.5, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
 _SEQUENTIAL = [[0.0, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
@@ -123,7 +126,7 @@ def _styles(names: Sequence[str]) -> list[tuple[str, str, str]]:
         colour, *forms = _style(r, k)
         if r not in COLORS:
             colour = free[k % len(free)]
-        for i, others in enumerate((_SYMBOLS.values(), ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"])):
+        for i, others in enumerate((_MORE_SYMBOLS, _MORE_DASHES)):
             forms[i] = next((form for form in (forms[i], *others) if (colour, form) not in taken), forms[i])
             taken.add((colour, forms[i]))
         styles.append((colour, forms[0], forms[1]))
