@@ -72,6 +72,9 @@ _DASHES = {
     "matryoshka": "solid",
     "truth": "dot",
 }
+# for the second name of a role: first those that no role has
+_MORE_SYMBOLS = ["triangle-down", "cross", "star", "pentagon", *_SYMBOLS.values()]
+_MORE_DASHES = ["longdash", "longdashdot", "dashdot", "dot", "dash", "solid"]
 
 _DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(201,90,14,0)"], [0.5, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
 _SEQUENTIAL = [[0.0, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
@@ -79,6 +82,8 @@ _LINE = "rgba(128,128,128,0.55)"
 _GRID = "rgba(128,128,128,0.22)"
 _TITLE_CHARACTERS = 44
 """A title line of this length fits a telephone 390 pixels wide."""
+_AXIS_CHARACTERS = 36
+"""What fits beneath or beside the axes there; the name of an axis never wraps by itself."""
 _PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousands": True}
 """Ticks without k, M, µ and p: plotly's own would write 1e-12 as "1p"."""
 _LEGEND = 40
@@ -121,7 +126,7 @@ def _styles(names: Sequence[str]) -> list[tuple[str, str, str]]:
         colour, *forms = _style(r, k)
         if r not in COLORS:
             colour = free[k % len(free)]
-        for i, others in enumerate((_SYMBOLS.values(), ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"])):
+        for i, others in enumerate((_MORE_SYMBOLS, _MORE_DASHES)):
             forms[i] = next((form for form in (forms[i], *others) if (colour, form) not in taken), forms[i])
             taken.add((colour, forms[i]))
         styles.append((colour, forms[0], forms[1]))
@@ -160,10 +165,16 @@ def _figure(title: str, alt: str, *, height: int, top: int = 0, bottom: int = 0)
     return fig
 
 
+def _make_room(fig: go.Figure, boxes: Iterable[str]) -> None:
+    """Make a figure as high as the highest of its hover boxes: plotly leaves out a box that does not fit. A page takes the title out of
+    the figure, and leaves 40 pixels above the axes."""
+    n_lines = 1 + max(box.count("<br>") for box in boxes)
+    fig.layout.height += max(0, 18 * n_lines + 12 - (fig.layout.height - fig.layout.margin.t + 40))
+
+
 def _axis(title: str, **more: Any) -> dict[str, Any]:
-    # an axis title never wraps by itself: at 390 pixels about 36 characters fit
     return {
-        "title": {"text": drawn.wrapped(title, 36), "standoff": 8},
+        "title": {"text": drawn.wrapped(title, _AXIS_CHARACTERS), "standoff": 8},
         "automargin": True,
         "ticklabeloverflow": "allow",  # else a tick at the very end loses its text; with automargin there is room for it
         **_PLAIN_NUMBERS,
@@ -172,6 +183,17 @@ def _axis(title: str, **more: Any) -> dict[str, Any]:
         "linecolor": _LINE,
         **more,
     }
+
+
+def _lying_axis(fig: go.Figure, title: str, beside: Iterable[str], **more: Any) -> None:
+    """The x axis of a figure, whose name has less room on a telephone the longer the labels beside the rows are."""
+    width = min(_AXIS_CHARACTERS, (330 - 7 * max(map(len, beside))) // 8)
+    fig.update_xaxes(**_axis(title, **more))
+    name = drawn.wrapped(title, width)
+    room = 20 * (name.count("<br>") - fig.layout.xaxis.title.text.count("<br>"))
+    fig.layout.xaxis.title.text = name
+    fig.layout.height += room
+    fig.layout.margin.b += room
 
 
 def _labels(labels: Any, n: int, what: str) -> list[str]:
@@ -427,6 +449,7 @@ def heatmaps(
     fig.update_xaxes(**_axis(column_axis, **frame, **ticks[0][0]))
     fig.update_yaxes(**_axis(row_axis, **frame, autorange="reversed", **ticks[0][1]))
     fig.layout.height += cells + below
+    _make_room(fig, [hover + max(trace.x, key=len) + max(trace.y, key=len) for trace in fig.data])
     place = {"x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
     fig.update_layout(annotations=[{**place, "text": drawn.wrapped(value, 44), "showarrow": False}])
     if several:
@@ -512,14 +535,13 @@ def dots(values: Mapping[str, Any], *, title: str, alt: str, axis: str, range: t
                 hovertemplate=f"{said}, median of {len(a)} seed{'s' * (len(a) != 1)}{hover}",
             )
         )
+    _make_room(fig, [trace.hovertemplate for trace in fig.data])
     fig.update_layout(showlegend=False)
     ends = list(_span(np.concatenate(rows), 0.06)) if range is None else [low, high]
-    fig.update_xaxes(**_axis(axis, type="linear", range=ends, zeroline=False, nticks=_few(ends, 7)))
+    in_lines = [drawn.lines(name, 16) for name in drawn.cut_apart(names, 44)]  # a row has room for three
+    _lying_axis(fig, axis, itertools.chain(*in_lines), type="linear", range=ends, zeroline=False, nticks=_few(ends, 7))
     fig.update_yaxes(**_axis("", **_row_ticks(names), type="linear"))
-    # a row has room for three lines
-    fig.layout.yaxis.ticktext = [
-        "<br>".join(drawn.escaped(row.rstrip(" ")) for row in drawn.lines(name, 16)) for name in drawn.cut_apart(names, 44)
-    ]
+    fig.layout.yaxis.ticktext = ["<br>".join(drawn.escaped(row.rstrip(" ")) for row in label) for label in in_lines]
     return fig
 
 
@@ -608,6 +630,7 @@ def lines(
                 f"{drawn.hovered(y_axis)} <b>%{{y:{drawn.NUMBER}}}</b><extra></extra>",
             )
         )
+    _make_room(fig, [trace.hovertemplate or "" for trace in fig.data])
     leftmost, rightmost = min(curve[0].min() for curve in curves), max(curve[0].max() for curve in curves)
     lowest, highest = min(a.min() for curve in curves for a in curve[1:]), max(a.max() for curve in curves for a in curve[1:])
     fig.update_layout(showlegend=several)
@@ -683,8 +706,9 @@ def bars(
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
+    _make_room(fig, text)
     fig.update_layout(showlegend=False, bargap=0.3)
-    fig.update_xaxes(**_axis(axis, type="linear", nticks=7, rangemode="tozero"))
+    _lying_axis(fig, axis, drawn.cut_apart(names, 22), type="linear", nticks=7, rangemode="tozero")
     ticks = {"tickvals": places, "ticktext": _short(names, 22)}
     fig.update_yaxes(**_axis("", type="category", autorange="reversed", showgrid=False, **ticks))
     return fig
@@ -839,6 +863,7 @@ def tree(feature_tree: Any, *, title: str, alt: str) -> go.Figure:
                 },
             )
         )
+    _make_room(fig, [text for trace in fig.data for text in trace.customdata or ()])
     longest = max(len(short[i]) for i in order if depth[i] == deepest)
     fig.update_xaxes(visible=False, range=[-0.12, deepest + min(0.35 * max(3, deepest), 0.12 + 0.028 * longest * (deepest + 1))])
     fig.update_yaxes(visible=False, range=[len(leaves) - 0.4, -0.6])
@@ -911,9 +936,10 @@ def compare(rows: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axis
                 hovertemplate=f"%{{customdata}}<br>{drawn.hovered(axis)}<extra></extra>",
             )
         )
+    _make_room(fig, [f"{said}<br>{drawn.hovered(axis)}" for trace in fig.data for said in trace.customdata or ()])
     fig.update_layout(showlegend=len(names) > 1)
     whole = _span(np.concatenate(list(measured.values())), 0.05)
-    fig.update_xaxes(**_axis(axis, type="linear", nticks=_few(whole, 7), zeroline=False))
+    _lying_axis(fig, axis, drawn.cut_apart(labels, 22), type="linear", nticks=_few(whole, 7), zeroline=False)
     fig.update_yaxes(**_axis("", type="linear", **_row_ticks(labels)))
     return fig
 
@@ -954,6 +980,7 @@ def pairs(x: Any, y: Any, *, title: str, alt: str, x_name: str, y_name: str, axi
                 hovertemplate=f"%{{customdata}}<br>{said[0]}<br>{said[1]}<extra></extra>",
             )
         )
+    _make_room(fig, [f"{dot}<br>{said[0]}<br>{said[1]}" for dot in dots])
     fig.update_layout(showlegend=True)
     fig.update_xaxes(**_axis(f"{axis}, {x_name}", type="linear", nticks=_few(ends, 6), zeroline=False, range=ends))
     fig.update_yaxes(**_axis(f"{axis}, {y_name}", type="linear", nticks=6, zeroline=False, range=ends))
@@ -1024,8 +1051,10 @@ def ratios(groups: Mapping[str, Mapping[str, Any]], *, title: str, alt: str, axi
     # on the side of the line where there is more room
     side = {"xanchor": "left", "xshift": 4, "align": "left"} if first + last > 0 else {"xanchor": "right", "xshift": -4, "align": "right"}
     fig.add_annotation(x=0, xref="x", **side, y=1, yref="paper", yanchor="top", text=said_one, showarrow=False)
+    _make_room(fig, [trace.hovertemplate for trace in fig.data])
     fig.update_layout(showlegend=False)
-    fig.update_xaxes(**_axis(axis, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest)))
+    beside = [drawn.cut(label, 22) for label in itertools.chain(headings, *map(drawn.words, groups.values()))]
+    _lying_axis(fig, axis, beside, type="log", range=span, zeroline=False, **_log_ticks(lowest, highest))
     rows = {"tickvals": list(range(len(ticks))), "ticktext": ticks, "range": [len(ticks) - 0.5, -0.5 - above / 25]}
     fig.update_yaxes(**_axis("", type="linear", **rows, showgrid=False, zeroline=False))
     return fig

@@ -42,6 +42,10 @@ LABELS: list[tuple[Any, str]] = [
     ("(empty)", "(empty) (2)"),
     ("\u200b", "⟨200b⟩"),
     ("\ud800", "⟨d800⟩"),
+    ("\u3164", "⟨3164⟩"),
+    ("\U000e0041", "⟨e0041⟩"),
+    ("\ufe0f", "⟨fe0f⟩"),
+    ("❤\ufe0f", "❤\ufe0f"),
     (1, "1"),
     ("1", "1 (2)"),
     ("007", "007"),
@@ -119,6 +123,17 @@ HOVERED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "cells of stories": (
         lambda: figures.heatmap([[0.1, 0.2]], rows="r", columns=[STORY + "Lily", STORY + "Tim"], **AXES, **WORDS),
         ["0.1", "0.2"],
+    ),
+    "many columns": (
+        lambda: figures.heatmap([[0.1] * 120, [0.2] * 120], rows="rs", columns=[f"{LONG}{i}" for i in range(120)], **AXES, **WORDS),
+        ["0.1", "0.2"],
+    ),
+    "dots of a story": (lambda: figures.dots({STORY: [1]}, axis="x", **WORDS), ["1", "1"]),
+    "comparison of stories": (lambda: figures.compare({STORY: {STORY + "Lily": (1, 0, 2)}}, axis="x", **WORDS), ["1"]),
+    "ratios of stories": (lambda: figures.ratios({STORY: {STORY: [1]}}, axis="x", one="o", **WORDS), ["1", "1"]),
+    "tree of stories": (
+        lambda: figures.tree(SimpleNamespace(names=[STORY, STORY + "Tim"], parent=[-1, 0], probability=[0.5, 0.1]), **WORDS),
+        ["0.5", "0.2"],
     ),
     "to the end": (lambda: figures.lines({"a": ([0, 10_000], [1, 2])}, x_axis="x", y_axis="y", **WORDS), ["1", "2"]),
 }
@@ -280,11 +295,18 @@ def test_what_is_hovered_says_the_number_to_the_digits_in_which_it_differs(name,
 
 
 @pytest.mark.browser
-def test_labels_as_long_as_a_story_stay_two(read):
-    assert read["stories"]["y"] == ["Once upon …girl. Lily", "Once upon … girl. Tim"]
+def test_labels_as_long_as_a_story_stay_two_and_have_room_for_their_boxes(read):
+    assert [tick.replace(" ", "") for tick in read["stories"]["y"]] == ["Onceupon…girl.Lily", "Onceupon…egirl.Tim"]
     for name in ("stories", "cells of stories"):
         for lines, end in zip(read[name]["hover"], ("girl. Lily", "girl. Tim")):
             assert end in "".join(lines)
+
+
+@pytest.mark.browser
+def test_ticks_that_would_lie_upon_one_another_are_thinned(read):
+    ticks = read["many columns"]["x"]
+    numbers = [int(re.search(r"\d+$", tick).group()) for tick in ticks]
+    assert numbers == list(range(0, 120, 6)), "every third has a text, every second of these has room"
 
 
 @pytest.mark.browser

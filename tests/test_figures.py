@@ -262,6 +262,15 @@ def test_the_line_at_one_is_named_on_the_side_with_more_room():
         assert fig.layout.yaxis.range[1] < -1, "a second line has room above the rows"
 
 
+def test_the_name_of_an_axis_has_less_room_beside_long_labels():
+    axis, w = "loss on the same batch with the same weights", {"title": "t", "alt": "a"}
+    short, long = (figures.bars({label: 1}, axis=axis, **w) for label in ("a", "a label that is long"))
+    assert short.layout.xaxis.title.text == "loss on the same batch with the same<br>weights"
+    assert long.layout.xaxis.title.text == "loss on the same batch<br>with the same weights"
+    three = figures.bars({"a label that is long": 1}, axis=axis + ", in nats", **w)
+    assert three.layout.height - long.layout.height == three.layout.margin.b - long.layout.margin.b == 20
+
+
 def test_names_in_a_tree_that_begin_alike_are_told_apart():
     long = "an animal that has a name with an end "
     tree = SimpleNamespace(names=["root", long + "here", long + "there", "x", "x"], parent=[-1, 0, 0, 0, 0], probability=[1] + [0.1] * 4)

@@ -72,7 +72,7 @@
         for (const key of ["title", "title.text"]) delete change[key];
         if (typeof said === "string") title.textContent = words(said);
       }
-      Plotly[choice.method](plot, ...args);
+      Plotly[choice.method](plot, ...args)?.then(() => thin(plot));
     };
 
     for (const menu of menus) {
@@ -124,6 +124,17 @@
     return element("label", { className: "msae-control" }, element("span", { textContent: name }), bar, said);
   }
 
+  // plotly draws ticks with texts of their own all, one upon another where there is no room: here every second or third is kept.
+  function thin(plot) {
+    const change = {};
+    for (const [name, axis] of Object.entries(plot._fullLayout)) {
+      if (!/^xaxis\d*$/.test(name) || axis.tickmode !== "array" || !axis.ticktext?.length) continue;
+      const every = Math.ceil((axis.tickvals.length * 15) / axis._length);
+      for (const part of every > 1 ? ["tickvals", "ticktext"] : []) change[`${name}.${part}`] = [...axis[part]].filter((_, i) => i % every === 0);
+    }
+    return Object.keys(change).length ? Plotly.relayout(plot, change) : undefined;
+  }
+
   // What cannot be drawn is said in words, and why on the console.
   function spoken(plot, why) {
     plot.closest(".msae-figure").classList.add("msae-undrawn");
@@ -148,6 +159,7 @@
       ...config,
     };
     await Plotly.newPlot(plot, { data, layout, frames, config: options });
+    await thin(plot);
     drawn.add(plot);
     plot.dataset.ready = "1";
   }

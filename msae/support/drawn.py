@@ -24,10 +24,11 @@ _HOVER_LINE, _HOVER_MOST = 44, 600
 """Characters of a line in a hover box, so that it fits a telephone 390 pixels wide, and of all lines together."""
 _BIG = 10_000
 
-# Signs without a picture. The joiners between letters and between emoji belong to what they join and stay.
+# Signs without a picture. The joiners between letters and between emoji, and what varies the sign before it, belong to these and stay.
 _UNSEEN = re.compile(
-    "[\u0000-\u001f\u007f-\u009f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ud800-\udfff]"
-    "|(?<!\\S)[\u200c\u200d]|[\u200c\u200d](?!\\S)"
+    "[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800"
+    "\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+    "|(?<!\\S)[\u200c\u200d\ufe00-\ufe0f]|[\u200c\u200d](?!\\S)"
 )
 # plotly looks labels up in a JavaScript object, where these names stand already.
 _TAKEN = {"constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf", "__proto__"}
