@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -76,6 +77,7 @@ def _parquet(path: Path, column: str) -> Iterator[Any]:
 
 def _jsonl(path: Path, column: str) -> Iterator[Any]:
     for number, line in enumerate(_lines(path), start=1):
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line  # Windows marks its text files
         if not line.strip():
             continue
         place = f"line {number} of {path}"

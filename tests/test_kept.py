@@ -409,8 +409,10 @@ def test_a_reader_that_has_read_enough_is_no_error(tmp_path, capfd, monkeypatch)
     assert capfd.readouterr().err == ""
 
 
-def test_a_table_and_a_family_may_carry_the_mark_of_windows(tmp_path):
+def test_a_file_may_carry_the_mark_of_windows(tmp_path):
     mark = b"\xef\xbb\xbf"
+    (tmp_path / "s.jsonl").write_bytes(mark + b'{"text": "A cat."}\r\n{"text": "A dog."}\r\n')
+    assert msae.load_stories(tmp_path / "s.jsonl") == ["A cat.", "A dog."]
     about = {"format": "msae-family/1", "language_model": "bundled", "stories": "bundled"}
     group = {"hook_names": [HOOK], "seeds": [0], "n_steps": 4, "references": [[3, 1]]}
     (tmp_path / "f.json").write_bytes(mark + json.dumps(about | {"groups": [group]}).encode())
