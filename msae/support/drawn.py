@@ -25,7 +25,7 @@ _BIG = 10_000
 
 # Signs without a picture. The joiners between letters and between emoji belong to what they join and stay.
 _UNSEEN = re.compile(
-    "[\u0000-\u001f\u007f-\u009f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ud800-\udfff]"
+    "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
     "|(?<!\\S)[\u200c\u200d]|[\u200c\u200d](?!\\S)"
 )
 # plotly looks labels up in a JavaScript object, where these names stand already.
@@ -33,8 +33,9 @@ _TAKEN = {"constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerabl
 _TAKEN |= {f"__{verb}{what}__" for verb in ("define", "lookup") for what in ("Getter", "Setter")}
 
 
-def _numbered(sign: re.Match[str]) -> str:
-    return f"⟨{ord(sign.group()):x}⟩"
+def numbered(text: str) -> str:
+    """A text with ⇥ for a tab, and for signs without a picture their numbers, such as ⟨200b⟩."""
+    return _UNSEEN.sub(lambda sign: f"⟨{ord(sign.group()):x}⟩", text.replace("\t", "⇥"))
 
 
 def visible(label: Any) -> str:
@@ -43,7 +44,7 @@ def visible(label: Any) -> str:
     if getattr(label, "ndim", None) == 0 and hasattr(label, "detach"):
         label = label.item()
         label = f"{label:.7g}" if isinstance(label, float) else label
-    text = _UNSEEN.sub(_numbered, re.sub(r"\r?\n", "↵", str(label)).replace("\t", "⇥"))
+    text = numbered(re.sub(r"\r?\n", "↵", str(label)))
     dots = re.sub(r"^\s+|\s+$|\s{2,}", lambda run: "".join("·" if s == " " else f"⟨{ord(s):x}⟩" for s in run.group()), text)
     return dots or "(empty)"
 
@@ -106,7 +107,7 @@ def lines(text: str, width: int) -> list[str]:
 
 def sentence(name: str, text: Any) -> str:
     """A title, a name of an axis: prose, whose line breaks and doubled spaces are one space; not escaped."""
-    return _UNSEEN.sub(_numbered, re.sub(r"[ \t\r\n]+", " ", arguments.text(name, text)).strip())
+    return numbered(re.sub(r"[ \t\r\n]+", " ", arguments.text(name, text)).strip())
 
 
 def wrapped(text: str, width: int) -> str:

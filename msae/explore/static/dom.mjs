@@ -20,7 +20,9 @@ export function svgElement(tag, attributes = {}, ...children) {
 
 export const option = (value, text) => element("option", { value }, text);
 
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]|\p{Cs}/gu;
+// Signs without a picture, as in support/drawn.py. The joiners between letters and between emoji belong to what they join and stay.
+const UNSEEN =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]|\p{Cs}|(?<!\S)[\u200c\u200d]|[\u200c\u200d](?!\S)/gu;
 
 const seenBefore = new Map(); // a vocabulary is small beside the tokens that are drawn
 
