@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from conftest import ROOT, Visit
 
 from msae import figures
+from msae.explore._html import coloured
 from msae.support import drawn
 
 STORY = "Once upon a time there was a little girl. " * 20
@@ -369,6 +371,23 @@ def test_labels_that_look_alike_are_told_apart():
     torch = pytest.importorskip("torch")
     assert drawn.words(torch.tensor([3, 4])) == ["3", "4"]
     assert drawn.words([np.float32(0.1), torch.tensor(0.1), np.int64(7)]) == ["0.1", "0.1 (2)", "7"]
+
+
+def test_signs_without_a_picture_are_shown_alike_in_figures_and_in_the_explorer():
+    signs = [chr(k) for k in range(0x10000) if not chr(k).isspace() and k != 0x200D]
+    texts = [*signs, *("\u202eabc", "a\u2067b\u2069", "\u061c", "می\u200cخواهم", "👨\u200d👩", "\u200d", "a\u200c", "\U0001f600", "x\ty")]
+    if shutil.which("node") is None:
+        pytest.skip("no Node here")
+    module = (ROOT / "msae" / "explore" / "static" / "dom.mjs").as_uri()
+    script = f"import {{ visible }} from {json.dumps(module)}; let text = '';"
+    script += "for await (const part of process.stdin.setEncoding('utf8')) text += part;"
+    script += "console.log(JSON.stringify(JSON.parse(text).map(visible)));"
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", script], input=json.dumps(texts), capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [drawn.visible(text) for text in texts]
+    assert drawn.words(texts[-9:-6]) == ["⟨202e⟩abc", "a⟨2067⟩b⟨2069⟩", "⟨61c⟩"]
+    assert coloured([("\u202eab", 1.0), ("\ud800", 0.0)], 1.0).endswith(">⟨202e⟩ab</mark>⟨d800⟩</p>")
 
 
 def test_numbers_of_every_kind_are_taken():

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from msae.support.arguments import one_of, written
+from msae.support.drawn import numbered
 
 VIEWS = ("latent", "tree", "search")
 
@@ -129,7 +130,7 @@ def coloured(tokens: Iterable[tuple[str, float]], largest: float) -> str:
 
 
 def _coloured(token: str, activation: float, largest: float) -> str:
-    shown = html.escape(re.sub(r"\s*\n\s*", "↵ ", token.encode("utf-8", "replace").decode()))
+    shown = html.escape(numbered(re.sub(r"\s*\n\s*", "↵ ", token)))
     if not activation:
         return shown
     space = " " if token.startswith(" ") else ""

@@ -35,8 +35,9 @@ _TAKEN = {"constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerabl
 _TAKEN |= {f"__{verb}{what}__" for verb in ("define", "lookup") for what in ("Getter", "Setter")}
 
 
-def _numbered(sign: re.Match[str]) -> str:
-    return f"⟨{ord(sign.group()):x}⟩"
+def numbered(text: str) -> str:
+    """A text with ⇥ for a tab, and for signs without a picture their numbers, such as ⟨200b⟩."""
+    return _UNSEEN.sub(lambda sign: f"⟨{ord(sign.group()):x}⟩", text.replace("\t", "⇥"))
 
 
 def visible(label: Any) -> str:
@@ -45,7 +46,7 @@ def visible(label: Any) -> str:
     if getattr(label, "ndim", None) == 0 and hasattr(label, "detach"):
         label = label.item()
         label = f"{label:.7g}" if isinstance(label, float) else label
-    text = _UNSEEN.sub(_numbered, re.sub(r"\r?\n", "↵", str(label)).replace("\t", "⇥"))
+    text = numbered(re.sub(r"\r?\n", "↵", str(label)))
     dots = re.sub(r"^\s+|\s+$|\s{2,}", lambda run: "".join("·" if s == " " else f"⟨{ord(s):x}⟩" for s in run.group()), text)
     return dots or "(empty)"
 
@@ -119,7 +120,7 @@ def lines(text: str, width: int) -> list[str]:
 
 def sentence(name: str, text: Any) -> str:
     """A title, a name of an axis: prose, whose line breaks and doubled spaces are one space; not escaped."""
-    return _UNSEEN.sub(_numbered, re.sub(r"[ \t\r\n]+", " ", arguments.text(name, text)).strip())
+    return numbered(re.sub(r"[ \t\r\n]+", " ", arguments.text(name, text)).strip())
 
 
 def wrapped(text: str, width: int) -> str:
