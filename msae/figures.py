@@ -72,9 +72,9 @@ _DASHES = {
     "matryoshka": "solid",
     "truth": "dot",
 }
-# for the second name of a role: first those that no role has
+# for the second name of a role
 _MORE_SYMBOLS = ["triangle-down", "cross", "star", "pentagon", *_SYMBOLS.values()]
-_MORE_DASHES = ["longdash", "longdashdot", "dashdot", "dot", "dash", "solid"]
+_MORE_DASHES = ["dot", "dashdot", "longdash", "longdashdot", "dash", "solid"]
 
 _DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(201,90,14,0)"], [0.5, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
 _SEQUENTIAL = [[0.0, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
