@@ -20,12 +20,13 @@ export function svgElement(tag, attributes = {}, ...children) {
 
 export const option = (value, text) => element("option", { value }, text);
 
-// Signs without a picture, as in support/drawn.py. The joiners between letters and between emoji belong to what they join and stay.
-const UNSEEN =
-  new RegExp( // as _UNSEEN in drawn.py
+// Signs without a picture, the same as _UNSEEN in support/drawn.py. The joiners between letters and between emoji, and what varies the sign
+// before it, belong to these and stay.
+const UNSEEN = new RegExp(
     "[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800" +
     "\\u3164\\ufdd0-\\ufdef\\ufeff\\uffa0\\ufff0-\\ufffb\\ufffe\\uffff\\u{e0000}-\\u{e007f}]|\\p{Cs}" +
-    "|(?<!\\S)[\\u200c\\u200d\\ufe00-\\ufe0f]|[\\u200c\\u200d](?!\\S)", "gu");
+    "|(?<!\\S)[\\u200c\\u200d\\ufe00-\\ufe0f]|[\\u200c\\u200d](?!\\S)",
+  "gu");
 
 const seenBefore = new Map(); // a vocabulary is small beside the tokens that are drawn
 
