@@ -490,8 +490,8 @@ def train(
         a TrainResult, or a dict of them under the names given.
 
     Raises:
-        ValueError: before any step, for settings that do not fit each other, or a checkpoint of other settings or another stream. After the checkpoint is written, at a batch that holds NaN or infinity, naming its first place, or
-            where the stream ends too soon.
+        ValueError: before any step, for settings that do not fit each other, or a checkpoint of other settings or another stream. After the
+            checkpoint is written, at a batch that holds NaN or infinity, naming its first place, or where the stream ends too soon.
         FloatingPointError: the loss or a weight is no longer finite; the last good checkpoint stays.
         KeyboardInterrupt: after the checkpoint is written.
     """
