@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +21,6 @@ def save_checkpoint(path: str | os.PathLike, state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     skeleton = _take_tensors(state, "", tensors)
     write_file(Path(path), lambda part: save_file(tensors, part, metadata={"state": as_json(skeleton, "the state", indent=None)}))
-
-
-@contextmanager
-def alone_with(path: Path | None) -> Iterator[None]:
-    """While a run goes on: no other process may write its checkpoint, or the two would write over each other's.
-
-    Raises:
-        ValueError: another process is at it.
-    """
-    if path is None:
-        yield
-        return
-    from filelock import FileLock, Timeout  # comes with torch
-
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    new = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            fix = "wait for its end, or choose another file"
-            raise ValueError(f"another process is training, and writes to {path}: {fix}") from error
-        except (OSError, NotImplementedError):  # a disk that has no locks
-            pass
-        yield
-    finally:
-        if lock.is_locked:
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
-        for folder in new:
-            with suppress(OSError):  # it holds something now
-                folder.rmdir()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from msae.checkpoints import alone_with, load_checkpoint, of_this_version, save_checkpoint
+from msae.checkpoints import load_checkpoint, of_this_version, save_checkpoint
 from msae.harvesting import check_stories
 from msae.schedules import trapezoid
 from msae.support.arguments import device as judged_device
@@ -207,26 +207,13 @@ def pretrain(
         the model, its tokenizer, and a report of what was measured; without "bits_per_character_valid" where that failed.
 
     Raises:
-        ValueError: before any step, for too few stories, a checkpoint of other stories or settings or one that another process
-            writes to, or a folder of a packed model.
+        ValueError: before any step, for too few stories, a checkpoint of other stories or settings, or a folder of a packed model.
         FloatingPointError: the loss is not finite. The last checkpoint stays.
         KeyboardInterrupt: after writing the checkpoint, when stopped by hand.
     """
-    with alone_with(path("out", out) / "checkpoint.safetensors"):
-        return _pretrain(stories, valid, Path(out), shape, config, log)
-
-
-def _pretrain(
-    stories: Sequence[str],
-    valid: Sequence[str],
-    out: Path,
-    shape: TransformerConfig,
-    config: PretrainConfig,
-    log: Callable[[str], None],
-) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     from tqdm.auto import tqdm
 
-    stories, valid = check_stories(stories), check_stories(valid, "valid")
+    stories, valid, out = check_stories(stories), check_stories(valid, "valid"), path("out", out)
     if not stories or not any(valid):
         raise ValueError(f"expected stories to train on and stories to measure on (valid), got {len(stories)} and {len(valid)}")
     for name, value, kind in (("shape", shape, TransformerConfig), ("config", config, PretrainConfig)):

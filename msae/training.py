@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from msae.buffers import Buffers, keep_freed_memory
-from msae.checkpoints import alone_with, load_checkpoint, of_this_version, save_checkpoint
+from msae.checkpoints import load_checkpoint, of_this_version, save_checkpoint
 from msae.controller import L0Controller
 from msae.dense import blocks, dense_step, encode
 from msae.exchange import find_checked_moves
@@ -490,9 +490,8 @@ def train(
         a TrainResult, or a dict of them under the names given.
 
     Raises:
-        ValueError: before any step, for settings that do not fit each other, a checkpoint of other settings or another stream, or one that
-            another process writes to. After the checkpoint is written, at a batch that holds NaN or infinity, naming its first place, or
-            where the stream ends too soon.
+        ValueError: before any step, for settings that do not fit each other, or a checkpoint of other settings or another stream. After the
+            checkpoint is written, at a batch that holds NaN or infinity, naming its first place, or where the stream ends too soon.
         FloatingPointError: the loss or a weight is no longer finite; the last good checkpoint stays.
         KeyboardInterrupt: after the checkpoint is written.
     """
@@ -506,28 +505,27 @@ def train(
     for name, config in several.items():
         if config.encoder_dtype == "bfloat16" and place.type == "cuda" and torch.cuda.get_device_capability(place) < (8, 0):
             raise ValueError(f"{name!r} wants bfloat16, which {torch.cuda.get_device_name(place)} lacks: use encoder_dtype='float16'")
-    with alone_with(path):
-        runs = {name: _Run(config, int(stream.d_model), place) for name, config in several.items()}
-        with of_this_version(path):
-            saved = None if path is None or not path.exists() else _read_checkpoint(path, several, stream, data_seed)
-            progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
-        batches = iter(stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1)))
-        if progressed.step > 0:
-            progressed.check_stream(_next_batch(batches, progressed.step - 1, first.n_steps))
-        with _bar(list(runs), first.n_steps, progressed.step, progress) as bar:
-            try:
-                while progressed.step < first.n_steps:
-                    x = _next_batch(batches, progressed.step, first.n_steps).to(place)
-                    _check_batch(x, stream.d_model, progressed.step)
-                    progressed.take_step(x)
-                    bar.update()
-                    if progressed.step % 50 == 1 and len(runs) <= 3:
-                        bar.set_postfix({name: f"L0 {run.history['l0'][-1].mean():.1f}" for name, run in runs.items()})
-                    if progressed.step % checkpoint_every == 0 or progressed.step == first.n_steps:
-                        progressed.save()
-            except BaseException:  # Ctrl-C, a stream that fails: what is done stays
-                progressed.save()
-                raise
+    runs = {name: _Run(config, int(stream.d_model), place) for name, config in several.items()}
+    with of_this_version(path):
+        saved = None if path is None or not path.exists() else _read_checkpoint(path, several, stream, data_seed)
+        progressed = _Progress(runs, first.n_steps, stream, data_seed, path, saved)
+    batches = iter(stream.batches(first.batch_size, data_seed, skip=max(0, progressed.step - 1)))
+    if progressed.step > 0:
+        progressed.check_stream(_next_batch(batches, progressed.step - 1, first.n_steps))
+    with _bar(list(runs), first.n_steps, progressed.step, progress) as bar:
+        try:
+            while progressed.step < first.n_steps:
+                x = _next_batch(batches, progressed.step, first.n_steps).to(place)
+                _check_batch(x, stream.d_model, progressed.step)
+                progressed.take_step(x)
+                bar.update()
+                if progressed.step % 50 == 1 and len(runs) <= 3:
+                    bar.set_postfix({name: f"L0 {run.history['l0'][-1].mean():.1f}" for name, run in runs.items()})
+                if progressed.step % checkpoint_every == 0 or progressed.step == first.n_steps:
+                    progressed.save()
+        except BaseException:  # Ctrl-C, a stream that fails: what is done stays
+            progressed.save()
+            raise
     results = {name: run.result(stream, progressed.seconds) for name, run in runs.items()}
     return results if isinstance(configs, Mapping) else results["sae"]
 

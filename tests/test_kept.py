@@ -111,36 +111,6 @@ def test_a_stream_may_fill_the_same_batch_again(tmp_path):
     assert same(found, msae.train(SMALL, Rows(), progress=False).sae)
 
 
-def test_two_processes_do_not_write_the_same_checkpoint(tmp_path):
-    """The second is refused while the first is at it, and goes on when that one is gone; nothing but the checkpoint is left."""
-    path = tmp_path / "new" / "run"
-
-    class Second(Rows):
-        def batches(self, batch_size, seed, skip=0):
-            for i, x in enumerate(Rows().batches(batch_size, seed, skip)):
-                if i == 3:
-                    with pytest.raises(ValueError, match=f"another process is training, and writes to {path}: wait"):
-                        msae.train(SMALL, Rows(), checkpoint=path, progress=False)
-                    raise KeyboardInterrupt
-                yield x
-
-    with pytest.raises(KeyboardInterrupt):
-        msae.train(SMALL, Second(), checkpoint=path, progress=False)
-    assert list(tmp_path.rglob("*")) == [path.parent, path]
-    assert same(msae.train(SMALL, Rows(), checkpoint=path, progress=False).sae, msae.train(SMALL, Rows(), progress=False).sae)
-    said = []
-
-    def log(line):
-        said.append(line)
-        with pytest.raises(ValueError, match="another process is training"):
-            pretrain(STORIES, STORIES[:1], tmp_path / "lm", SHAPE, config, log=said.append)
-
-    config = PretrainConfig(n_steps=5, batch_size=2, checkpoint_every=1)
-    pretrain(STORIES, STORIES[:1], tmp_path / "lm", SHAPE, config, log=log)
-    assert len(said) == 1
-    assert sorted(path.name for path in (tmp_path / "lm").iterdir()) == ["checkpoint.safetensors", "tokenizer.json"]
-
-
 @pytest.mark.parametrize("name", ["made_from", "runs", "seconds", "sae/record", "sae/rank", "sae/optimizer"])
 def test_a_checkpoint_of_another_version_is_called_so(tmp_path, name):
     path = tmp_path / "run"
