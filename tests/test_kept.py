@@ -71,7 +71,6 @@ def same(a, b):
         (Rows(hook_name="\ud800"), "the stream's hook_name must be text that UTF-8 can hold"),
         (Rows(batches=lambda batch_size, seed: None), "must be a function of batch_size, seed and skip"),
     ],
-    ids=str,
 )
 def test_what_a_checkpoint_cannot_hold_is_told_before_the_first_step(tmp_path, stream, words):
     with pytest.raises(ValueError, match=words):
