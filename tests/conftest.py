@@ -70,6 +70,16 @@ def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers
     return msae.load_language_model(folder)
 
 
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Numbers of 64 bits where none are named: what differs by more than rounding shows."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture(scope="session")
 def site() -> Path:
     """Folder of the built book."""

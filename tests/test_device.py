@@ -52,13 +52,6 @@ def assert_same(a, b, **tolerance):
         assert_close(ours, theirs, **tolerance)
 
 
-@pytest.fixture
-def float64():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize("config", RECIPES, ids=name_of)
 def test_a_run_on_a_device_ends_where_one_on_a_cpu_ends(config, float64):
     here = _Run(config, 20, torch.device("cpu"))

@@ -38,13 +38,6 @@ def assert_same(a: msae.SAE, b: msae.SAE, **tolerance: float) -> None:
         assert_close(ours, theirs, **tolerance)
 
 
-@pytest.fixture
-def float64():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize("config", EVERY_KIND, ids=name_of)
 def test_training_does_not_depend_on_the_order_of_latents(config, float64):
     """Relabel the latents before the run: everything that belongs to a latent, optimizer moments and statistics included, goes along."""

@@ -125,7 +125,7 @@ def path(name: str, value: Any) -> Path:
 
 
 def new_file(name: str, value: Any) -> Path:
-    """A path that a file can be written to, its folder made where it is missing. Nothing is written to find out."""
+    """A path that a file can be written to, once its folder is made. Nothing is written to find out."""
     found = path(name, value)
     _writable(name, found, found.parent)
     if found.is_dir():
