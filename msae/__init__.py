@@ -1,5 +1,8 @@
 """Matryoshka sparse autoencoders: train them, measure their holes, look at their latents.
 
+The rooms stand in the order of the data: stories (`texts`) → a language model (`lm`) → its `activations` (or vectors of a `toy`) → an `sae`
+in `training` → its `firings` → `metrics`, `patterns`, `latents` → `figures` and `explore`; `family` and `bench` go the whole way.
+
 Names resolve on first use, so that `import msae` costs nothing: torch is loaded with the first name that needs it, plotly and
 TransformerLens only with the functions that draw or run a language model.
 """
@@ -12,79 +15,120 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "sae": ["SAE"],
-    "nonlinearities": ["ReLU", "TopK", "BatchTopK", "JumpReLU"],
-    "prefixes": ["FullPrefix", "SquareRootPrefixes", "ParetoPrefixes", "UniformPrefixes", "FixedPrefixes"],
-    "losses": ["all_prefix_loss", "prefix_loss"],
-    "penalties": ["PENALTIES"],
-    "training": ["TrainConfig", "TrainResult", "train"],
-    "toy": ["FeatureTree", "TreeStream"],
-    "stories": ["load_stories", "sample_stories"],
-    "language_model": ["load_language_model"],
+    "texts": ["load_stories", "split_stories"],
+    "lm": ["load_language_model", "sample_stories"],
     "activations": ["Activations", "LiveActivations", "harvest"],
-    "family": ["load_family", "train_family"],
-    "shipped": ["load_saes"],
-    "results": ["load_results", "measure_family"],
+    "toy": ["FeatureTree", "TreeStream", "orthogonal_directions"],
+    "sae": [
+        "SAE",
+        "ReLU",
+        "TopK",
+        "BatchTopK",
+        "JumpReLU",
+        "FullPrefix",
+        "SquareRootPrefixes",
+        "ParetoPrefixes",
+        "UniformPrefixes",
+        "FixedPrefixes",
+        "PENALTIES",
+    ],
+    "training": ["TrainConfig", "TrainResult", "train", "all_prefix_loss", "prefix_loss"],
+    "family": ["load_family", "train_family", "measure_family", "load_results", "load_saes"],
 }
-_MODULES = ["metrics", "figures", "explore", "patterns", "tinymodel", *_HOMES]
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = ["__version__", *_HOME_OF, *_MODULES]
+_ROOMS = [
+    "texts",
+    "lm",
+    "activations",
+    "toy",
+    "sae",
+    "training",
+    "firings",
+    "metrics",
+    "patterns",
+    "latents",
+    "figures",
+    "explore",
+    "family",
+    "bench",
+]
+_MOVED = {
+    "stories": "texts.stories",
+    "language_model": "lm.loading",
+    "tinymodel": "lm.tinymodel",
+    "nonlinearities": "sae.nonlinearities",
+    "prefixes": "sae.prefixes",
+    "penalties": "sae.penalties",
+    "losses": "training.losses",
+    "shipped": "family.shipped",
+    "results": "family.results",
+}
+"""Modules under the names that they had before the rooms (CHANGELOG.md)."""
+
+_PLACE_OF = {name: f"msae.{room}" for room, names in _HOMES.items() for name in names}
+__all__ = ["__version__", *_PLACE_OF, *_ROOMS, *_MOVED]
 
 if TYPE_CHECKING:
     from msae import activations as activations
+    from msae import bench as bench
     from msae import explore as explore
     from msae import family as family
     from msae import figures as figures
-    from msae import language_model as language_model
-    from msae import losses as losses
+    from msae import firings as firings
+    from msae import latents as latents
+    from msae import lm as lm
     from msae import metrics as metrics
-    from msae import nonlinearities as nonlinearities
     from msae import patterns as patterns
-    from msae import penalties as penalties
-    from msae import prefixes as prefixes
-    from msae import results as results
     from msae import sae as sae
-    from msae import shipped as shipped
-    from msae import stories as stories
-    from msae import tinymodel as tinymodel
+    from msae import texts as texts
     from msae import toy as toy
     from msae import training as training
     from msae.activations import Activations as Activations
     from msae.activations import LiveActivations as LiveActivations
     from msae.activations import harvest as harvest
     from msae.family import load_family as load_family
+    from msae.family import load_results as load_results
+    from msae.family import load_saes as load_saes
+    from msae.family import measure_family as measure_family
+    from msae.family import results as results
+    from msae.family import shipped as shipped
     from msae.family import train_family as train_family
-    from msae.language_model import load_language_model as load_language_model
-    from msae.losses import all_prefix_loss as all_prefix_loss
-    from msae.losses import prefix_loss as prefix_loss
-    from msae.nonlinearities import BatchTopK as BatchTopK
-    from msae.nonlinearities import JumpReLU as JumpReLU
-    from msae.nonlinearities import ReLU as ReLU
-    from msae.nonlinearities import TopK as TopK
-    from msae.penalties import PENALTIES as PENALTIES
-    from msae.prefixes import FixedPrefixes as FixedPrefixes
-    from msae.prefixes import FullPrefix as FullPrefix
-    from msae.prefixes import ParetoPrefixes as ParetoPrefixes
-    from msae.prefixes import SquareRootPrefixes as SquareRootPrefixes
-    from msae.prefixes import UniformPrefixes as UniformPrefixes
-    from msae.results import load_results as load_results
-    from msae.results import measure_family as measure_family
+    from msae.lm import load_language_model as load_language_model
+    from msae.lm import loading as language_model  # noqa: F401  (the name it had)
+    from msae.lm import sample_stories as sample_stories
+    from msae.lm import tinymodel as tinymodel
+    from msae.sae import PENALTIES as PENALTIES
     from msae.sae import SAE as SAE
-    from msae.shipped import load_saes as load_saes
-    from msae.stories import load_stories as load_stories
-    from msae.stories import sample_stories as sample_stories
+    from msae.sae import BatchTopK as BatchTopK
+    from msae.sae import FixedPrefixes as FixedPrefixes
+    from msae.sae import FullPrefix as FullPrefix
+    from msae.sae import JumpReLU as JumpReLU
+    from msae.sae import ParetoPrefixes as ParetoPrefixes
+    from msae.sae import ReLU as ReLU
+    from msae.sae import SquareRootPrefixes as SquareRootPrefixes
+    from msae.sae import TopK as TopK
+    from msae.sae import UniformPrefixes as UniformPrefixes
+    from msae.sae import nonlinearities as nonlinearities
+    from msae.sae import penalties as penalties
+    from msae.sae import prefixes as prefixes
+    from msae.texts import load_stories as load_stories
+    from msae.texts import split_stories as split_stories
+    from msae.texts import stories as stories
     from msae.toy import FeatureTree as FeatureTree
     from msae.toy import TreeStream as TreeStream
+    from msae.toy import orthogonal_directions as orthogonal_directions
     from msae.training import TrainConfig as TrainConfig
     from msae.training import TrainResult as TrainResult
+    from msae.training import all_prefix_loss as all_prefix_loss
+    from msae.training import losses as losses
+    from msae.training import prefix_loss as prefix_loss
     from msae.training import train as train
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        value = getattr(import_module(f"msae.{_HOME_OF[name]}"), name)
-    elif name in _MODULES:
-        value = import_module(f"msae.{name}")
+    if name in _PLACE_OF:
+        value = getattr(import_module(_PLACE_OF[name]), name)
+    elif name in _ROOMS or name in _MOVED:
+        value = import_module(f"msae.{_MOVED.get(name, name)}")
     else:
         raise AttributeError(f"module 'msae' has no attribute {name!r}")
     globals()[name] = value

@@ -8,12 +8,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from msae._bench_command import add_bench_command
-from msae._cli import Ended, Parser, Stopped, one_line, warn
-from msae._explore_command import add_explore_command
-from msae._family_commands import add_family_commands
-from msae._language_model_commands import add_language_model_commands
-from msae._sae_commands import add_sae_commands
+from msae.cli.base import Ended, Parser, Stopped, one_line, warn
+from msae.cli.bench import add_bench_command
+from msae.cli.explore import add_explore_command
+from msae.cli.family import add_family_commands
+from msae.cli.language_model import add_language_model_commands
+from msae.cli.sae import add_sae_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -59,9 +59,9 @@ def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers
     import torch
 
     import msae
-    from msae.language_model import save_language_model
-    from msae.pretraining import train_tokenizer
-    from msae.transformer import Transformer, TransformerConfig
+    from msae.lm.loading import save_language_model
+    from msae.lm.pretraining import train_tokenizer
+    from msae.lm.transformer import Transformer, TransformerConfig
 
     torch.manual_seed(0)
     tokenizer = train_tokenizer(stories, 280)

@@ -1,4 +1,4 @@
-"""Measures: how sparse, how faithful, and how full of holes.
+"""In: an SAE and the vectors it reads, or firings and a concept. Out: how sparse, how faithful, how full of holes, with intervals.
 
     from msae import metrics
     metrics.reconstruction(sae, activations.x, activations.x_story).fvu     # Interval(value, low, high)
@@ -6,15 +6,15 @@
 Every Interval is a bootstrap over stories: tokens of one story are alike, stories are not (`metrics.bootstrap`).
 """
 
-from msae.metrics._absorption import Absorption, absorption, mean_difference
-from msae.metrics._bootstrap import Interval, bootstrap, sum_by_story
-from msae.metrics._concepts import ConceptScore, ConceptScores, HoleRate, concept_score, concept_scores, hole_rate
-from msae.metrics._correlation import MaxCorrelation, mean_max_correlation
-from msae.metrics._firings import Firings, as_firings, encode
-from msae.metrics._fragmentation import Fragmentation, Splitting, fragmentation, splitting
-from msae.metrics._reconstruction import Reconstruction, cosines, dead, fvu, l0, reconstruction
-from msae.metrics._splice import Splice, splice
-from msae.metrics._toy import Holes, closest, holes, match
+from msae.firings.firings import Firings, as_firings, encode
+from msae.metrics.absorbed import Absorption, absorption, mean_difference
+from msae.metrics.concepts import ConceptScore, ConceptScores, HoleRate, concept_score, concept_scores, hole_rate
+from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
+from msae.metrics.fidelity import Reconstruction, cosines, dead, fvu, l0, reconstruction
+from msae.metrics.fragments import Fragmentation, Splitting, fragmentation, splitting
+from msae.metrics.intervals import Interval, bootstrap, sum_by_story
+from msae.metrics.spliced import Splice, splice
+from msae.metrics.toy import Holes, closest, holes, match
 
 __all__ = [
     "Absorption",

@@ -1,4 +1,4 @@
-// Token patterns in the browser: the language of msae/patterns.lark, read by hand and matched by the browser's own RegExp.
+// Token patterns in the browser: the language of msae/patterns/grammar.lark, read by hand and matched by the browser's own RegExp.
 // msae/patterns.py says how it works and is held to the same cases (tests/patterns_cases.json). No dependency, no import.
 //
 //   const texts = corpus({ tokens, start, vocab });            // ids into vocab, text after text; start has one entry more than texts

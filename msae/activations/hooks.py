@@ -1,0 +1,114 @@
+"""Forward passes that end at the last hook that is wanted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from msae.activations.rows import Texts, check_language_model
+from msae.support.arguments import shown, tensor
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+def check_hook_names(lm: TransformerBridge, hook_names: Sequence[str]) -> None:
+    """Raise a ValueError with the nearest names if the model lacks one of the hooks."""
+    if isinstance(hook_names, (str, bytes)) or not isinstance(hook_names, Collection) or not hook_names:
+        raise ValueError(f"hook_names: expected a list of hook names, got {shown(hook_names)}")
+    for hook_name in hook_names:
+        if isinstance(hook_name, str) and hook_name in lm.hook_dict:
+            continue
+        nearest = difflib.get_close_matches(str(hook_name), list(lm.hook_dict), n=3, cutoff=0) or sorted(lm.hook_dict)[:3]
+        raise ValueError(f"hook_name: the model has no hook {shown(hook_name)}; the nearest are {', '.join(nearest)}")
+
+
+def widths(lm: TransformerBridge, hook_names: Sequence[str]) -> dict[str, int]:
+    """The length of the vectors at each hook, found by reading two tokens.
+
+    Raises:
+        ValueError: a hook that a forward pass never reaches, or one without a vector per token.
+    """
+    found = run_to_hooks(lm, torch.full((1, 2), lm.tokenizer.bos_token_id), hook_names)
+    for hook_name, value in found.items():
+        if value.ndim != 3 or value.shape[:2] != (1, 2):
+            raise ValueError(
+                f"{hook_name} has the shape {tuple(value.shape)} for two tokens: expected one vector per token, (texts, positions, width); "
+                "take hook_resid_pre, hook_resid_post, hook_mlp_out or hook_attn_out"
+            )
+    return {hook_name: value.shape[-1] for hook_name, value in found.items()}
+
+
+class _Reached(Exception):
+    """The last hook was reached: what comes after it is not needed."""
+
+
+@torch.no_grad()
+def run_to_hooks(lm: TransformerBridge, tokens: Tensor, hook_names: Sequence[str]) -> dict[str, Tensor]:
+    """The values at some hooks, by one forward pass that ends at the last of them.
+
+    Args:
+        tokens: (batch, position) int64.
+
+    Returns:
+        whatever each hook holds; the residual stream is (batch, position, d_model).
+
+    Raises:
+        ValueError: no such hook, one that a forward pass never reaches, or tokens that are none of the model's.
+    """
+    check_language_model(lm)
+    check_hook_names(lm, hook_names)
+    tokens = tensor("tokens", tokens, ("batch", "position"), numbers="whole")
+    if tokens.numel() == 0 or tokens.shape[1] > lm.cfg.n_ctx or not 0 <= tokens.min() <= tokens.max() < lm.cfg.d_vocab:
+        limits = f"1 to {lm.cfg.n_ctx} in a row, from 0 to {lm.cfg.d_vocab - 1:,}"
+        got = f", {tokens.min():,} to {tokens.max():,}" if tokens.numel() else ""
+        raise ValueError(f"tokens must be the model's, {limits}; got the shape {tuple(tokens.shape)}{got}")
+    found: dict[str, Tensor] = {}
+
+    def keep(value: Tensor, hook: Any, hook_name: str) -> None:
+        found[hook_name] = value.detach()
+        if len(found) == len(set(hook_names)):
+            raise _Reached
+
+    def keeper(hook_name: str) -> Any:
+        return lambda value, hook: keep(value, hook, hook_name)
+
+    try:
+        hooks = [(hook_name, keeper(hook_name)) for hook_name in dict.fromkeys(hook_names)]
+        lm.run_with_hooks(tokens.to(lm.cfg.device), return_type=None, fwd_hooks=hooks)
+    except _Reached:
+        return {hook_name: found[hook_name] for hook_name in hook_names}
+    raise ValueError(f"the hook {next(name for name in hook_names if name not in found)} is never reached in a forward pass")
+
+
+def run_to_hook(lm: TransformerBridge, tokens: Tensor, hook_name: str) -> Tensor:
+    """The value at one hook, by a forward pass that ends there."""
+    return run_to_hooks(lm, tokens, [hook_name])[hook_name]
+
+
+def forward(lm: TransformerBridge, texts: Texts, hook_names: Sequence[str], batch_size: int) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Run the texts through the model, rows of like length together, so that little of the work is on padding.
+
+    Yields:
+        for each batch: (n,) int64, which of the texts' activations these are, counted in the order of `texts.mask.nonzero()`;
+        and (n, d_model) for each hook, where the model is.
+    """
+    counts = texts.counts
+    starts = counts.cumsum(0) - counts
+    ends = texts.mask.shape[1] - texts.mask.flip(1).int().argmax(1)  # where the last place that counts ends
+    for rows in ends.argsort(stable=True).split(batch_size):
+        mask = texts.mask[rows, : int(ends[rows].max())]
+        values = run_to_hooks(lm, texts.tokens[rows, : mask.shape[1]], hook_names)
+        n = counts[rows]
+        first = torch.repeat_interleave(starts[rows] - (n.cumsum(0) - n), n)  # what turns the place in this batch into the place in x
+        wanted = mask.flatten().nonzero().squeeze(1)
+        yield first + torch.arange(len(first)), {name: _take(value, wanted) for name, value in values.items()}
+
+
+def _take(value: Tensor, wanted: Tensor) -> Tensor:
+    flat = value.flatten(0, 1)
+    return flat if len(wanted) == len(flat) else flat.index_select(0, wanted.to(flat.device))

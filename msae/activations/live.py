@@ -1,0 +1,99 @@
+"""The stream of activations that is computed while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msae.activations.harvesting import BUFFER, Harvested, How, harvest_texts, origins_of
+from msae.activations.rows import check_language_model, read_texts
+from msae.activations.shuffling import shuffled
+from msae.lm.origin import added_hooks, model_origin
+from msae.support import arguments
+from msae.support.origin import Origin, check_origin
+from msae.texts.given import Stories
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+CHANGED = "the scale was measured before the change, make LiveActivations anew"
+
+
+class LiveActivations:
+    """The same stream as `Activations`, computed while it is read: memory holds `buffer` activations, however many there are.
+
+    Every pass over the stories runs the model again. `batches(…, skip=n)` computes nothing of what it skips but the buffer it lands in.
+
+    Args:
+        as for `Activations`, and
+        device: where the buffer lies and batches arrive; the model's own device if left out.
+        scale_tokens: activations, of stories drawn at random, that the mean norm is measured on.
+
+    Raises:
+        ValueError: as `Activations`; and in `batches`, where the model was changed since.
+    """
+
+    hook_name: str
+    d_model: int
+    scale: float
+
+    def __init__(
+        self,
+        lm: TransformerBridge,
+        stories: Stories,
+        hook_name: str,
+        *,
+        n_ctx: int = 128,
+        n_tokens: int | None = None,
+        batch_size: int = 32,
+        dtype: torch.dtype = torch.float16,
+        device: str | torch.device | None = None,
+        skip_first: bool = True,
+        buffer: int = BUFFER,
+        scale_tokens: int = 2**17,
+    ):
+        check_language_model(lm)
+        self._lm, self.hook_name, self._hooks = lm, hook_name, added_hooks(lm)
+        self._how = How.judged(lm, [hook_name], batch_size, dtype, lm.cfg.device if device is None else device, None, buffer, False)
+        scale_tokens = arguments.whole("scale_tokens", scale_tokens, 1)
+        self._texts = read_texts(lm, stories, n_ctx, n_tokens, skip_first)
+        self._origin = origins_of(lm, self._texts, [hook_name], self._how)[hook_name]
+        self.d_model = self._origin["d_model"]
+        order = torch.from_numpy(np.random.default_rng(0).permutation(len(self._texts.tokens)))
+        n_texts = int((self._texts.counts[order].cumsum(0) < scale_tokens).sum()) + 1
+        self.scale = self._run(order[:n_texts].sort().values).scale
+
+    def __len__(self) -> int:
+        return int(self._texts.counts.sum())
+
+    def __repr__(self) -> str:
+        return f"LiveActivations({self.hook_name!r}, {len(self._texts.tokens):,} texts, {len(self):,} tokens, d_model={self.d_model})"
+
+    @property
+    def origin(self) -> Origin:
+        """As `Activations.origin`."""
+        return self._origin | {"scale": self.scale}
+
+    def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
+        """As `Activations.batches`: the same seed and buffer give the same batches, up to the rounding of `dtype` and of `scale`."""
+
+        def load(texts: np.ndarray) -> tuple[Tensor, np.ndarray]:
+            self._check_hooks()
+            x = self._run(torch.from_numpy(texts)).x
+            return x, np.arange(len(x))
+
+        self._check_hooks()
+        check_origin({"language_model": self._origin["language_model"]}, model_origin(self._lm), "LiveActivations", CHANGED)
+        return shuffled(self._texts.counts.numpy(), batch_size, seed, skip, self._origin["buffer"], self.scale, load)
+
+    def _check_hooks(self) -> None:
+        if added_hooks(self._lm) != self._hooks:
+            raise ValueError(f"the hooks of the model are others than when LiveActivations was made: {CHANGED}")
+
+    def _run(self, rows: Tensor) -> Harvested:
+        (harvested,) = harvest_texts(self._lm, self._texts.pick(rows), {self.hook_name: self._origin}, self._how).values()
+        return harvested

@@ -1,0 +1,151 @@
+"""From stories to the vectors a language model computes on them: rows of tokens, and forward passes that end at the last hook."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msae.support.arguments import shown, whole, yes_or_no
+from msae.texts.given import Stories, check_stories
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+class Texts(NamedTuple):
+    """Stories as rows of [BEGIN] and up to n_ctx - 1 tokens; a longer story goes on in the next row, again after [BEGIN]."""
+
+    tokens: Tensor
+    """(n_texts, n_ctx) int64: token ids, padded at the end with [BEGIN]'s id."""
+
+    mask: Tensor
+    """(n_texts, n_ctx) bool: the places whose activation is wanted."""
+
+    story: Tensor
+    """(n_texts,) int64: which story each text belongs to."""
+
+    @property
+    def counts(self) -> Tensor:
+        """(n_texts,) int64: activations of each text."""
+        return self.mask.sum(1)
+
+    def pick(self, rows: Tensor) -> Texts:
+        """Some of the texts, by number or by a mask."""
+        return Texts(self.tokens[rows], self.mask[rows], self.story[rows])
+
+
+def read_texts(
+    lm: TransformerBridge,
+    stories: Stories,
+    n_ctx: int = 128,
+    n_tokens: int | None = None,
+    skip_first: bool = True,
+) -> Texts:
+    """Stories, or rows of their token ids, as the rows a model reads.
+
+    Raises:
+        ValueError: one string instead of a list, a story that is neither text nor token ids, a token that the model does not know, no
+            tokens at all, or an impossible n_ctx or n_tokens.
+    """
+    check_language_model(lm)
+    n_ctx = whole("n_ctx", n_ctx, 2, lm.cfg.n_ctx, most_is=f"the model's {lm.cfg.n_ctx}")
+    skip_first = yes_or_no("skip_first", skip_first)
+    tokens, lengths, story = tokenize(lm.tokenizer, stories, n_ctx, d_vocab=lm.cfg.d_vocab)
+    place = torch.arange(n_ctx)
+    mask = (place < lengths[:, None]) & (place >= int(skip_first))
+    available = int(mask.sum())
+    if available == 0:
+        raise ValueError("the stories have no tokens")
+    if n_tokens is not None:
+        hint = "give more stories (msae.lm.telling.sample_stories tells new ones), or leave n_tokens out"
+        n_tokens = whole("n_tokens", n_tokens, 1, available, hint, most_is=f"the {available:,} tokens of these stories")
+        mask &= (mask.flatten().cumsum(0) <= n_tokens).view_as(mask)
+    return Texts(tokens, mask, story).pick(mask.any(1))
+
+
+def tokenize(tokenizer: Any, stories: Stories, n_ctx: int, *, d_vocab: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Stories as rows of [BEGIN] and up to n_ctx - 1 tokens.
+
+    What a row of tokens, or a text, carries already is left out first: [BEGIN] and padding before it, padding and the token that ends a
+    text after it. So rows of `Activations.tokens`, `lm.to_tokens` and `msae.lm.tinymodel.load_tokens` give what their text gives.
+
+    Args:
+        stories: texts, or rows of token ids: lists, arrays, or a tensor (n, length), padded on whichever side.
+        d_vocab: how many tokens the model knows.
+
+    Returns:
+        tokens (n_texts, n_ctx) padded with [BEGIN]'s id; lengths (n_texts,), [BEGIN] included; story (n_texts,), the story of each row.
+
+    Raises:
+        ValueError: a story that is neither text nor token ids, a token that the model does not know, or a tokenizer without [BEGIN].
+    """
+    begin = _begin(tokenizer, d_vocab)
+    n_ctx = whole("n_ctx", n_ctx, 2)
+    encoded = check_stories(stories, token_ids=True)
+    padding = getattr(tokenizer, "pad_token_id", None)
+    if encoded and isinstance(encoded[0], str):
+        padding = None  # a text is not padded, and some tokenizers pad with what may stand in a text
+        encoded = [np.array(ids, np.int64) for ids in tokenizer(encoded, add_special_tokens=False)["input_ids"]]
+    before = {begin, *([] if padding is None else [padding])}
+    ends = getattr(tokenizer, "eos_token_id", None)
+    after = before | ({ends} if ends is not None else set())
+    parts: list[tuple[int, np.ndarray]] = []
+    for i, ids in enumerate(encoded):
+        ids = _without_ends(ids, before, after)
+        if d_vocab is not None and len(ids) and not 0 <= ids.min() <= ids.max() < d_vocab:
+            wrong = next(int(token) for token in ids if not 0 <= token < d_vocab)
+            raise ValueError(f"stories[{i}] holds the token {wrong:,}: the model's tokens are 0 to {d_vocab - 1:,}; use lm.tokenizer's")
+        parts += [(i, ids[at : at + n_ctx - 1]) for at in range(0, len(ids), n_ctx - 1)]
+    tokens = np.full((len(parts), n_ctx), begin, dtype=np.int64)
+    for row, (_, ids) in enumerate(parts):
+        tokens[row, 1 : len(ids) + 1] = ids
+    lengths = torch.tensor([len(ids) + 1 for _, ids in parts], dtype=torch.long)
+    return torch.from_numpy(tokens), lengths, torch.tensor([i for i, _ in parts], dtype=torch.long)
+
+
+def _begin(tokenizer: Any, d_vocab: int | None) -> int:
+    if tokenizer is None:
+        raise ValueError("the model has no tokenizer, so that [BEGIN] is not known: set lm.tokenizer to the one of its vocabulary")
+    begin = getattr(tokenizer, "bos_token_id", None)
+    if begin is None:
+        raise ValueError(
+            "the tokenizer has no token that begins a text (its bos_token_id is None), and every row starts with one: set it, for "
+            "instance tokenizer.bos_token = tokenizer.eos_token"
+        )
+    if d_vocab is not None and not 0 <= begin < d_vocab:
+        raise ValueError(f"the tokenizer begins a text with the token {begin:,}: the model's tokens are 0 to {d_vocab - 1:,}")
+    return int(begin)
+
+
+def _without_ends(ids: np.ndarray, before: set[int], after: set[int]) -> np.ndarray:
+    """The row from its first token that is not one of `before` to its last that is not one of `after`."""
+    first, last = np.ones(len(ids), bool), np.ones(len(ids), bool)
+    for token in before:
+        first &= ids != token
+    for token in after:
+        last &= ids != token
+    if not (first.any() and last.any()):
+        return ids[:0]
+    return ids[first.argmax() : len(ids) - last[::-1].argmax()]
+
+
+def texts_hash(texts: Texts) -> str:
+    """SHA-256 of the token ids and of the places wanted: it changes with the stories, the tokenizer, n_ctx and n_tokens."""
+    digest = hashlib.sha256(str(tuple(texts.tokens.shape)).encode())
+    digest.update(texts.tokens.numpy().data)
+    digest.update(texts.mask.numpy().data)
+    return digest.hexdigest()
+
+
+def check_language_model(lm: Any) -> None:
+    """Raise a ValueError where this is no model whose activations can be read as they are."""
+    if not all(hasattr(lm, name) for name in ("cfg", "hook_dict", "run_with_hooks", "tokenizer")):
+        raise ValueError(f"lm must be a model of load_language_model, got {shown(lm)}")
+    if getattr(lm.cfg, "attention_dir", "causal") != "causal":
+        raise ValueError("lm reads in both directions, so that padding would change what it computes: expected a causal language model")
+    if any(isinstance(module, torch.nn.Dropout) and module.p > 0 and module.training for module in lm.modules()):
+        raise ValueError("lm is in training mode, in which dropout makes its activations random: call lm.eval()")

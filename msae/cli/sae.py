@@ -1,0 +1,220 @@
+"""`python -m msae train`, `evaluate` and `about`: one SAE."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from msae.cli.base import (
+    MEASURED_TOKENS,
+    Stopped,
+    add_command,
+    add_fields,
+    add_source,
+    check_activations,
+    check_model,
+    config_from,
+    one_line,
+    path,
+    read_source,
+    warn,
+    whole,
+    words,
+)
+from msae.support import arguments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from msae.sae.sae import SAE
+    from msae.training.config import TrainConfig
+
+
+def add_sae_commands(commands: Any) -> None:
+    train = add_command(commands, "train", train_sae, "train an SAE on a language model's activations; started again it goes on")
+    add_source(train)
+    train.add_argument("--hook", required=True, metavar="NAME", help="for example blocks.3.hook_resid_pre")
+    train.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
+    train.add_argument("--n-tokens", type=whole(1), help="harvest this many activations; all by default")
+    train.add_argument("--out", required=True, type=path, help="folder for the SAE; its checkpoint lies there while training runs")
+    train.add_argument("--checkpoint-every", type=whole(1), default=500, metavar="STEPS")
+    train.add_argument("--data-seed", type=whole(0), default=0, help="of the order of the batches")
+    train.add_argument("--device", default="cpu")
+    train.add_argument("--prefixes", default="sqrt", help="sqrt, pareto, uniform, full, or fixed widths such as 64,256,1024")
+    train.add_argument("--n-prefixes", type=whole(1), default=10, help="prefixes per step of a random law")
+    train.add_argument("--nonlinearity", default="relu", choices=["relu", "topk", "batchtopk", "jumprelu"])
+    add_fields(train, "msae.training", "TrainConfig", {}, leave_out=("prefixes", "nonlinearity"))
+
+    evaluate = add_command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
+    evaluate.add_argument("sae", type=words, help="folder of the SAE")
+    add_source(evaluate, default=None)
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+
+    about = add_command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
+    about.add_argument("sae", type=words, help="folder of the SAE")
+    about.add_argument("--json", action="store_true", help="print JSON")
+
+
+def train_sae(options: argparse.Namespace) -> None:
+    from msae.lm.sources import source
+    from msae.sae.sae import SAE
+    from msae.training.loop import train
+
+    config = _sae_config(options)
+    arguments.device("--device", options.device)
+    out = arguments.new_folder("--out", options.out)
+    if options.n_tokens is not None and options.n_tokens < config.batch_size:
+        raise ValueError(f"--batch-size must be at most --n-tokens, {options.n_tokens:,}, got {config.batch_size:,}")
+    made_from = source(options.model, options.stories)
+    checkpoint = out / "checkpoint.safetensors"
+    if not _is_there(options, config, made_from, checkpoint):
+        try:
+            _, activations = read_source(options.model, options.stories, options.hook, options.n_ctx, options.n_tokens, held_out=False)
+            how = {name: getattr(options, name) for name in ("data_seed", "checkpoint_every", "device")}
+            sae = train(config, activations, checkpoint=checkpoint, **how).sae
+            data = {"model": options.model, "stories": options.stories, "content": made_from["content"], "n_ctx": options.n_ctx}
+            data |= {"n_tokens": len(activations), "all_tokens": options.n_tokens is None, "data_seed": options.data_seed}
+            sae.config |= {"data": data, "command": options.command_line}
+            sae.save(out)
+        except KeyboardInterrupt:
+            if not checkpoint.exists():
+                raise
+            raise Stopped(f"the checkpoint is {checkpoint}") from None
+    sae = SAE.load(out)
+    if "held_out" not in sae.config:
+        _measure_and_keep(sae, options)
+    checkpoint.unlink(missing_ok=True)  # not before all is written: with it nothing is lost
+    said = [_sentence(sae.config["held_out"])] if "held_out" in sae.config else []
+    print("\n".join([str(sae), *said, f"in {out}"]))
+
+
+def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[str, Any], checkpoint: Path) -> bool:
+    """Whether this very SAE was trained before.
+
+    Raises:
+        ValueError: another one is there.
+    """
+    from msae.lm.sources import recorded_source, source_differences
+    from msae.sae.sae import SAE
+    from msae.support.origin import differences, plain
+
+    if not (options.out / "sae.json").is_file():
+        return False
+    try:
+        sae = SAE.load(options.out)
+    except (OSError, ValueError):
+        if checkpoint.exists():  # a save was cut off: the checkpoint has it all
+            return False
+        raise
+    data = sae.config.get("data") or {}
+    if "n_steps" not in sae.config or "n_tokens" not in data:
+        raise ValueError(f"{options.out} holds an SAE that this command did not train: give another --out")
+    asked = plain(config.record()) | {"hook_name": options.hook, "n_ctx": options.n_ctx, "data_seed": options.data_seed}
+    asked |= (
+        {"n_tokens": data["n_tokens"] if data.get("all_tokens", True) else "all"}
+        if options.n_tokens is None
+        else {"n_tokens": options.n_tokens}
+    )
+    found = differences(sae.config | data | {"hook_name": sae.hook_name}, asked)
+    found += source_differences(recorded_source(sae.config), made_from)
+    if found:
+        raise ValueError(
+            f"{options.out} holds an SAE that was trained otherwise ({'; '.join(found)}): give another --out, or delete that one"
+        )
+    return True
+
+
+def _measure_and_keep(sae: SAE, options: argparse.Namespace) -> None:
+    """Write what is measured beside the weights, which are safe already: a measurement that fails is a warning."""
+    try:
+        sae.config["held_out"] = _measure(sae, str(options.out), options.model, options.stories)
+        sae.save(options.out)
+    except KeyboardInterrupt:
+        raise Stopped(f"the SAE is in {options.out}, but not measured") from None
+    except Exception as error:
+        sae.config.pop("held_out", None)
+        later = f"`python -m msae evaluate {options.out} --stories FILE` measures it on others"
+        warn(f"the SAE is in {options.out}, but cannot be measured on the held-out stories ({one_line(error)}): {later}")
+
+
+def evaluate_sae(options: argparse.Namespace) -> None:
+    from msae.lm.sources import recorded_source
+    from msae.sae.sae import SAE
+
+    sae = SAE.load(options.sae)
+    made_from = {"language_model": "bundled", "stories": "bundled"} | recorded_source(sae.config)
+    measured = _measure(sae, options.sae, options.model or made_from["language_model"], options.stories or made_from["stories"])
+    print(json.dumps(measured) if options.json else _sentence(measured))
+
+
+def _measure(sae: SAE, name: str, model: str, stories: str) -> dict[str, Any]:
+    """L0 and FVU on the held-out stories of a source, some activations at a time."""
+    from msae.lm.sources import recorded_source
+    from msae.metrics import reconstruction
+    from msae.texts.stories import HELD_OUT
+
+    if sae.hook_name is None:
+        raise ValueError("this SAE names no hook of a language model: it cannot be measured on stories")
+    check_model({name: sae}, model, stories)
+    n_ctx = recorded_source(sae.config).get("n_ctx", 128)
+    _, activations = read_source(model, stories, sae.hook_name, n_ctx, None, held_out=True, at_most=MEASURED_TOKENS)
+    check_activations({name: sae}, activations)
+    found = reconstruction(sae, activations.x)
+    if not math.isfinite(found.fvu.value):
+        raise ValueError(f"the FVU is {found.fvu.value}: these {found.n_inputs:,} activations are all alike")
+    return {
+        "l0": found.l0.value,
+        "fvu": found.fvu.value,
+        "n_tokens": found.n_inputs,
+        "stories": f"every {HELD_OUT}th of {stories}",
+    }
+
+
+def about_sae(options: argparse.Namespace) -> None:
+    from msae.sae.sae import SAE
+
+    sae = SAE.load(options.sae)
+    facts = {
+        "d_model": sae.d_model,
+        "n_latents": sae.n_latents,
+        "nonlinearity": str(sae.nonlinearity),
+        "hook_name": sae.hook_name,
+        "scale": sae.scale,
+        **sae.config,
+    }
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(f"{name:<{width}}  {json.dumps(value) if isinstance(value, (dict, list)) else value}")
+
+
+def _sae_config(options: argparse.Namespace) -> TrainConfig:
+    from msae.sae import nonlinearities, prefixes
+    from msae.training.config import TrainConfig
+
+    laws = {"sqrt": prefixes.SquareRootPrefixes, "pareto": prefixes.ParetoPrefixes, "uniform": prefixes.UniformPrefixes}
+    if options.prefixes in laws:
+        law: Any = laws[options.prefixes](n=options.n_prefixes)
+    elif options.prefixes == "full":
+        law = prefixes.FullPrefix()
+    elif re.fullmatch(r"[0-9]+(,[0-9]+)*", options.prefixes):
+        law = prefixes.FixedPrefixes([int(width) for width in options.prefixes.split(",")])
+    else:
+        raise ValueError(f"--prefixes must be {', '.join(laws)}, full, or widths such as 64,256,1024, got {options.prefixes!r}")
+    if options.nonlinearity in ("topk", "batchtopk"):
+        if not options.target_l0.is_integer():
+            raise ValueError(f"--target-l0 is the k of {options.nonlinearity}, a whole number, got {options.target_l0}")
+        kind = nonlinearities.TopK if options.nonlinearity == "topk" else nonlinearities.BatchTopK
+        nonlinearity: Any = kind(int(options.target_l0))
+    else:
+        nonlinearity = nonlinearities.ReLU() if options.nonlinearity == "relu" else nonlinearities.JumpReLU()
+    return config_from(options, TrainConfig, prefixes=law, nonlinearity=nonlinearity)
+
+
+def _sentence(measured: dict[str, Any]) -> str:
+    return f"L0 {measured['l0']:.2f}, FVU {measured['fvu']:.4f} on {measured['n_tokens']:,} tokens ({measured['stories']} stories)"

@@ -1,0 +1,119 @@
+"""What an explorer is given, judged before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from msae.firings.latent_activations import LatentActivations, check_weights
+from msae.support.arguments import array, shown, text
+from msae.support.letters import check_vocabulary
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*")
+"""Of an SAE, as `grammar.lark` reads it."""
+
+
+def numbers_of(name: str, values: Any) -> np.ndarray:
+    """An array of finite numbers, in float32 at least: SciPy knows no half precision."""
+    found = array(name, values, finite=True)
+    return found.astype(np.promote_types(found.dtype, np.float32), copy=False)
+
+
+def label_of(key: Any, label: Any) -> str:
+    return text(f"labels[{key!r}]", label).encode("utf-8", "replace").decode()
+
+
+def listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, (str, bytes)):
+        raise ValueError(f"{name} must be a list, got {shown(values)}")
+    try:
+        return list(values)
+    except TypeError as error:
+        raise ValueError(f"{name} must be a list, got {shown(values)}") from error
+
+
+def check_acts(acts: Any, tokens: np.ndarray, str_tokens: Sequence[str | bytes]) -> None:
+    if not isinstance(acts, Mapping) or not acts:
+        raise ValueError(f'expected acts={{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
+    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
+        raise ValueError(f"tokens must be whole numbers (n_texts, n_ctx), got shape {tokens.shape} of {tokens.dtype}")
+    for name, each in acts.items():
+        _check_name(name)
+        if not isinstance(each, LatentActivations):
+            raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by LatentActivations.from_dense or from_sae")
+        if each.mask.shape != tokens.shape:
+            raise ValueError(f"acts[{name!r}] is of texts of shape {each.mask.shape}, but tokens have shape {tokens.shape}")
+    if not any(each.mask.any() for each in acts.values()):
+        raise ValueError("acts must have a mask in which some place counts, got none that does: there is no text to show")
+    check_vocabulary(str_tokens, tokens)
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(
+            f"an SAE cannot be called {name!r}: patterns name latents as S/7, so a name begins with a letter and has only letters, "
+            "digits, _ . - and /"
+        )
+
+
+def check_each(saes: Any) -> None:
+    """Whether these are SAEs that an explorer can show, whatever it shows them on."""
+    if not isinstance(saes, Mapping) or not saes:
+        raise ValueError(f'saes must be {{"name": SAE}}, got {shown(saes)}; one SAE is {{"S": sae}}')
+    for name, sae in saes.items():
+        _check_name(name)
+        if not all(hasattr(sae, part) for part in ("encode", "d_model", "n_latents", "hook_name", "W_dec")):
+            raise ValueError(f"saes[{name!r}] must be an SAE, got {shown(sae)}")
+        check_weights(f"saes[{name!r}]", sae)
+
+
+def check_saes(saes: Any, activations: Any, model: Any) -> None:
+    """Whether all of these belong together, before anything is computed."""
+    from msae.support.origin import check_origin
+
+    check_each(saes)
+    for name in ("x", "mask", "hook_name", "tokens", "str_tokens"):
+        if not hasattr(activations, name):
+            raise ValueError(f"activations must be msae.Activations, got {shown(activations)}")
+    if model is not None and not hasattr(model, "W_U"):
+        raise ValueError(f"model must be a language model, with W_U, got {shown(model)}")
+    origin = getattr(activations, "origin", None) or {}
+    for name, sae in saes.items():
+        if sae.d_model != activations.x.shape[1]:
+            raise ValueError(
+                f"saes[{name!r}] reads vectors of width {sae.d_model}, but these activations have width {activations.x.shape[1]}"
+            )
+        if sae.hook_name and activations.hook_name and sae.hook_name != activations.hook_name:
+            raise ValueError(f"saes[{name!r}] was trained at {sae.hook_name}, but these activations come from {activations.hook_name}")
+        trained = (getattr(sae, "config", None) or {}).get("made_from") or {}
+        of_model = {key: trained[key] for key in ("hook_name", "language_model") if trained.get(key) is not None}
+        check_origin(of_model, origin, f"saes[{name!r}]", "give activations of the model and hook that it was trained on")
+    if model is not None and model.W_U.shape[0] != activations.x.shape[1]:
+        raise ValueError(
+            f"model must be the one that the activations of width {activations.x.shape[1]} are of, got one whose W_U has the shape "
+            f"{tuple(model.W_U.shape)}; leave it out where the hook is not the residual stream"
+        )
+
+
+def check_directions(
+    acts: Mapping[str, LatentActivations], directions: Mapping[str, np.ndarray], unembed: np.ndarray | None, n_vocab: int
+) -> None:
+    if directions and set(directions) != set(acts):
+        raise ValueError(f"directions must name the SAEs {', '.join(acts)}, got {', '.join(directions)}")
+    for name, rows in directions.items():
+        if rows.ndim != 2 or len(rows) <= acts[name].latents.max(initial=0):
+            expected = f"(at least {acts[name].latents.max(initial=0) + 1}, d_model)"
+            raise ValueError(f"directions[{name!r}] must be {expected}, one row per latent, got shape {rows.shape}")
+    if len({rows.shape[1] for rows in directions.values()}) > 1:
+        widths = {name: rows.shape[1] for name, rows in directions.items()}
+        raise ValueError(f"directions must all have the same width, got {widths}; give SAEs of one place, or leave directions out")
+    if unembed is None:
+        return
+    if not directions:
+        raise ValueError("unembed needs directions: give directions={name: sae} too")
+    width = next(iter(directions.values())).shape[1]
+    if unembed.ndim != 2 or unembed.shape[0] != width or not unembed.shape[1]:
+        raise ValueError(f"unembed must be (d_model, n_vocab) = ({width}, {n_vocab}), got shape {unembed.shape}")

@@ -1,0 +1,116 @@
+"""What a family may say: every field is judged before any work, whether it comes from a file or from Python."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from msae.support import arguments
+from msae.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from msae.family.members import Family
+
+GROUP = ("what", "hook_names", "seeds", "n_steps", "references", "n_latents", "target_l0", "sizes")
+OF_EACH_SAE = ("n_latents", "target_l0", "n_steps", "loss", "seed")
+"""Fields of `TrainConfig` that a group sets, so that the shared recipe cannot."""
+
+HOOK_NAME = re.compile(r"\w[\w.\-]*")
+"""It is the name of a folder too."""
+
+
+def check_family(family: Family) -> None:
+    """
+    Raises:
+        ValueError: naming the first field that cannot be, what it holds and what it must.
+    """
+    for name in ("language_model", "stories"):
+        _words(name, getattr(family, name))
+    if not isinstance(family.what, str):
+        raise ValueError(f"what must be a string, got {arguments.shown(family.what)}")
+    arguments.whole("n_ctx", family.n_ctx, 2)
+    if family.n_tokens is not None:
+        arguments.whole("n_tokens", family.n_tokens, 1, hint="or leave it out for all tokens of the stories")
+    arguments.yes_or_no("live", family.live)
+    _mapping("recipe", family.recipe, [field.name for field in fields(TrainConfig) if field.name not in OF_EACH_SAE])
+    _mapping("concepts", family.concepts)
+    for name, pattern in family.concepts.items():
+        _check_pattern(f"concepts[{name!r}]", pattern)
+    groups = _list("groups", family.groups, "groups of SAEs")
+    for i, group in enumerate(groups):
+        _check_group(f"groups[{i}]", group)
+
+
+def _check_group(place: str, group: Any) -> None:
+    _mapping(place, group, GROUP)
+    if lacking := [repr(name) for name in ("hook_names", "seeds", "n_steps") if name not in group]:
+        raise ValueError(f"{place} lacks {', '.join(lacking)}")
+    for hook_name in _list(f"{place}: hook_names", group["hook_names"], "hook names"):
+        if not (isinstance(hook_name, str) and HOOK_NAME.fullmatch(hook_name)):
+            raise ValueError(f"{place}: hook_names must be such as 'blocks.3.hook_resid_pre', got {arguments.shown(hook_name)}")
+    for seed in _list(f"{place}: seeds", group["seeds"], "whole numbers"):
+        arguments.whole(f"{place}: each of seeds", seed, 0, 2**63 - 1)
+    arguments.whole(f"{place}: n_steps", group["n_steps"], 1)
+    for name in ("references", "sizes"):
+        for pair in _list(f"{place}: {name}", group.get(name, []), "pairs [n_latents, L0]", least=0):
+            if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+                raise ValueError(f"{place}: {name} must be a list of pairs [n_latents, L0], got {arguments.shown(pair)} in it")
+            _size(f"{place}: {name}", *pair)
+    l0s = _list(f"{place}: target_l0", group.get("target_l0", []), "numbers", least=0)
+    if l0s and "n_latents" not in group:
+        raise ValueError(f"{place} has target_l0 for large SAEs and lacks 'n_latents', their size")
+    for l0 in l0s:
+        _size(f"{place}: n_latents and target_l0", group["n_latents"], l0)
+    if "n_latents" in group:
+        arguments.whole(f"{place}: n_latents", group["n_latents"], 1)
+
+
+def _size(place: str, n_latents: Any, l0: Any) -> None:
+    arguments.whole(f"{place}: the number of latents", n_latents, 1)
+    arguments.number(f"{place}: L0", l0, above=0, below=n_latents)
+
+
+def _check_pattern(place: str, pattern: Any) -> None:
+    from msae.patterns.syntax import parse
+
+    _words(place, pattern)
+    try:
+        parse(pattern)
+    except ValueError as error:
+        raise ValueError(f"{place} is no token pattern: {' '.join(str(error).split())}") from error
+
+
+def _words(name: str, value: Any) -> str:
+    value = arguments.text(name, str(value) if hasattr(value, "__fspath__") else value)
+    if not value.strip():
+        raise ValueError(f"{name} must not be empty, got {value!r}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"{name} must be text that UTF-8 can hold, got {arguments.shown(value)}")
+    return value
+
+
+def _mapping(place: str, value: Any, known: Collection[str] | None = None) -> None:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{place} must be an object of names and values, got {arguments.shown(value)}")
+    for name in value:
+        if known is not None and name not in known:
+            refuse_unknown(place, name, known)
+        _words(f"a name in {place}", name)
+
+
+def refuse_unknown(place: str, name: Any, known: Collection[str]) -> None:
+    """Raise a ValueError that names the nearest of the known names."""
+    if place == "recipe" and name in OF_EACH_SAE:
+        raise ValueError(f"recipe cannot have {name!r}: every group sets it for its SAEs")
+    nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it can have {', '.join(known)}"
+    raise ValueError(f"{place} cannot have {arguments.shown(name)}; {hint}")
+
+
+def _list(place: str, value: Any, of: str, least: int = 1) -> Sequence[Any]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or len(value) < least:
+        raise ValueError(f"{place} must be a list of {of}{', not empty' * (least > 0)}, got {arguments.shown(value)}")
+    return value

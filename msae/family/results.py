@@ -1,0 +1,67 @@
+"""The table of results as a file: written whole, read and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from msae.family.members import Family, checked
+from msae.family.training import other_than
+from msae.support import arguments
+from msae.support.files import as_json, write_file
+
+if TYPE_CHECKING:
+    pass
+
+
+def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
+    """Write rows as one JSON file, a line for each.
+
+    Raises:
+        ValueError: what JSON has no form for; nothing is written.
+    """
+    if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Sequence):
+        raise ValueError(f"rows must be a list of dicts, got {arguments.shown(rows)}")
+    lines = [as_json(_row(f"rows[{i}]", row), f"rows[{i}]", indent=None).rstrip("\n") for i, row in enumerate(rows)]
+    content = ",\n".join(lines)
+    write_file(arguments.path("path", path), f'{{"format": "msae-results/1", "rows": [\n{content}\n]}}\n')
+
+
+def load_results(path: str | os.PathLike | None = None, family: Family | None = None) -> list[dict[str, Any]]:
+    """The rows of a table: the one that ships with msae, or one of your own.
+
+    Args:
+        family: whose table it must be.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none, the file is no such table, or a row is of an SAE that the family would make otherwise.
+    """
+    source = files("msae") / "assets" / "saes" / "results.json" if path is None else arguments.path("path", path)
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no table {source}: make one with `python -m msae family measure --table`")
+    try:
+        table = json.loads(source.read_text(encoding="utf-8-sig"))
+        if table["format"] != "msae-results/1":
+            raise ValueError("its format is not msae-results/1")
+        if not isinstance(table["rows"], list):
+            raise ValueError(f"its rows must be a list, got {arguments.shown(table['rows'])}")
+        rows = [_row(f"rows[{i}]", row) for i, row in enumerate(table["rows"])]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is not a table of results: {error}") from error
+    if family is not None:
+        members = {member.id: member for member in checked(family).members()}
+        for row in rows:
+            if row["id"] not in members:
+                raise ValueError(f"{source} has a row {row['id']!r}, and this family has no such SAE: give the family it was made with")
+            if found := other_than(members[row["id"]], dict(row.get("recipe", {})) | row):
+                raise ValueError(f"{source} is of other SAEs: {row['id']} has {'; '.join(found)}: give the family it was made with")
+    return rows
+
+
+def _row(place: str, row: Any) -> dict[str, Any]:
+    if not isinstance(row, Mapping) or not isinstance(row.get("id"), str):
+        raise ValueError(f"{place} must be a dict with the 'id' of an SAE, got {arguments.shown(row)}")
+    return dict(row)

@@ -1,0 +1,159 @@
+"""Which latents belong together: parents and children across SAEs, neighbours by co-firing and by cosine. Sparse throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from msae.firings.latent_activations import LatentActivations
+from msae.support.arguments import number, shown, whole
+
+METRICS = ("directed_cosine", "nabeshima2024")
+CHUNK = 1024
+"""Columns of a product at a time: 25,000 latents squared do not fit into memory at once."""
+
+
+class Edge(NamedTuple):
+    """A child and one of its parents."""
+
+    parent: str
+    """ "name/number" of the latent of the smaller SAE."""
+
+    child: str
+    score: float
+
+
+def latent_tree(
+    acts: Mapping[str, LatentActivations], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3, min_firings: int = 1
+) -> list[Edge]:
+    """Edges from each SAE to its reference: the nearest before it that has fewer latents.
+
+    So SAEs of growing size form a chain, and several large ones of one size all hang from the one before them. With a and b the
+    activations of a possible parent and child, over the tokens t on which the child fires,
+
+        directed_cosine = Σ a(t) b(t) / (√Σ a(t)² · √Σ b(t)²)
+
+    The article's rule multiplies this by max(b) / max(a). Scores can then exceed 1, and weak parents are favoured.
+
+    Args:
+        acts: name → firings, from the smallest SAE to the largest.
+        metric: "directed_cosine", or "nabeshima2024" for the article's rule.
+        threshold: edges with lower scores are left out.
+        n_parents: at most this many for each child, the best first.
+        min_firings: a latent that fires more rarely is nobody's child. One that fires once has a cosine of 1 with whatever fires there.
+
+    Source: Nabeshima 2024, "Trees".
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {shown(metric)}")
+    number("threshold", threshold)
+    whole("n_parents", n_parents, 1)
+    whole("min_firings", min_firings)
+    if not isinstance(acts, Mapping) or not all(isinstance(each, LatentActivations) for each in acts.values()):
+        raise ValueError(f'acts must be {{"name": LatentActivations}}, got {shown(acts)}')
+    if len({each.mask.shape for each in acts.values()}) > 1:
+        raise ValueError(f"acts must be of the same texts, got masks of shape {[each.mask.shape for each in acts.values()]}")
+    edges = []
+    for small, large in references(acts):
+        parents, children = as_matrix(acts[small]), as_matrix(acts[large])
+        squares = parents.power(2)
+        norms = np.sqrt(np.asarray(children.power(2).sum(0)).ravel())
+        largest = acts[small].max, acts[large].max
+        for first in range(0, children.shape[1], CHUNK):
+            part = children[:, first : first + CHUNK]
+            product = (parents.T @ part).tocoo()
+            masked = (squares.T @ (part > 0).astype(np.float32)).tocsr()
+            row, column = product.row, product.col
+            length = np.sqrt(np.asarray(masked[row, column]).ravel()) * norms[first + column]
+            score = product.data / np.maximum(length, 1e-12)
+            if metric == "nabeshima2024":
+                score = score * largest[1][first + column] / largest[0][row]
+            score = np.where(acts[large].counts[first + column] < min_firings, -1, score)
+            for child, parent, value in _best(column, row, score, n_parents, threshold):
+                ids = acts[small].latents[parent], acts[large].latents[first + child]
+                edges.append(Edge(f"{small}/{ids[0]}", f"{large}/{ids[1]}", round(float(value), 4)))
+    return edges
+
+
+def references(acts: Mapping[str, LatentActivations]) -> list[tuple[str, str]]:
+    """(reference, SAE) for each SAE that has one: the nearest before it with fewer latents."""
+    names = list(acts)
+    smaller = [[a for a in names[:k] if len(acts[a].latents) < len(acts[b].latents)] for k, b in enumerate(names)]
+    return [(before[-1], name) for before, name in zip(smaller, names) if before]
+
+
+def cofiring(matrix: sparse.csc_matrix, k: int) -> list[list[tuple[int, float]]]:
+    """The k latents that fire most together with each latent: |both fire| / |either fires|, at least 0.01.
+
+    Args:
+        matrix: (n_tokens, n_latents) activations.
+    """
+    fires = (matrix > 0).astype(np.float32)
+    counts = np.asarray(fires.sum(0)).ravel()
+    out: list[list[tuple[int, float]]] = [[] for _ in range(matrix.shape[1])]
+    for first in range(0, matrix.shape[1], CHUNK):
+        both = (fires.T @ fires[:, first : first + CHUNK]).tocoo()
+        row, column = both.row, both.col + first
+        share = both.data / (counts[row] + counts[column] - both.data)
+        _note(out, column, row, share, k, 0.01)
+    return out
+
+
+def alike(directions: Any, k: int) -> list[list[tuple[int, float]]]:
+    """The k latents with the largest cosine to each latent, at least 0.1.
+
+    Args:
+        directions: (n_latents, width), decoder rows; or activations, one latent per row, sparse.
+    """
+    if sparse.issparse(directions):
+        norms = np.sqrt(np.asarray(directions.power(2).sum(1)).ravel())
+    else:
+        norms = np.linalg.norm(directions, axis=1)
+    unit = sparse.diags(1 / np.maximum(norms, 1e-12)) @ directions
+    out: list[list[tuple[int, float]]] = [[] for _ in range(directions.shape[0])]
+    for first in range(0, directions.shape[0], CHUNK):
+        cosines = unit[first : first + CHUNK] @ unit.T
+        if sparse.issparse(cosines):
+            found = cosines.tocoo()
+            _note(out, found.row + first, found.col, found.data, k, 0.1)
+            continue
+        rows = np.arange(len(cosines))
+        cosines[rows, rows + first] = -1  # a latent is no neighbour of itself
+        for row, columns in enumerate(largest(cosines, k)):
+            out[first + row] = [(int(c), round(float(cosines[row, c]), 3)) for c in columns if cosines[row, c] >= 0.1]
+    return out
+
+
+def largest(values: np.ndarray, k: int) -> np.ndarray:
+    """(n_rows, k) columns of the k largest values of each row, largest first; of equal ones the first."""
+    k = min(k, values.shape[1])
+    some = np.sort(np.argpartition(-values, k - 1, axis=1)[:, :k], axis=1)
+    order = np.argsort(-np.take_along_axis(values, some, 1), axis=1, kind="stable")
+    return np.take_along_axis(some, order, 1)
+
+
+def as_matrix(acts: LatentActivations) -> sparse.csc_matrix:
+    """(n_texts · n_ctx, n_latents) float32, in units in which squares neither overflow nor vanish."""
+    largest = acts.values.max(initial=0)
+    values = acts.values if not largest or 1e-9 < largest < 1e9 else acts.values / largest
+    return sparse.csc_matrix((values, acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
+
+
+def _note(out: list[list[tuple[int, float]]], group: np.ndarray, other: np.ndarray, score: np.ndarray, k: int, least: float) -> None:
+    apart = group != other
+    for mine, theirs, value in _best(group[apart], other[apart], score[apart], k, least):
+        out[mine].append((int(theirs), round(float(value), 3)))
+
+
+def _best(group: np.ndarray, other: np.ndarray, score: np.ndarray, k: int, least: float) -> Iterator[tuple[int, int, float]]:
+    """The k largest scores of each group, best first, as (group, other, score)."""
+    enough = score >= least
+    group, other, score = group[enough], other[enough], score[enough]
+    order = np.lexsort((other, -score, group))
+    group, other, score = group[order], other[order], score[order]
+    begin = np.searchsorted(group, group)
+    keep = np.arange(len(group)) - begin < k
+    return zip(group[keep].tolist(), other[keep].tolist(), score[keep].tolist())

@@ -1,0 +1,153 @@
+"""What the language model loses when it reads an SAE's reconstruction in place of its own activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from msae.activations.hooks import check_hook_names, widths
+from msae.firings.reading import checked_sae
+from msae.metrics.intervals import Interval, bootstrap, ratio
+from msae.sae.sae import SAE
+from msae.support.arguments import shown, whole, yes_or_no
+from msae.support.sums import wide
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+class HasTexts(Protocol):
+    """`msae.Activations`, or the `Texts` of `msae.activations.rows.read_texts`."""
+
+    @property
+    def tokens(self) -> Tensor: ...
+    @property
+    def mask(self) -> Tensor: ...
+    @property
+    def story(self) -> Tensor: ...
+
+
+class Splice(NamedTuple):
+    """The language model with an SAE in its stream; losses in nats per token."""
+
+    loss: Interval
+    """Cross-entropy of the model as it is."""
+
+    loss_spliced: Interval
+    """With the SAE's reconstruction in place of the activation."""
+
+    loss_ablated: Interval
+    """With zero in place of the activation."""
+
+    loss_recovered: Interval
+    """(loss_ablated - loss_spliced) / (loss_ablated - loss): 1 is as good as the model itself, 0 as bad as zero."""
+
+    kl: Interval
+    """KL divergence of the model's next-token distribution from the spliced model's: Σ p log(p / q)."""
+
+    n_tokens: int
+    """How many predictions these are measured on."""
+
+
+@torch.no_grad()
+def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts, *, batch_size: int = 16, progress: bool = False) -> Any:
+    """Loss recovered and KL, with intervals over stories.
+
+    Only the places of `texts.mask` are replaced: an SAE that never saw [BEGIN] does not stand in for it. Predictions made at these places
+    are counted where the story goes on.
+
+    Args:
+        saes: one SAE, or a name for each of several; those share the passes without an SAE. Each is spliced in alone, at its hook_name.
+        texts: what the model reads.
+
+    Returns:
+        a Splice, or a dict of them under the names given.
+
+    Raises:
+        ValueError: an SAE without hook_name, or with one that the model does not have or that is of another width; no two neighbouring
+            places to predict from; a weight that is not finite, or a reconstruction that the model cannot hold.
+
+    Source: loss recovered against zero ablation as in Bricken et al. 2023, "Towards Monosemanticity".
+    """
+    from tqdm.auto import tqdm
+
+    several = saes if isinstance(saes, Mapping) else {"sae": saes}
+    if not several:
+        raise ValueError("saes must name at least one SAE, got none")
+    if not hasattr(lm, "run_with_hooks"):
+        raise ValueError(f"lm must be a language model of msae.load_language_model, got {shown(lm)}")
+    if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
+        raise ValueError(f"texts must be msae.Activations, or Texts of msae.activations.rows.read_texts, got {shown(texts)}")
+    whole("batch_size", batch_size, 1)
+    yes_or_no("progress", progress)
+    for name, sae in several.items():
+        hook_name = checked_sae(sae, "each of saes" if isinstance(saes, Mapping) else "saes").hook_name
+        if hook_name is None:
+            raise ValueError(f"{name!r} names no hook: it cannot be spliced into a language model")
+        check_hook_names(lm, [hook_name])
+        width = widths(lm, [hook_name])[hook_name]
+        if width != sae.d_model:
+            raise ValueError(f"{name!r} reads vectors of width {sae.d_model}, but those at {hook_name} have width {width}")
+    counted = texts.mask[:, :-1] & texts.mask[:, 1:]
+    if not counted.any():
+        raise ValueError("no place of these texts is followed by another: there is no prediction to measure")
+    story = torch.unique(texts.story, return_inverse=True)[1]
+    n_stories = int(story.max()) + 1
+    sums = {name: torch.zeros(n_stories, 5, dtype=torch.float64) for name in several}
+    for rows in tqdm(torch.arange(len(texts.tokens)).split(batch_size), unit="batch", desc="splice", disable=not progress):
+        if not counted[rows].any():
+            continue
+        width = int(texts.mask[rows].any(0).nonzero().max()) + 1
+        tokens, mask = texts.tokens[rows, :width].to(lm.cfg.device), texts.mask[rows, :width].to(lm.cfg.device)
+        at = counted[rows, : width - 1].to(lm.cfg.device)
+        of = story[rows][counted[rows].nonzero()[:, 0]]
+        target = tokens[:, 1:][at]
+        clean = _log_probabilities(lm, tokens, at)
+        ablated: dict[str, Tensor] = {}
+        for name, sae in several.items():
+            hook_name = str(sae.hook_name)
+            if hook_name not in ablated:
+                ablated[hook_name] = _loss(_log_probabilities(lm, tokens, at, hook_name, torch.zeros_like, mask), target)
+            spliced = _log_probabilities(lm, tokens, at, hook_name, partial(_reconstruct, sae), mask)
+            kl = torch.where(clean > -torch.inf, clean.exp() * (clean - spliced), 0).sum(-1)  # 0 log 0 = 0
+            losses = [_loss(clean, target), _loss(spliced, target), ablated[hook_name], kl]
+            columns = torch.stack([torch.ones_like(kl), *losses], dim=1).double().cpu()
+            sums[name].index_add_(0, of, columns)
+    for name, table in sums.items():
+        if not torch.isfinite(table).all():
+            raise ValueError(f"the loss with {name!r} in the stream is not finite: load the model in float32, or look at its weights")
+    results = {name: _splice_of(table) for name, table in sums.items()}
+    return results if isinstance(saes, Mapping) else results["sae"]
+
+
+def _splice_of(table: Tensor) -> Splice:
+    sums = table.numpy()
+    loss, spliced, ablated, kl = (bootstrap(ratio, sums[:, [i, 0]]) for i in (1, 2, 3, 4))
+    recovered = bootstrap(lambda s: (s[..., 3] - s[..., 2]) / (s[..., 3] - s[..., 1]), sums)
+    return Splice(loss, spliced, ablated, recovered, kl, int(sums[:, 0].sum()))
+
+
+def _reconstruct(sae: SAE, x: Tensor) -> Tensor:
+    return sae(wide(x.to(sae.W_enc.device))).to(x)
+
+
+def _loss(log_probabilities: Tensor, target: Tensor) -> Tensor:
+    return -log_probabilities.gather(-1, target[:, None]).squeeze(-1)
+
+
+def _log_probabilities(
+    lm: TransformerBridge, tokens: Tensor, at: Tensor, hook_name: str | None = None, change: Any = None, mask: Tensor | None = None
+) -> Tensor:
+    """(n, d_vocab): the model's predictions at some places, with the activation at a hook changed where the mask says."""
+
+    def replace(value: Tensor, hook: Any) -> Tensor:
+        assert mask is not None
+        return torch.where(mask[..., None], change(value), value)
+
+    hooks = [] if hook_name is None else [(hook_name, replace)]
+    logits = lm.run_with_hooks(tokens, return_type="logits", fwd_hooks=hooks)
+    return wide(logits[:, :-1][at]).log_softmax(-1)

@@ -1,0 +1,476 @@
+"""Reading a token pattern: from text to a tree of nodes, or to an error that shows the place.
+
+`parse` reads the language of `grammar.lark` with lark, puts definitions where they are used, and refuses what could not be matched well.
+`msae.patterns` gives the tree its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+
+import regex
+from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from lark.exceptions import VisitError
+
+from msae.patterns.token_regex import ESCAPES, NotARegex, translate
+
+MAX_GAPS = 2
+"""Repetitions without an upper end that may follow one another; with three the time grows with the cube of a text's length."""
+
+MAX_COUNT = 1000
+"""Largest number in {n,m}."""
+
+
+class PatternError(ValueError):
+    """A pattern that cannot be read or is refused. Its text shows the line and a caret below the place."""
+
+    def __init__(self, reason: str, query: str, position: int):
+        before = query[:position].split("\n")
+        self.reason = reason
+        """What is wrong, without the place."""
+        self.line = len(before)
+        """From 1."""
+        self.column = len(before[-1]) + 1
+        """From 1, in characters."""
+        shown = query.split("\n")[self.line - 1].replace("\t", " ")
+        where = f"line {self.line}, column {self.column}" if "\n" in query else f"column {self.column}"
+        super().__init__(f"{reason} ({where})\n  {shown}\n  {' ' * (self.column - 1)}^")
+
+
+# What a pattern is made of. `at` is the place in the query where it stands, for errors; it does not count in comparisons.
+
+
+@dataclass(frozen=True)
+class TokenTest:
+    """Something that is true or false of one token."""
+
+    kind: str
+    """text, regex, id (of the token alone); pos, quoted, seen, first, latent, literal (of its place)."""
+    args: tuple = ()
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Not:
+    part: Condition
+
+
+@dataclass(frozen=True)
+class All:
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    parts: tuple[Condition, ...]
+
+
+Condition = TokenTest | Not | All | AnyOf
+TRUE, FALSE = All(()), AnyOf(())
+
+
+@dataclass(frozen=True)
+class One:
+    """One token that passes a condition."""
+
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Whole tokens whose text together is exactly `text`."""
+
+    text: str
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Start or end of a text."""
+
+    end: bool
+
+
+@dataclass(frozen=True)
+class Chain:
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Either:
+    options: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    item: Node
+    low: int
+    high: int | None
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Look:
+    """(?=…), (?!…), (?<=…) or (?<!…): `opening` is what stands before the dots."""
+
+    opening: str
+    item: Node
+
+
+@dataclass(frozen=True)
+class Focus:
+    """@: the token to mark, or a run of such tokens."""
+
+    item: Node
+    run: bool
+    at: int = field(default=0, compare=False)
+
+
+Node = One | Literal | Edge | Chain | Either | Repeat | Look | Focus
+
+
+def inside(node: Node) -> tuple[Node, ...]:
+    """The parts that a node is made of."""
+    match node:
+        case Chain(items) | Either(items):
+            return items
+        case Repeat(item) | Look(_, item) | Focus(item):
+            return (item,)
+    return ()
+
+
+FLAGS = {
+    "space": r" .*",
+    "cap": r"\s*\p{Lu}.*",
+    "upper": r"\s*\p{Lu}[\p{Lu}\p{M}]*\s*",
+    "alpha": r"\s*\p{L}[\p{L}\p{M}]*\s*",
+    "digit": r"\s*\d+\s*",
+    "punct": r"\s*[^\p{L}\p{M}\p{N}\s][^\p{L}\p{N}]*",
+    "newline": r".*\n.*",
+}
+"""Flags of a token's text, as regular expressions for the whole of it."""
+
+PLACE_FLAGS = ("quoted", "seen", "first")
+
+
+# Reading a pattern
+
+
+class _Builder(Transformer):
+    """Makes nodes of what lark has read; a definition takes effect where it ends."""
+
+    def __init__(self, query: str):
+        super().__init__(visit_tokens=False)
+        self.query = query
+        self.definitions: dict[str, Node] = {}
+
+    def wrong(self, reason: str, at: int) -> PatternError:
+        return PatternError(reason, self.query, at)
+
+    # definitions
+
+    @v_args(inline=True)
+    def definition(self, _: Token, name: Token, node: Node) -> None:
+        if str(name) in self.definitions:
+            raise self.wrong(f"${name} is defined twice", _at(name))
+        self.definitions[str(name)] = node
+
+    def start(self, children: list) -> Node:
+        return children[-1]
+
+    @v_args(inline=True)
+    def reference(self, name: Token) -> Node:
+        if str(name) not in self.definitions:
+            known = ", ".join(f"${each}" for each in self.definitions) or "none"
+            raise self.wrong(f"${name} is not defined before this place; defined are: {known}", _at(name) - 1)
+        return self.definitions[str(name)]
+
+    @v_args(inline=True)
+    def named_condition(self, name: Token) -> Condition:
+        condition = as_condition(self.reference(name))
+        if condition is None:
+            raise self.wrong(f"${name} is more than a choice of single tokens, so it cannot stand between [ and ]", _at(name) - 1)
+        return condition
+
+    # structure
+
+    def sequence(self, items: list) -> Node:
+        return items[0] if len(items) == 1 else Chain(tuple(items))
+
+    def either(self, options: list) -> Node:
+        return Either(tuple(options))
+
+    @v_args(inline=True)
+    def focus(self, mark: Token, item: Node) -> Node:
+        run = isinstance(item, Repeat)
+        one = item.item if isinstance(item, Repeat) else item
+        if as_condition(one) is None or (isinstance(item, Repeat) and (item.low > 1 or item.high is not None)):
+            raise self.wrong("@ marks one token, or a run of them with + or *; this is something else", _at(mark))
+        return Focus(one, run, _at(mark))
+
+    @v_args(inline=True)
+    def repeat(self, item: Node, quantifier: Token) -> Node:
+        at = _at(quantifier)
+        if quantifier in ("?", "*", "+"):
+            low, high = {"?": (0, 1), "*": (0, None), "+": (1, None)}[str(quantifier)]
+        else:
+            first, comma, last = quantifier[1:-1].partition(",")
+            low = int(first)
+            high = low if not comma else int(last) if last.strip() else None
+        if high is not None and high < low:
+            raise self.wrong(f"{quantifier} asks for at least {low} and at most {high}", at)
+        if max(low, high or 0) > MAX_COUNT:
+            raise self.wrong(f"{quantifier} counts beyond {MAX_COUNT}", at)
+        if high == 0:
+            raise self.wrong(f"{quantifier} repeats nothing", at)
+        if high is None and gaps(item):
+            raise self.wrong("a repetition without an end inside another; give one of them an upper end, such as {0,8}", at)
+        return Repeat(item, low, high, at)
+
+    @v_args(inline=True)
+    def look(self, opening: Token, item: Node) -> Node:
+        return Look(str(opening), item)
+
+    def text_start(self, _: list) -> Node:
+        return Edge(end=False)
+
+    def text_end(self, _: list) -> Node:
+        return Edge(end=True)
+
+    def any_token(self, _: list) -> Node:
+        return One(TRUE)
+
+    @v_args(inline=True)
+    def passes(self, condition: Condition) -> Node:
+        return One(condition)
+
+    @v_args(inline=True)
+    def literal(self, string: Token) -> Node:
+        text = self.unquoted(string)
+        if not text:
+            raise self.wrong('"" is no text', _at(string))
+        return Literal(text, _at(string))
+
+    @v_args(inline=True)
+    def word(self, word: Token) -> Node:
+        escaped = "".join(char if char.isalpha() else f"\\{char}" for char in word)
+        return One(TokenTest("regex", (translate(rf"\s*{escaped}\s*", True), True), _at(word)))
+
+    @v_args(inline=True)
+    def regex(self, pattern: Token) -> Node:
+        return One(self.regex_condition(pattern))
+
+    # conditions
+
+    def any_of(self, parts: list) -> Condition:
+        return AnyOf(tuple(parts))
+
+    def all_of(self, parts: list) -> Condition:
+        return All(tuple(parts))
+
+    @v_args(inline=True)
+    def negate(self, part: Condition) -> Condition:
+        return Not(part)
+
+    @v_args(inline=True)
+    def fires(self, latent: Token) -> Condition:
+        return TokenTest("latent", (str(latent), ">", 0.0, False), _at(latent))
+
+    @v_args(inline=True)
+    def activation(self, latent: Token, comparison: Token, number: Token, percent: str = "") -> Condition:
+        return TokenTest("latent", (str(latent), str(comparison), float(number), bool(percent)), _at(latent))
+
+    @v_args(inline=True)
+    def text_test(self, relation: Token, token: Token) -> Condition:
+        return _negated_if(relation, self.bare_text_test([token]))
+
+    @v_args(inline=True)
+    def id_test(self, relation: Token, number: Token) -> Condition:
+        return _negated_if(relation, TokenTest("id", (int(number),), _at(number)))
+
+    @v_args(inline=True)
+    def place_test(self, comparison: Token, number: Token) -> Condition:
+        return TokenTest("pos", (str(comparison), int(number)), _at(number))
+
+    def bare_text_test(self, children: list) -> Condition:
+        token = children[0]
+        if token.type == "REGEX":
+            return self.regex_condition(token)
+        return TokenTest("text", (self.unquoted(token),), _at(token))
+
+    @v_args(inline=True)
+    def flag(self, name: Token) -> Condition:
+        if name in FLAGS:
+            return TokenTest("regex", (translate(FLAGS[str(name)], False), False), _at(name))
+        if name in PLACE_FLAGS:
+            return TokenTest(str(name), (), _at(name))
+        known = ", ".join([*FLAGS, *PLACE_FLAGS])
+        raise self.wrong(f'there is no test {name}; there are {known}; a text stands in quotes: "{name}"', _at(name))
+
+    # pieces
+
+    def regex_condition(self, token: Token) -> Condition:
+        body, _, flag = token[1:].rpartition("/")
+        try:
+            translated = translate(body, bool(flag))
+        except NotARegex as error:
+            reason, offset = error.args
+            raise self.wrong(reason, _at(token) + 1 + offset) from None
+        try:
+            regex.compile(translated)
+        except regex.error:
+            raise self.wrong("this is no regular expression", _at(token)) from None
+        return TokenTest("regex", (translated, bool(flag)), _at(token))
+
+    def unquoted(self, string: Token) -> str:
+        def char(escape: regex.Match) -> str:
+            if escape[1] not in 'nrt"\\':
+                raise self.wrong(rf"{escape[0]} means nothing in a text; there are \" \\ \n \r \t", _at(string) + 1 + escape.start())
+            return ESCAPES.get(escape[1], escape[1])
+
+        return regex.sub(r"\\(.)", char, string[1:-1], flags=regex.DOTALL)
+
+
+def _at(token: Token) -> int:
+    return token.start_pos or 0
+
+
+def _negated_if(relation: Token, condition: Condition) -> Condition:
+    return Not(condition) if relation == "!=" else condition
+
+
+def as_condition(node: Node) -> Condition | None:
+    """A node as a condition on one token; None where it is more than a choice of single tokens."""
+    match node:
+        case One(condition):
+            return condition
+        case Literal(text, at):
+            return TokenTest("text", (text,), at)
+        case Either(options):
+            conditions = [each for each in map(as_condition, options) if each is not None]
+            return AnyOf(tuple(conditions)) if len(conditions) == len(options) else None
+    return None
+
+
+# What is refused
+
+
+def can_be_empty(node: Node) -> bool:
+    """Whether a node matches without taking a token."""
+    match node:
+        case Edge() | Look():
+            return True
+        case Repeat(item, low):
+            return low == 0 or can_be_empty(item)
+        case Either(options):
+            return any(map(can_be_empty, options))
+        case Chain(items):
+            return all(map(can_be_empty, items))
+    return False
+
+
+def gaps(node: Node) -> list[int]:
+    """Where the repetitions without an upper end stand that one stretch can go through, one after another."""
+    match node:
+        case Repeat(item, _, high, at):
+            return [*gaps(item), at] if high is None else gaps(item) * min(high, MAX_GAPS + 1)
+        case Either(options):
+            return max(map(gaps, options), key=len)
+        case Focus(_, True, at):
+            return [at]
+    return [at for part in inside(node) for at in gaps(part)]
+
+
+def focuses(node: Node, reachable: bool = True) -> Iterator[tuple[Focus, bool]]:
+    """Every @, and whether all of a stretch's tokens lie before it, at it, or behind it."""
+    if isinstance(node, Focus):
+        yield node, reachable
+    for part in inside(node):
+        yield from focuses(part, reachable and isinstance(node, Chain))
+
+
+def split(node: Node) -> tuple[Node, Focus, Node] | None:
+    """What stands before the @, the @ itself, and what stands behind it."""
+    if isinstance(node, Focus):
+        return Chain(()), node, Chain(())
+    if isinstance(node, Chain):
+        for k, item in enumerate(node.items):
+            if found := split(item):
+                before, focus, behind = found
+                return Chain((*node.items[:k], before)), focus, Chain((behind, *node.items[k + 1 :]))
+    return None
+
+
+def _check(node: Node, wrong: Callable[[str, int], PatternError]) -> None:
+    if can_be_empty(node):
+        raise wrong("this pattern can match without any token, so it would mark every place", 0)
+    if len(stretching := gaps(node)) > MAX_GAPS:
+        raise wrong(f"more than {MAX_GAPS} repetitions without an upper end; give one an end, such as {{0,8}}", stretching[MAX_GAPS])
+    found = list(focuses(node))
+    if len(found) > 1:
+        raise wrong("a second @: one place is marked", found[1][0].at)
+    for focus, reachable in found:
+        if not reachable:
+            raise wrong("@ cannot stand in a choice, a repetition or a lookaround", focus.at)
+
+
+# From text to nodes
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    grammar = files("msae.patterns").joinpath("grammar.lark").read_text(encoding="utf8")
+    return Lark(grammar, parser="lalr", regex=True, maybe_placeholders=False)
+
+
+class NoPattern(TypeError, ValueError):
+    """What was given as a pattern is no string."""
+
+
+def parse(query: str) -> Node:
+    """The tree of a pattern, definitions put where they are used.
+
+    Raises:
+        PatternError: it cannot be read, uses an unknown name, can match without any token, repeats without an end inside such a
+            repetition or more than twice in a row, or has an @ where none can be.
+    """
+    if not isinstance(query, str):
+        raise NoPattern(f"a pattern is a string, got {type(query).__name__}")
+    try:
+        return _parsed(query)
+    except RecursionError:
+        raise PatternError("this pattern is nested too deeply", query, 0) from None
+
+
+@lru_cache(maxsize=256)
+def _parsed(query: str) -> Node:
+    try:
+        tree = _parser().parse(query)
+        builder = _Builder(query)
+        node = builder.transform(tree)
+    except UnexpectedInput as error:
+        at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        at = len(query) if at_end else error.pos_in_stream or 0
+        raise PatternError(_unexpected(query[at:]), query, at) from None
+    except VisitError as error:
+        raise error.orig_exc from None
+    _check(node, builder.wrong)
+    return node
+
+
+def _unexpected(rest: str) -> str:
+    """What is wrong with the rest of a query, where reading stopped."""
+    if not rest:
+        return "the pattern ends too early"
+    if rest[0] == '"' and not regex.match(r'"(\\[^\n]|[^"\\])*"', rest):
+        return "this quotation mark is never closed"
+    if rest[0] == "/" and not regex.match(r"/(\\[^\n]|[^/\\])*/", rest):
+        return "this / is never closed; a slash as text stands in quotes"
+    if rest[0] == "=":
+        return "unexpected =; a definition is let name = pattern; with small letters for the name"
+    if rest[0] in "()[]{}|&;?*+@$%!<>^":
+        return f"unexpected {rest[0]}"
+    return f"unexpected {rest[0]}; text that is no word stands in quotes"

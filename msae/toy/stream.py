@@ -1,0 +1,69 @@
+"""Batches of a tree of features, without end, each seed its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from msae.support.arguments import number, shown, text, whole
+from msae.support.origin import Origin, sha256_of_array
+from msae.toy.tree import FeatureTree, checked_directions
+
+
+@dataclass
+class TreeStream:
+    """Endless batches from a tree, for `msae.train`.
+
+    With directions (n_features, d_model) the batches are (batch, d_model); with (n_seeds, n_features, d_model) they are
+    (n_seeds, batch, d_model), one independent toy per seed.
+    """
+
+    tree: FeatureTree
+    directions: Tensor
+    hook_name: str | None = None
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tree, FeatureTree):
+            raise ValueError(f"tree must be a FeatureTree, got {shown(self.tree)}")
+        self.directions = checked_directions(self.directions, self.tree)
+        self.hook_name = None if self.hook_name is None else text("hook_name", self.hook_name)
+        self.scale = number("scale", self.scale, above=0)
+
+    @property
+    def d_model(self) -> int:
+        return self.directions.shape[-1]
+
+    @property
+    def origin(self) -> Origin:
+        """What the batches are made of, to be held against a checkpoint's."""
+        return {
+            "stream": "TreeStream",
+            "tree": [list(node) for node in self.tree._nodes],
+            "directions": sha256_of_array(self.directions),
+            "hook_name": self.hook_name,
+            "d_model": self.d_model,
+            "scale": self.scale,
+        }
+
+    def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
+        """Endless batches; the same seed gives the same ones.
+
+        Args:
+            skip: leave out this many batches at the start: where a resumed run goes on.
+
+        Raises:
+            ValueError: at once, for impossible numbers.
+        """
+        shape = (*self.directions.shape[:-2], whole("batch_size", batch_size, 1))
+        return self._batches(shape, whole("seed", seed, 0, 2**64 - 1), whole("skip", skip))
+
+    def _batches(self, shape: tuple[int, ...], seed: int, skip: int) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(skip):
+            self.tree.sample_features(shape, generator)
+        while True:
+            yield self.tree._sample(shape, self.directions, generator)[0]

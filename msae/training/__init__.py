@@ -1,0 +1,7 @@
+"""In: a recipe and a stream of batches. Out: trained SAEs with their history, or a checkpoint from which the run goes on."""
+
+from msae.training.config import Stream, TrainConfig, TrainResult
+from msae.training.loop import train
+from msae.training.losses import all_prefix_loss, prefix_loss
+
+__all__ = ["Stream", "TrainConfig", "TrainResult", "all_prefix_loss", "prefix_loss", "train"]

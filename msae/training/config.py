@@ -1,0 +1,175 @@
+"""The recipe of an SAE, the stream it is trained on, and what a run leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from msae.sae.nonlinearities import Nonlinearity, ReLU
+from msae.sae.penalties import PENALTIES
+from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes
+from msae.sae.sae import SAE
+from msae.support.arguments import number, one_of, shown, whole
+from msae.support.origin import plain
+
+
+class Stream(Protocol):
+    """Where training inputs come from: `msae.Activations`, `msae.TreeStream`, or anything with these four.
+
+    A stream may also have an `origin`, what its batches are made from as a dict of JSON values (`msae.support.origin`). It is recorded in
+    checkpoints and SAEs, and a run goes on only on a stream of the same origin.
+    """
+
+    hook_name: str | None
+    scale: float
+
+    @property
+    def d_model(self) -> int: ...
+
+    def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
+        """Endless (batch_size, d_model) or (n_seeds, batch_size, d_model), already multiplied by scale; the same seed, the same batches."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe of one SAE."""
+
+    n_latents: int
+
+    target_l0: float | None
+    """Mean number of active latents per input to reach; for TopK and BatchTopK their k; None holds `penalty_weight` and lets L0 follow."""
+
+    n_steps: int
+    batch_size: int = 1024
+
+    lr: float = 3e-3
+    """Peak learning rate of Adam."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+
+    loss: Literal["all_prefixes", "sampled", "plain"] = "all_prefixes"
+    prefixes: PrefixLaw = field(default_factory=SquareRootPrefixes)
+    """Which prefixes count, and how much; not used by the plain loss."""
+
+    nonlinearity: Nonlinearity = field(default_factory=ReLU)
+    penalty: str = "log"
+    """One of `msae.PENALTIES`; not used where the nonlinearity fixes L0."""
+
+    penalty_weight: float = 0.03
+    """λ: where the controller starts from, or, without a target, what it stays at after a linear rise over `sparsify`."""
+
+    seed: int | tuple[int, ...] = 0
+    """Of the initial weights and the sampled prefixes; a tuple trains one SAE per seed in one batch."""
+
+    warmup: float = 0.05
+    """Share of the run over which the learning rate rises."""
+
+    decay: float = 0.2
+    """Share of the run, at its end, over which the learning rate falls."""
+
+    start_l0: float | None = 100.0
+    """Active latents per input in the first batch: the encoder's bias starts where that many fire, so that training need not pass through a
+    long dense phase. None, or fewer than 2 · start_l0 latents, starts the bias at 0, where half of all latents fire."""
+
+    sparsify: float = 0.3
+    """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
+
+    fade_prefixes: float = 0.0
+    """Share of the run, at its end, over which the inclusion of every latent rises to 1, so that the run ends on the full prefix alone."""
+
+    fade_penalty: float = 0.0
+    """Share of the run, at its end, over which the penalty's weight falls to 0, as the square of what is left: it has to be gone
+    before the prefixes are, or it opens holes again. While it falls, L0 is measured and no longer held."""
+
+    exchange_every: int = 0
+    """Steps between exchanges (`msae.exchange`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
+    none; they begin after `warmup` and end where `decay` begins."""
+
+    clip_norm: float = 1.0
+    """Largest norm of one SAE's gradient."""
+
+    encoder_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the encoder's product, most of the arithmetic of a step; parameters, sums and everything else stay in float32. GPUs before
+    Ampere, such as Colab's T4, have fast float16 and no fast bfloat16."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_latents", 1), ("n_steps", 1), ("batch_size", 1), ("exchange_every", 0)):
+            self._set(name, whole(name, getattr(self, name), least))
+        for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
+            self._set(name, number(f"{name} is a share of the run, 0 to 1: it", getattr(self, name), 0, 1))
+        for name in ("penalty_weight", "clip_norm"):
+            self._set(name, number(name, getattr(self, name), above=0))
+        if self.start_l0 is not None:
+            self._set("start_l0", number("start_l0", self.start_l0, above=0, also=" or None", hint="100 is usual"))
+        self._set("lr", number("lr", self.lr, above=0, below=1, hint="1e-3 to 1e-2 is usual"))
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {shown(self.betas)}; (0.9, 0.99) is usual")
+        self._set("betas", tuple(number("each of betas", beta, 0, below=1) for beta in self.betas))
+        one_of("loss", self.loss, ("all_prefixes", "sampled", "plain"))
+        one_of("penalty", self.penalty, sorted(PENALTIES))
+        one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))
+        self._check_seed()
+        self._check_nonlinearity()
+        if not is_dataclass(self.prefixes) or isinstance(self.prefixes, type) or not hasattr(self.prefixes, "inclusion"):
+            raise ValueError(f"prefixes must be a prefix law such as msae.SquareRootPrefixes(), got {shown(self.prefixes)}")
+        self.prefixes.sample(self.n_latents, torch.Generator().manual_seed(0))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_seed(self) -> None:
+        if not isinstance(self.seed, (tuple, list)):
+            self._set("seed", whole("seed", self.seed, 0, 2**63 - 1))
+        elif self.seed:
+            self._set("seed", tuple(whole("each seed", seed, 0, 2**63 - 1) for seed in self.seed))
+        else:
+            raise ValueError("seed must be a whole number, or a tuple of at least one, got ()")
+
+    def _check_nonlinearity(self) -> None:
+        if not isinstance(self.nonlinearity, Nonlinearity):
+            raise ValueError(f"nonlinearity must be one such as msae.ReLU() or msae.TopK(32), got {shown(self.nonlinearity)}")
+        k = getattr(self.nonlinearity, "k", None)
+        if self.target_l0 is not None:
+            hint = "a TinyStories SAE uses 15 to 60"
+            self._set("target_l0", number("target_l0", self.target_l0, hint=hint))
+            if not 0 < self.target_l0 < self.n_latents and k != self.target_l0:
+                raise ValueError(f"target_l0 must lie between 0 and n_latents={self.n_latents}, got {self.target_l0}; {hint}")
+        if k is not None and k != self.target_l0:
+            raise ValueError(f"{self.nonlinearity} fixes L0 at its k: give target_l0={k}, not {self.target_l0}")
+        if k is not None and k > self.n_latents:
+            raise ValueError(f"k={k} latents cannot be active among n_latents={self.n_latents}: choose a smaller k or more latents")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return (self.seed,) if isinstance(self.seed, int) else self.seed
+
+    def record(self) -> dict[str, Any]:
+        """The recipe as JSON values, for checkpoints and saved SAEs."""
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+
+
+class TrainResult(NamedTuple):
+    """What a run leaves."""
+
+    saes: list[SAE]
+    """One per seed, latents sorted by importance, decoder rows of norm 1, in units of the raw activations."""
+
+    history: dict[str, Tensor]
+    """Per logged step: "step" (n,), and "loss", "l0", "penalty_weight" each (n, n_seeds)."""
+
+    seconds: float
+    """Wall time of the steps."""
+
+    @property
+    def sae(self) -> SAE:
+        """The SAE of the first seed."""
+        return self.saes[0]
+
+
+def origin_of(stream: Stream) -> dict[str, Any]:
+    return dict(plain(getattr(stream, "origin", None) or {}))

@@ -1,0 +1,246 @@
+"""Every measure."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from conftest import tiny_language_model
+
+import msae
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_TENSOR, NOT_DENSE, NOT_WHOLE, Function, Says
+from msae import metrics
+from msae.activations.rows import read_texts
+
+N, D, L = 12, 4, 5
+HOOK = "blocks.0.hook_resid_pre"
+X = torch.randn(N, D, generator=torch.Generator().manual_seed(0))
+ACTS = torch.rand(N, L, generator=torch.Generator().manual_seed(1))
+CONCEPT = np.arange(N) < 6
+STORY = np.arange(N) // 3
+
+
+def an_sae(weight=None, value=NAN, **more):
+    sae = msae.SAE(D, L, generator=torch.Generator().manual_seed(0), **more)
+    if weight:
+        getattr(sae, weight).data[0] = value
+    return sae
+
+
+def one(values, value):
+    values = torch.as_tensor(values).clone().double()
+    values[1] = value
+    return values
+
+
+SAES = [
+    None,
+    "S2",
+    3,
+    {"W_enc": X},
+    an_sae,
+    *(Says(an_sae(name, v), f"{name} must be finite") for name in ("b_enc", "b_dec") for v in (NAN, INF)),
+]
+VECTORS = [*NOT_A_TENSOR, X[:, :3], X[0], X[None], X.long(), X.to(torch.complex64), one(X, NAN), one(X, INF), np.array(["a"])]
+NO_ACTS = [
+    [[1.0], [1.0, 2.0]],
+    *(None, 3, "a", [[]], [["a"]], {"a": 1}, ACTS[0], ACTS[:0], ACTS[:, :0], ACTS.to(torch.complex64), one(ACTS, NAN), one(ACTS, INF)),
+    *(np.array([[None]]), ACTS[None, None], *NOT_DENSE),
+]
+NO_CONCEPT = [
+    *(None, 3, "a", CONCEPT[1:], CONCEPT[None], CONCEPT & False, np.full(N, NAN), np.arange(N), np.array(["a"] * N), [CONCEPT, 1]),
+    *(np.array([None] * N), torch.zeros(N)),
+]
+NO_STORY = [3, "a", STORY[1:], STORY[None], np.full(N, NAN), np.array([None] * N), [[1], [2]]]
+NO_LEVEL = [*NOT_A_NUMBER[:-1], True, -0.1, 1, 25]
+NO_LATENT = [*NOT_WHOLE, -1, L, torch.tensor(1.0)]
+SHARE = [*NOT_A_NUMBER, True, -0.1, 1.1]
+SCORED = {"acts": NO_ACTS, "latent": NO_LATENT, "concept": NO_CONCEPT, "story": NO_STORY, "level": NO_LEVEL}
+CHUNK = [*NOT_WHOLE[1:], 0, -1]
+FIRINGS = metrics.as_firings(ACTS)
+
+
+def base(*names):
+    values = {"acts": ACTS, "latent": 1, "concept": CONCEPT, "story": STORY, "level": 0.1, "sae": an_sae(), "x": X}
+    return {name: values[name] for name in names}
+
+
+def of(bad, *names):
+    return {name: bad[name] for name in names}
+
+
+@functools.cache
+def language_model():
+    stories = ["Lily has a cat.", "Sue sees Lily."]
+    with tempfile.TemporaryDirectory() as folder:
+        return tiny_language_model(Path(folder), stories, d_model=D, n_layers=1)
+
+
+def texts():
+    return read_texts(language_model(), ["Lily has a cat."], n_ctx=6)
+
+
+TABLE = [
+    Function(metrics.l0, lambda: base("acts"), {"acts": [*NOT_A_TENSOR, ACTS[:0], one(ACTS, NAN), one(ACTS, INF), torch.tensor(1.0)]}),
+    Function(
+        metrics.fvu,
+        lambda: {"x": X, "x_hat": X + 1},
+        {"x": [*VECTORS, X[:1], Says(torch.ones(N, D), "all equal")], "x_hat": [*VECTORS, X[:1]]},
+    ),
+    Function(
+        metrics.cosines,
+        lambda: {"rows": X, "columns": X},
+        {name: [*NOT_A_TENSOR, X[0], X[:, :3], X[:, :0], one(X, NAN), one(X, INF)] for name in ("rows", "columns")},
+    ),
+    Function(metrics.dead, lambda: {"acts": ACTS, "at_most": 0.1}, {"acts": NO_ACTS, "at_most": SHARE}),
+    Function(
+        metrics.reconstruction,
+        lambda: base("sae", "x", "story"),
+        {"sae": SAES, "x": [*VECTORS, X[:1], X[:0]], "story": NO_STORY, "chunk": CHUNK},
+    ),
+    Function(metrics.encode, lambda: base("sae", "x"), {"sae": SAES, "x": VECTORS, "chunk": CHUNK}),
+    Function(metrics.as_firings, lambda: base("acts"), {"acts": NO_ACTS}),
+    Function(FIRINGS.column, lambda: base("latent"), of(SCORED, "latent"), name="Firings.column"),
+    Function(FIRINGS.where, lambda: base("latent", "level"), of(SCORED, "latent", "level"), name="Firings.where"),
+    Function(FIRINGS.above, lambda: {"level": np.full(L, 0.1)}, {"level": [*NO_LEVEL, np.full(L, NAN)]}, name="Firings.above"),
+    Function(
+        FIRINGS.concept, lambda: {"mask": CONCEPT}, {"mask": [Says(v, "concept") for v in NO_CONCEPT]}, {"name": "ours"}, "Firings.concept"
+    ),
+    Function(FIRINGS.story, lambda: base("story"), {"story": NO_STORY}, name="Firings.story"),
+    Function(metrics.concept_score, lambda: base(*SCORED), SCORED),
+    Function(metrics.concept_scores, lambda: base("acts", "concept", "level"), of(SCORED, "acts", "concept", "level")),
+    Function(
+        metrics.hole_rate,
+        lambda: base(*SCORED) | {"parts": {"a": CONCEPT}, "min_precision": 0.5},
+        SCORED
+        | {"parts": [3, "a", [CONCEPT], {"parts": CONCEPT[1:]}, Says({"a": ~CONCEPT}, "the part 'a' has none")], "min_precision": SHARE},
+    ),
+    Function(
+        metrics.fragmentation,
+        lambda: base("acts", "concept", "story") | {"share": 0.9, "min_precision": 0.5, "levels": (0.0, 0.1)},
+        of(SCORED, "acts", "concept", "story")
+        | {
+            "share": [*NOT_A_NUMBER, True, 0, -0.1, 1.1],
+            "min_precision": SHARE,
+            "levels": [None, 0.1, "a", (), (NAN,), (0.1, 1), [[0.1]], [True]],
+        },
+    ),
+    Function(
+        metrics.splitting,
+        lambda: base("acts", "concept", "story", "level") | {"min_gain": 0.03, "n_most": 5},
+        of(SCORED, "concept", "story", "level")
+        | {"acts": [*NO_ACTS, Says(torch.zeros(N, L), "no latent fires")], "min_gain": NOT_A_NUMBER, "n_most": [*NOT_WHOLE, 0, -1]},
+    ),
+    Function(
+        metrics.mean_max_correlation,
+        lambda: {"reference": ACTS, "other": an_sae(), "x": X, "story": STORY, "memory": 2**20, "n_resamples": 10},
+        {
+            "reference": [*(Says(v, "acts") for v in NO_ACTS), Says(ACTS[1:], "got 11 and 12")],
+            "other": [*(Says(v, "acts") for v in NO_ACTS), Says(ACTS[1:], "got 12 and 11"), *SAES[-4:]],
+            "x": VECTORS,
+            "story": NO_STORY,
+            "memory": [*NOT_WHOLE, 0, -1],
+            "n_resamples": [*NOT_WHOLE, 0, -1],
+        },
+    ),
+    Function(
+        metrics.absorption,
+        lambda: (
+            base("sae", "x", "concept", "story")
+            | {
+                "latents": [1],
+                "direction": X[0],
+                "min_cosine": 0.1,
+                "min_cosine_full": 0.02,
+                "min_share": 0.4,
+                "n_absorbing": 3,
+                "chunk": 5,
+            }
+        ),
+        {
+            "sae": SAES,
+            "x": VECTORS,
+            "latents": [None, 3, "a", [], [L], [-1], [1.5], [True], [None], {1: 2}.items],
+            "concept": NO_CONCEPT,
+            "direction": [*NOT_A_TENSOR[1:], X, X[0, :3], X[0] * 0, one(X[0], NAN), one(X[0], INF), X[0].long()],
+            "story": NO_STORY,
+            "min_cosine": [*NOT_A_NUMBER, -1.1, 1.1],
+            "min_cosine_full": [*NOT_A_NUMBER, -1.1, 1.1],
+            "min_share": SHARE,
+            "n_absorbing": [*NOT_WHOLE, 0, -1],
+            "chunk": CHUNK,
+        },
+    ),
+    Function(
+        metrics.mean_difference,
+        lambda: base("x", "concept"),
+        {
+            "x": [*NOT_A_TENSOR, X[0], X.long(), one(X, NAN), one(X, INF), *(Says(x, "concept") for x in (X[1:], X[:0]))],
+            "concept": [*NO_CONCEPT, CONCEPT | True],
+            "chunk": CHUNK,
+        },
+    ),
+    Function(
+        metrics.bootstrap,
+        lambda: {"statistic": lambda s: s[..., 0], "sums": np.ones((3, 2)), "n_resamples": 10, "level": 0.9, "seed": 0},
+        {
+            "statistic": [None, 3, "mean", lambda s: s],
+            "sums": [None, 3, "a", [], np.ones(3), np.ones((0, 2)), np.ones((3, 0)), one(np.ones((3, 2)), NAN), one(np.ones((3, 2)), INF)],
+            "n_resamples": [*NOT_WHOLE, 0, -1],
+            "level": [*NOT_A_NUMBER, 0, 1, -0.5, 95],
+            "seed": [*NOT_WHOLE, -1],
+        },
+    ),
+    Function(
+        lambda story, columns: metrics.sum_by_story(story, columns),
+        lambda: {"story": STORY, "columns": np.ones(N)},
+        {
+            "story": [None, 3, "a", STORY - 1, STORY[None], STORY / 2, np.array(["a"] * N), Says(STORY[1:], "got shapes")],
+            "columns": [None, 3, "a", np.ones(N - 1), np.ones((N, 2)), one(np.ones(N), NAN), one(np.ones(N), INF)],
+        },
+        name="sum_by_story",
+    ),
+    *(
+        Function(
+            measure,
+            lambda: {"acts": ACTS, "features": ACTS[:, :3]},
+            {
+                "acts": [*NOT_A_TENSOR, ACTS[0], ACTS[:0], ACTS[1:], one(ACTS, NAN), one(ACTS, INF)]
+                + ([Says(ACTS[:, :2], "2 latents cannot be matched to 3")] if measure is metrics.match else []),
+                "features": [*NOT_A_TENSOR, ACTS[0], ACTS[1:], ACTS[:, :0], one(ACTS, NAN), one(ACTS, INF)],
+            },
+        )
+        for measure in (metrics.match, metrics.closest)
+    ),
+    Function(
+        metrics.holes,
+        lambda: {"acts": ACTS, "features": torch.ones(N, 3), "latent": 1, "parent": 0, "children": [1, 2], "threshold": 0.1},
+        {
+            "acts": [*NOT_A_TENSOR, ACTS[0], ACTS[1:], one(ACTS, NAN), one(ACTS, INF)],
+            "features": [*NOT_A_TENSOR, ACTS[0], ACTS[1:], one(ACTS, NAN), Says(torch.zeros(N, 3), "no input has feature 0 together")],
+            "latent": NO_LATENT,
+            "parent": [*NOT_WHOLE, -1, 3],
+            "children": [None, 3, "a", [], [3], [-1], [1.5], [None]],
+            "threshold": NOT_A_NUMBER,
+        },
+    ),
+    Function(
+        metrics.splice,
+        lambda: {"lm": language_model(), "saes": an_sae(hook_name=HOOK), "texts": texts(), "batch_size": 2, "progress": False},
+        {
+            "saes": [
+                *SAES,
+                {},
+                {"saes": 3},
+                Says(an_sae(), "names no hook"),
+                Says(an_sae(hook_name="there"), "no hook 'there'"),
+                Says(msae.SAE(D + 1, 3, hook_name=HOOK), "reads vectors of width 5, but those at"),
+            ],
+            "lm": [None, 3, "bundled"],
+            "texts": [None, 3, "a", ACTS],
+            "batch_size": [*NOT_WHOLE, 0, -1],
+            "progress": [None, 1, "yes"],
+        },
+    ),
+]

@@ -1,0 +1,93 @@
+"""The hand-written gradients of a training step against autograd on the plain formula, in float64."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+import msae
+from msae.sae.penalties import PENALTIES
+from msae.training import dense
+from msae.training.dense import dense_step
+from msae.training.losses import prefix_loss
+from msae.training.sparse import sparse_step
+
+KINDS = [msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU(bandwidth=0.8)]
+
+
+def case(seed, batch, n, d, kind, level):
+    """A random SAE in the middle of training; `level` shifts the pre-activations: strongly negative leaves inputs with no latent at all."""
+    g = torch.Generator().manual_seed(seed)
+    random = {"dtype": torch.float64, "generator": g}
+    params = {
+        "W_encT": torch.randn(n, d, **random),
+        "b_enc": torch.randn(n, **random) + level,
+        "W_dec": torch.randn(n, d, **random) * (0.5 + torch.rand(n, 1, **random)),
+        "b_dec": torch.randn(d, **random),
+    }
+    if kind.threshold_shape != "none":
+        params["threshold"] = torch.rand(n, **random) if kind.threshold_shape == "each" else torch.rand((), **random).expand(n).clone()
+    return torch.randn(batch, d, **random), params, torch.randperm(n, generator=g), g
+
+
+def reference(x, params, rank, lengths, share, penalty, weight, kind):
+    """The definition: plain losses of prefixes, weighted by `share`, with rows of unit norm, and autograd."""
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
+    norm = leaves["W_dec"].norm(dim=1)
+    acts = kind((x @ leaves["W_encT"].T + leaves["b_enc"]) * norm, leaves.get("threshold"), training=True)
+    rows = leaves["W_dec"] / norm[:, None]
+    errors = torch.stack([prefix_loss(x, leaves["b_dec"], acts, rows, rank, m[None]) for m in lengths])
+    error = (share * errors).sum()
+    inclusion = (share[:, None] * (rank < lengths[:, None])).sum(0)
+    pressed = (penalty(acts).mean(0) * inclusion).sum() if penalty else 0.0
+    (error + weight * pressed).backward()
+    grads = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
+    return error.detach(), acts.detach(), grads
+
+
+def inclusion_by_rank(lengths, share, n):
+    return (share[:, None] * (torch.arange(n) < lengths[:, None])).sum(0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    batch=st.integers(1, 7),
+    n=st.integers(1, 12),
+    d=st.integers(1, 6),
+    kind=st.sampled_from(KINDS),
+    penalty=st.sampled_from([None, *PENALTIES]),
+    level=st.sampled_from([-50.0, -2.0, 0.0, 50.0]),
+    law=st.sampled_from(["full", "all", "sampled"]),
+    block=st.sampled_from([1, 3, 100]),
+)
+def test_every_path_has_the_gradients_of_the_definition(seed, batch, n, d, kind, penalty, level, law, block):
+    if kind.fixes_l0 and n < 2:
+        kind = msae.ReLU()
+    penalty = None if kind.fixes_l0 or penalty is None else PENALTIES[penalty]
+    x, params, rank, g = case(seed, batch, n, d, kind, level)
+    lengths = {"full": torch.tensor([n]), "all": torch.arange(1, n + 1), "sampled": torch.randint(1, n + 1, (3,), generator=g)}[law]
+    share = torch.rand(len(lengths), dtype=torch.float64, generator=g)
+    share = share / share.sum()
+    by_rank = inclusion_by_rank(lengths, share, n)
+    weight = torch.tensor(0.3, dtype=torch.float64)
+    error, acts, expected = reference(x, params, rank, lengths, share, penalty, weight, kind)
+    learnt = [name for name in params if name != "threshold" or kind.threshold_shape == "each"]
+
+    sparse = {name: torch.full_like(params[name], torch.nan) for name in learnt}
+    seen = sparse_step(x, params, sparse, by_rank[rank], penalty, weight, kind, max_mean=float("inf"))
+    dense_grads = {name: torch.full_like(params[name], torch.nan)[None] for name in learnt}
+    stacked = {name: tensor[None] for name, tensor in params.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "BLOCK", block)
+        seen_dense = dense_step(x[None], stacked, dense_grads, by_rank, rank[None], penalty, weight[None], kind)
+    for name in learnt:
+        assert_close(sparse[name], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"sparse {name}: {m}")
+        assert_close(dense_grads[name][0], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"dense {name}: {m}")
+    for observed in (seen, seen_dense):
+        assert_close(observed.error.squeeze(), error, rtol=1e-9, atol=1e-9)
+        assert_close(observed.l0.double().squeeze(), (acts > 0).sum(1).double().mean())
+        assert_close(observed.power_N.squeeze(0) if observed is seen_dense else observed.power_N, acts.square().mean(0))
+        if kind.threshold_shape == "one":
+            assert_close(observed.smallest.squeeze(), torch.where(acts > 0, acts, torch.inf).amin())
