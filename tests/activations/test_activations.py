@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
+from tiny_models import tiny_language_model
 
 import msae
 from msae import activations as home

@@ -10,8 +10,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
 from interruptions import After, full_disk, interrupt, press
+from tiny_models import tiny_language_model
 
 import msae
 from msae.activations import harvesting

@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT
+from places import ROOT
 
 CHAPTERS = sorted(ROOT.glob("book/*/*.ipynb"))
 NAMES = [str(path.relative_to(ROOT / "book")) for path in CHAPTERS]

@@ -6,24 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Visit
-from test_site import PAGES
+from pages import PAGES, Visit, serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.site]
 
 Open = Callable[[str], Visit]
 TEXT_COLORS = "[...document.querySelectorAll('.msae-plot')].map(plot => plot._fullLayout.font.color)"
 RECOLOURED = f"before => {TEXT_COLORS}.every((color, i) => color !== before[i])"
-ONE_OF_EACH_KIND = """() => {
-    const seen = new Set();
-    for (const word of document.querySelectorAll(".highlight pre span")) {
-        const around = word.closest("pre").parentElement.parentElement.parentElement.className;
-        const kind = [word.className, word.checkVisibility(), word.parentElement.localName, word.parentElement.className, around].join();
-        if (seen.has(kind)) word.replaceWith(...word.childNodes);
-        seen.add(kind);
-    }
-    for (const code of document.querySelectorAll(".highlight pre")) code.normalize();
-}"""
 # plotly measures once, 100 ms after a window changed: told again where the page was arranged later than that
 FIGURES_FIT = """() => [...document.querySelectorAll('.msae-plot')].every(plot => Math.abs(plot._fullLayout.width - plot.clientWidth) < 2)
     || (dispatchEvent(new Event('resize')), false)"""
@@ -31,23 +20,6 @@ OF_COLOURS = ["color-contrast", "link-in-text-block"]  # all rules of axe that a
 TOO_WIDE = """() => [...document.querySelectorAll('body *')]
     .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && getComputedStyle(e).position !== 'fixed')
     .slice(0, 5).map(e => e.outerHTML.slice(0, 120))"""
-
-
-def serious(visit: Visit, rules: list[str] | None = None) -> list[str]:
-    """What axe-core finds on the page that keeps people out, by these rules or by all.
-
-    axe takes a millisecond for every coloured word, and a chapter's code has 6,000 in 30 kinds: one of each kind stays a word of its own.
-    """
-    visit.page.evaluate(ONE_OF_EACH_KIND)
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    chosen = {"runOnly": rules} if rules else {}
-    found = axe.run(visit.page, options={"resultTypes": ["violations"], "preload": False, **chosen}).response["violations"]
-    return [
-        f"{fault['id']}: {node['html'][:160]}"
-        for fault in found
-        if fault["impact"] in {"serious", "critical"}
-        for node in fault["nodes"][:3]
-    ]
 
 
 @pytest.mark.parametrize("path", PAGES)

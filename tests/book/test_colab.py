@@ -22,8 +22,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from packaging.requirements import Requirement
+from places import ROOT
 
 HERE = Path(__file__).parent
 MOST_SECONDS = 1800

@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import ROOT
+from pages import PAGES
+from places import ROOT
 
 pytestmark = pytest.mark.site
 
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))
-PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 CHAPTERS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
 MOST_PER_PAGE = 1_500_000
 MOST_IN_ALL = 48_000_000  # the explorer's folder is more than half of it; a page loads a few of its files

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Visit
-from test_browser import serious
+from pages import Visit, serious
 
 from msae import metrics
 from msae.explore import Bundle, address, read_bundle

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
+from tiny_models import tiny_language_model
 
 import msae
 from msae.__main__ import main

@@ -9,7 +9,7 @@ import gc
 import pytest
 import torch
 from pretend_device import OnDevice, pretend_device
-from test_steps import case
+from tiny_saes import case
 from torch.testing import assert_close
 
 import msae

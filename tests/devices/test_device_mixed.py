@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from alike import assert_equal, vars_of
 from pretend_device import pretend_device
-from test_device_uses import assert_equal, random_sae, vars_of
+from tiny_saes import random_sae
 
 import msae
 from msae import metrics

@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
+from alike import assert_equal, vars_of
 from pretend_device import OnDevice, pretend_device
+from tiny_models import tiny_language_model
+from tiny_saes import random_sae
 from torch.testing import assert_close
 
 import msae
@@ -48,32 +50,8 @@ def read(lm):
     return msae.Activations(lm, STORIES, hook_name=HOOK, n_ctx=16, dtype=torch.float32, **QUIET)
 
 
-def random_sae(kind=KINDS[0], n_latents=40):
-    sae = msae.SAE(16, n_latents, kind, hook_name=HOOK, generator=torch.Generator().manual_seed(0))
-    if sae.threshold is not None:
-        sae.threshold.data.fill_(0.3)
-    return sae
-
-
 def there(sae, gpu):
     return copy.deepcopy(sae).to(gpu.device)
-
-
-def plain(value):
-    """A result with everything on the CPU, for comparison; what is on the device must say so."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: plain(item) for name, item in value._asdict().items()}
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return list(value.encode()) if isinstance(value, str) else value
-
-
-def assert_equal(ours, theirs):
-    assert_close(plain(ours), plain(theirs), rtol=1e-4, atol=1e-5, equal_nan=True, check_dtype=False)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -205,10 +183,6 @@ MEASURES = {
     "mean_difference": lambda sae, x, acts, mask: metrics.mean_difference(x, mask),
     "latent activations": lambda sae, x, acts, mask: vars(LatentActivations.from_dense(acts[None], mask[None])),
 }  # fmt: skip
-
-
-def vars_of(result):
-    return {name: np.nan_to_num(np.asarray(value, dtype=np.float64)).tolist() for name, value in result._asdict().items()}
 
 
 @pytest.mark.parametrize("name", MEASURES)

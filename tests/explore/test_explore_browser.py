@@ -10,8 +10,7 @@ from http.server import ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
-from conftest import _Quiet
-from test_browser import serious
+from pages import Quiet, serious
 
 from msae import metrics, patterns
 from msae.explore import Explorer, LatentActivations
@@ -388,7 +387,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def folder_url(folder):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/index.html"
     server.shutdown()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PATIENCE, ROOT, Visit
+from pages import Visit
+from places import PATIENCE, ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
 from filelock import FileLock
+from tiny_models import tiny_language_model
 
 import msae
 from msae import metrics

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
 from safetensors import SafetensorError
+from tiny_models import tiny_language_model
 
 import msae
 from msae.__main__ import main

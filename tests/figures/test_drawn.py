@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Visit
+from pages import Visit
+from places import ROOT
 
 from msae import figures
 from msae.explore.pages import coloured

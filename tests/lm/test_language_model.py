@@ -10,9 +10,9 @@ import sys
 
 import pytest
 import torch
-from conftest import PATIENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import PATIENCE
 
 import msae
 from msae.lm.bridge import plain_transformer

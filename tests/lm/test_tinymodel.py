@@ -6,15 +6,14 @@ import json
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import Dangerous, forward, random_weights
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 from tokenizers.models import BPE
-from torch import Tensor
 
 import msae
 from msae.lm import tinymodel
@@ -22,49 +21,6 @@ from msae.lm import tinymodel
 N_HEADS = 4
 N_TOKENS = 300
 TEXTS = ["Once upon a time, there was a girl named Lily.", "Lily and Sue see the cat. She is happy.", "“Yes,” said Sue — naïve.\nShe sees."]
-
-
-def random_weights(d_vocab: int = 30, d_model: int = 16, n_layers: int = 3, n_ctx: int = 12) -> dict[str, Tensor]:
-    """A state dict with the names and the shapes that the author's file has, in small."""
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator) * shape[-1] ** -0.5
-
-    state = {"embed.weight": normal(d_vocab, d_model), "pos_embed": normal(1, n_ctx, d_model)}
-    for layer in range(n_layers):
-        block = f"torso.{layer}"
-        state |= {f"{block}.attn.{part}.weight": normal(d_model, d_model) for part in "QKVO"}
-        state |= {f"{block}.attn.O.bias": normal(d_model)}
-        state |= {f"{block}.mlp.read_in.weight": normal(4 * d_model, d_model), f"{block}.mlp.read_in.bias": normal(4 * d_model)}
-        state |= {f"{block}.mlp.write_out.weight": normal(d_model, 4 * d_model), f"{block}.mlp.write_out.bias": normal(d_model)}
-    return state | {"lm_head.weight": normal(d_vocab, d_model), "lm_head.bias": normal(d_vocab)}
-
-
-def forward(state: dict[str, Tensor], tokens: list[int], n_heads: int = N_HEADS) -> tuple[Tensor, dict[str, Tensor]]:
-    """The architecture as the article describes it, one text, one head, one position at a time; and what the hooks should see."""
-    seen = {}
-    x = state["embed.weight"][tokens] + state["pos_embed"][0, : len(tokens)]
-    d_head = x.shape[1] // n_heads
-    layer = 0
-    while f"torso.{layer}.attn.Q.weight" in state:
-        seen[f"blocks.{layer}.hook_resid_pre"] = x
-        weights = {name.removeprefix(f"torso.{layer}."): value for name, value in state.items()}
-        heads = torch.zeros_like(x)
-        for head in range(n_heads):
-            part = slice(head * d_head, (head + 1) * d_head)
-            q, k, v = (x @ weights[f"attn.{letter}.weight"][part].T for letter in "QKV")
-            for place in range(len(tokens)):
-                pattern = torch.softmax(k[: place + 1] @ q[place] / d_head**0.5, 0)
-                heads[place, part] = pattern @ v[: place + 1]
-        attn_out = heads @ weights["attn.O.weight"].T + weights["attn.O.bias"]
-        x = x + attn_out
-        neurons = torch.clamp(x @ weights["mlp.read_in.weight"].T + weights["mlp.read_in.bias"], min=0)
-        mlp_out = neurons @ weights["mlp.write_out.weight"].T + weights["mlp.write_out.bias"]
-        x = x + mlp_out
-        seen |= {f"blocks.{layer}.hook_attn_out": attn_out, f"blocks.{layer}.hook_mlp_out": mlp_out}
-        layer += 1
-    return x @ state["lm_head.weight"].T + state["lm_head.bias"], seen
 
 
 @torch.no_grad()
@@ -95,14 +51,6 @@ def test_weights_of_another_model_are_refused(change, message):
     change(state)
     with pytest.raises(ValueError, match=message):
         tinymodel.to_bridge(state, n_heads=N_HEADS)
-
-
-class Dangerous:
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_a_file_that_would_run_code_is_not_opened(tmp_path):

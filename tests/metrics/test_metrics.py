@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy
 import torch
-from conftest import tiny_language_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import tiny_language_model
 
 import msae
 from msae import metrics

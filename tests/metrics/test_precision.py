@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
+from tiny_models import tiny_language_model
+from tiny_saes import an_sae, firings, vectors
 from torch.testing import assert_close
 
 import msae
@@ -23,33 +24,8 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 each_case = pytest.mark.parametrize(("dtype", "size"), CASES, ids=str)
 
 
-def vectors(dtype, size=1.0, n=4000, d=8, seed=0):
-    """Off centre, so that a sum of squares is far larger than the variance."""
-    x = torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 2
-    return (size * x).to(dtype)
-
-
-def firings(dtype, size=1.0, n=3000, n_latents=9, seed=0):
-    """Activations of latents that fire on a third of the inputs, some together."""
-    g = torch.Generator().manual_seed(seed)
-    common = torch.rand(n, 1, generator=g, dtype=torch.float64)
-    acts = (common + torch.rand(n, n_latents, generator=g, dtype=torch.float64) - 1.2).relu()
-    acts[:, 3:4] = 0
-    return (size * acts).to(dtype)
-
-
 def numbers(tensor):
     return tensor.detach().double().numpy()
-
-
-def an_sae(kind=None, dtype=torch.float32, n_latents=20):
-    sae = msae.SAE(8, n_latents, kind, hook_name="blocks.1.hook_resid_pre", generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        sae.b_enc -= 0.5
-        sae.b_dec += 0.3
-        if sae.threshold is not None:
-            sae.threshold.fill_(0.4)
-    return sae.to(dtype)
 
 
 def by_definition(sae, x):

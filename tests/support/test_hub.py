@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ALL_CHECKS
 from loopback_hub import COMMIT, LoopbackHub
-from test_tinymodel import Dangerous, forward, random_weights
+from places import ALL_CHECKS
+from tiny_models import Dangerous, forward, random_weights
 
 import msae
 from msae.family.measuring import measure_family

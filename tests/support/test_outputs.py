@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 pytest.importorskip("myst_nb")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_language_model
-from test_precision import an_sae, firings, vectors
+from tiny_models import tiny_language_model
+from tiny_saes import an_sae, firings, vectors
 
 from msae import metrics
 from msae.activations.rows import read_texts

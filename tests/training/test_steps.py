@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_saes import case
 from torch.testing import assert_close
 
 import msae
@@ -14,21 +15,6 @@ from msae.training.losses import prefix_loss
 from msae.training.sparse import sparse_step
 
 KINDS = [msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU(bandwidth=0.8)]
-
-
-def case(seed, batch, n, d, kind, level):
-    """A random SAE in the middle of training; `level` shifts the pre-activations: strongly negative leaves inputs with no latent at all."""
-    g = torch.Generator().manual_seed(seed)
-    random = {"dtype": torch.float64, "generator": g}
-    params = {
-        "W_encT": torch.randn(n, d, **random),
-        "b_enc": torch.randn(n, **random) + level,
-        "W_dec": torch.randn(n, d, **random) * (0.5 + torch.rand(n, 1, **random)),
-        "b_dec": torch.randn(d, **random),
-    }
-    if kind.threshold_shape != "none":
-        params["threshold"] = torch.rand(n, **random) if kind.threshold_shape == "each" else torch.rand((), **random).expand(n).clone()
-    return torch.randn(batch, d, **random), params, torch.randperm(n, generator=g), g
 
 
 def reference(x, params, rank, lengths, share, penalty, weight, kind):

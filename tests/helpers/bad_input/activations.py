@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import tiny_language_model
+from bad_input import INF, NAN, NOT_A_PATH, NOT_WHOLE, Function, Says
+from tiny_models import tiny_language_model
 
 import msae
-from bad_input import INF, NAN, NOT_A_PATH, NOT_WHOLE, Function, Says
 from msae.activations import hooks, rows
 from msae.lm.transformer import Transformer, TransformerConfig
 from msae.texts import given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bad_input import INF, NAN, NOT_WHOLE, Function, Says
+
 from msae.bench.run import bench
 from msae.bench.settings import SETTINGS, Setting
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 
 import msae
-from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 from msae.explore import Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
 
 TOKENS = np.array([[0, 1, 2], [2, 1, 0]])

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msae
 from bad_input import INF, NAN, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
+
+import msae
 from msae.family.measuring import measure_family
 from msae.family.members import Family, Member, load_family, together
 from msae.family.results import load_results, save_results

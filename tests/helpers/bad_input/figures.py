@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-
 from bad_input import INF, NAN, NOT_TEXT, NOT_WHOLE, Function, Says
+
 from msae import figures
 
 NO_FLAG = [None, 0, 1, "yes"]

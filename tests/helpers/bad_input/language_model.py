@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from test_tinymodel import random_weights
-
-import msae
 from bad_input import NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 from bad_input.activations import DEVICES, LM, STORIES, TEXTS, lm
+from tiny_models import random_weights
+
+import msae
 from msae.lm import bridge, loading, pretraining, tinymodel, transformer
 from msae.support import manifests
 

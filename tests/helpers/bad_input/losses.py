@@ -1,10 +1,10 @@
 """Losses, penalties, prefix laws, the controller, exchanges and the schedule."""
 
 import torch
-
-import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_TENSOR, NOT_WHOLE, Function, Says
 from bad_input.sae import NO_DEVICE, NOT_A_GENERATOR
+
+import msae
 from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import inclusion_of, inclusion_probability
 from msae.support.schedules import trapezoid

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import tiny_language_model
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_TENSOR, NOT_DENSE, NOT_WHOLE, Function, Says
+from tiny_models import tiny_language_model
 
 import msae
-from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_TENSOR, NOT_DENSE, NOT_WHOLE, Function, Says
 from msae import metrics
 from msae.activations.rows import read_texts
 

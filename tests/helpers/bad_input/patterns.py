@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_WHOLE, Function, Says
+
 from msae.explore import LatentActivations
 from msae.patterns import hole_examples, parse, rank_latents
 from msae.patterns.matching import match

@@ -1,7 +1,8 @@
 """The prefix laws."""
 
-import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_WHOLE, Function
+
+import msae
 
 TABLE = [
     Function(msae.SquareRootPrefixes, lambda: {"n": 3}, {"n": [*NOT_WHOLE, 0, -1]}),

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import torch
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_WHOLE, Function, Says
 
 import msae
-from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_WHOLE, Function, Says
 
 META = torch.zeros(3, 4, device="meta")
 NOT_A_GENERATOR = [3, "a", torch.Generator]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-
-import msae
 from bad_input import NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 from bad_input.activations import LM, STORIES, TEXTS
 from bad_input.language_model import module, tokenizer
+
+import msae
 from msae.texts import copies, stories, tinystories
 from msae.texts import files as textfiles
 

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import torch
-
-import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_WHOLE, Function, Says
 from bad_input.sae import NOT_A_GENERATOR
+
+import msae
 from msae.toy.tree import orthogonal_directions
 
 TREE = msae.FeatureTree.article()

@@ -2,8 +2,9 @@
 
 from types import SimpleNamespace
 
-import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_WHOLE, Function, Says
+
+import msae
 from msae.toy.tree import orthogonal_directions
 
 TREE = msae.FeatureTree.article()
