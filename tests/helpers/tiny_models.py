@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import msae
-from msae.lm.tinymodel import N_HEADS
 
 
 def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers: int) -> Any:
@@ -44,7 +43,7 @@ def random_weights(d_vocab: int = 30, d_model: int = 16, n_layers: int = 3, n_ct
     return state | {"lm_head.weight": normal(d_vocab, d_model), "lm_head.bias": normal(d_vocab)}
 
 
-def forward(state: dict[str, Tensor], tokens: list[int], n_heads: int = N_HEADS) -> tuple[Tensor, dict[str, Tensor]]:
+def forward(state: dict[str, Tensor], tokens: list[int], n_heads: int = 4) -> tuple[Tensor, dict[str, Tensor]]:
     """The architecture as the article describes it, one text, one head, one position at a time; and what the hooks should see."""
     seen = {}
     x = state["embed.weight"][tokens] + state["pos_embed"][0, : len(tokens)]

@@ -48,7 +48,7 @@ def an_sae(kind=None, dtype=torch.float32, n_latents=20):
 
 
 def random_sae(kind=None, n_latents=40):
-    sae = msae.SAE(16, n_latents, kind, hook_name="blocks.0.hook_resid_pre", generator=torch.Generator().manual_seed(0))
+    sae = msae.SAE(16, n_latents, kind, hook_name="blocks.1.hook_resid_pre", generator=torch.Generator().manual_seed(0))
     if sae.threshold is not None:
         sae.threshold.data.fill_(0.3)
     return sae
