@@ -154,6 +154,7 @@ def sentences() -> dict[str, str]:
 
 # The picture
 
+CAPTION = "The data goes down; a room imports only from rooms above it. Everything uses support, and cli calls them all."
 ROW, TOP, LEFT, BOX, WIDTH = 50, 36, 176, 112, 860
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#24292f}.room{font-weight:600}.small{font-size:12px;fill:#57606a}"
@@ -172,7 +173,7 @@ def picture() -> str:
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" style="fill:#1f6feb;stroke:none"/></marker></defs>',
         f'<rect width="{WIDTH}" height="{height}" style="fill:#fff;stroke:none"/>',
-        f'<text class="small" x="{LEFT}" y="18">The data goes down; a room imports only from rooms above it. Everything uses support, and cli calls them all.</text>',
+        f'<text class="small" x="{LEFT}" y="18">{CAPTION}</text>',
     ]
     for room, origin in sorted(arrows(), key=lambda pair: (ROOMS.index(pair[0]), ROOMS.index(pair[1]))):
         start, end = middle[room], middle[origin]
