@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msae.explore import pages, sample
-from msae.explore.assemble import assemble, best_parents, split_id
+from msae.explore.assemble import assemble
 from msae.explore.bundle import Bundle, bundle_files, check_latents_per_shard, manifest, payload, write_folder
 from msae.explore.checks import check_acts, check_directions, check_saes, label_of, listed, numbers_of
-from msae.firings.latent_activations import LatentActivations
+from msae.firings.firings import Firings
+from msae.latents.names import split_id
+from msae.latents.relations import best_parents, latent_tree
 from msae.support.arguments import array, new_file, new_folder, number, shown, text, whole, written, yes_or_no
 from msae.support.arguments import path as path_of
 from msae.support.files import as_json, write_file
@@ -66,7 +68,7 @@ class Explorer:
 
     def __init__(
         self,
-        acts: Mapping[str, LatentActivations],
+        acts: Mapping[str, Firings],
         tokens: Any,
         str_tokens: Sequence[str | bytes],
         labels: Mapping[Any, str] | None = None,
@@ -122,7 +124,7 @@ class Explorer:
             ValueError: as `Explorer`; or an SAE that is of another hook, width or model than the activations, by its name.
         """
         check_saes(saes, activations, model)
-        acts = {name: LatentActivations.from_sae(sae, activations) for name, sae in saes.items()}
+        acts = {name: Firings.of_sae(sae, activations) for name, sae in saes.items()}
         origin = getattr(activations, "origin", None)
         options = {"directions": saes, "unembed": None if model is None else model.W_U, "made_from": origin, **options}
         return cls(acts, activations.tokens, activations.str_tokens, **options)
@@ -189,8 +191,6 @@ class Explorer:
             return self._edges
         if len(self.acts) < 2:
             return []
-        from msae.latents.relations import latent_tree
-
         return [(edge.parent, edge.child, edge.score) for edge in latent_tree(self.acts, min_firings=MIN_FIRINGS)]
 
     @cached_property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
-from msae.firings.latent_activations import LatentActivations
+from msae.firings.firings import Firings
 from msae.support.arguments import number, shown, whole
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
 
 METRICS = ("directed_cosine", "nabeshima2024")
 CHUNK = 1024
@@ -27,7 +29,7 @@ class Edge(NamedTuple):
 
 
 def latent_tree(
-    acts: Mapping[str, LatentActivations], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3, min_firings: int = 1
+    acts: Mapping[str, Firings], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3, min_firings: int = 1
 ) -> list[Edge]:
     """Edges from each SAE to its reference: the nearest before it that has fewer latents.
 
@@ -52,13 +54,13 @@ def latent_tree(
     number("threshold", threshold)
     whole("n_parents", n_parents, 1)
     whole("min_firings", min_firings)
-    if not isinstance(acts, Mapping) or not all(isinstance(each, LatentActivations) for each in acts.values()):
-        raise ValueError(f'acts must be {{"name": LatentActivations}}, got {shown(acts)}')
+    if not isinstance(acts, Mapping) or not all(isinstance(each, Firings) for each in acts.values()):
+        raise ValueError(f'acts must be {{"name": Firings}}, got {shown(acts)}')
     if len({each.mask.shape for each in acts.values()}) > 1:
         raise ValueError(f"acts must be of the same texts, got masks of shape {[each.mask.shape for each in acts.values()]}")
     edges = []
     for small, large in references(acts):
-        parents, children = as_matrix(acts[small]), as_matrix(acts[large])
+        parents, children = in_range(acts[small]), in_range(acts[large])
         squares = parents.power(2)
         norms = np.sqrt(np.asarray(children.power(2).sum(0)).ravel())
         largest = acts[small].max, acts[large].max
@@ -78,14 +80,19 @@ def latent_tree(
     return edges
 
 
-def references(acts: Mapping[str, LatentActivations]) -> list[tuple[str, str]]:
+def best_parents(edges: Sequence[tuple[str, str, float]]) -> dict[str, str]:
+    """child → its best parent, which comes first among its edges (parent, child, score)."""
+    return {child: parent for parent, child, _ in reversed(edges)}
+
+
+def references(acts: Mapping[str, Firings]) -> list[tuple[str, str]]:
     """(reference, SAE) for each SAE that has one: the nearest before it with fewer latents."""
     names = list(acts)
     smaller = [[a for a in names[:k] if len(acts[a].latents) < len(acts[b].latents)] for k, b in enumerate(names)]
     return [(before[-1], name) for before, name in zip(smaller, names) if before]
 
 
-def cofiring(matrix: sparse.csc_matrix, k: int) -> list[list[tuple[int, float]]]:
+def cofiring(matrix: csc_array, k: int) -> list[list[tuple[int, float]]]:
     """The k latents that fire most together with each latent: |both fire| / |either fires|, at least 0.01.
 
     Args:
@@ -108,6 +115,8 @@ def alike(directions: Any, k: int) -> list[list[tuple[int, float]]]:
     Args:
         directions: (n_latents, width), decoder rows; or activations, one latent per row, sparse.
     """
+    from scipy import sparse
+
     if sparse.issparse(directions):
         norms = np.sqrt(np.asarray(directions.power(2).sum(1)).ravel())
     else:
@@ -135,11 +144,10 @@ def largest(values: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(some, order, 1)
 
 
-def as_matrix(acts: LatentActivations) -> sparse.csc_matrix:
-    """(n_texts · n_ctx, n_latents) float32, in units in which squares neither overflow nor vanish."""
+def in_range(acts: Firings) -> csc_array:
+    """(n_inputs, n_latents) activations, in units in which squares neither overflow nor vanish."""
     largest = acts.values.max(initial=0)
-    values = acts.values if not largest or 1e-9 < largest < 1e9 else acts.values / largest
-    return sparse.csc_matrix((values, acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
+    return acts.matrix if not largest or 1e-9 < largest < 1e9 else acts.matrix / largest
 
 
 def _note(out: list[list[tuple[int, float]]], group: np.ndarray, other: np.ndarray, score: np.ndarray, k: int, least: float) -> None:

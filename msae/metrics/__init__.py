@@ -6,7 +6,8 @@
 Every Interval is a bootstrap over stories: tokens of one story are alike, stories are not (`metrics.bootstrap`).
 """
 
-from msae.firings.firings import Firings, as_firings, encode
+from msae.firings.firings import Firings, as_firings
+from msae.firings.sources import encode
 from msae.metrics.absorbed import Absorption, absorption, mean_difference
 from msae.metrics.concepts import ConceptScore, ConceptScores, HoleRate, concept_score, concept_scores, hole_rate
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msae.firings.firings import story_numbers
-from msae.firings.reading import checked_sae, checked_vectors, latent_number, rows_at_once, run, truth
+from msae.firings.reading import checked_sae, checked_vectors, latent_number, rows_at_once, run, story_numbers, truth
 from msae.metrics.fidelity import cosines
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.sae.sae import SAE

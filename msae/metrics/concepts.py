@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msae.firings.firings import as_firings, check_level
-from msae.firings.reading import latent_number
+from msae.firings.firings import as_firings
+from msae.firings.reading import check_level, latent_number
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.support.arguments import number, shown
 
@@ -86,7 +86,7 @@ def concept_scores(acts: Any, concept: Any, level: float = 0.0) -> ConceptScores
     check_level(level)
     firings = as_firings(acts)
     present = firings.concept(concept)
-    (fired,), (both,) = firings.counts(present, [level])
+    (fired,), (both,) = firings.counts_above([level], present)
     with np.errstate(invalid="ignore"):
         precision = both / fired
     return ConceptScores(firings.latents, both / present.sum(), precision, 2 * both / (present.sum() + fired))

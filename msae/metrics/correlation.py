@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from msae.firings.firings import as_firings, encode, story_numbers
-from msae.firings.reading import checked_sae, checked_vectors
+from msae.firings.firings import as_firings
+from msae.firings.reading import checked_sae, checked_vectors, story_numbers
+from msae.firings.sources import encode
 from msae.metrics.intervals import N_RESAMPLES, Interval, quantiles, resamples
 from msae.sae.sae import SAE
 from msae.support.arguments import whole
@@ -99,8 +100,9 @@ class _Side:
             self.places: tuple[int, ...] = (len(x),)
             self.read = lambda rows: encode(source, x[rows])
         else:
-            matrix, self.latents, self.present, self.places = as_firings(source)
-            by_row = matrix.tocsr()
+            firings = as_firings(source)
+            self.latents, self.present, self.places = firings.latents, firings.present, firings.places
+            by_row = firings.matrix.tocsr()
             self.read = lambda rows: by_row[rows]
         self.n_rows, self.n, self.n_latents = len(self.present), int(self.present.sum()), len(self.latents)
 

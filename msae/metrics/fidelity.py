@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msae.firings.firings import as_firings, story_numbers
-from msae.firings.reading import checked_sae, checked_vectors, run
+from msae.firings.firings import as_firings
+from msae.firings.reading import checked_sae, checked_vectors, run, story_numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio
 from msae.sae.sae import SAE
 from msae.support.arguments import all_finite, number, tensor
@@ -89,7 +89,7 @@ def dead(acts: Any, at_most: float = 0.0) -> np.ndarray:
     """
     at_most = number("at_most", at_most, 0, 1)
     firings = as_firings(acts)
-    (fired,), _ = firings.counts(firings.present, [0.0])
+    (fired,), _ = firings.counts_above([0.0], firings.present)
     return np.asarray(fired <= at_most * firings.present.sum())
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msae.firings.firings import as_firings, check_level
-from msae.firings.reading import to_numpy
+from msae.firings.firings import as_firings
+from msae.firings.reading import check_level, to_numpy
 from msae.metrics.intervals import Interval, bootstrap
 from msae.support.arguments import number, shown, whole
 
@@ -68,7 +68,7 @@ def fragmentation(
     check_level(found if len(found) > 1 else found[0], "levels")
     firings = as_firings(acts)
     present, rising = firings.concept(concept), np.sort(found.astype(np.float64))
-    fired, both = firings.counts(present, rising)
+    fired, both = firings.counts_above(rising, present)
     with np.errstate(invalid="ignore"):
         precise = both / fired >= min_precision
     candidates = np.flatnonzero(precise.any(0))
@@ -136,7 +136,7 @@ def splitting(acts: Any, concept: Any, story: Any = None, min_gain: float = 0.03
     whole("n_most", n_most, 1)
     firings = as_firings(acts)
     present = firings.concept(concept)
-    (fired_by,), (true_by,) = firings.counts(present, [level])
+    (fired_by,), (true_by,) = firings.counts_above([level], present)
     touching = np.flatnonzero(true_by)
     if not len(touching):
         raise ValueError("no latent fires on any token of the concept")

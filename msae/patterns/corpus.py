@@ -13,7 +13,7 @@ from msae.support.arguments import array, shown
 from msae.support.letters import as_token, check_vocabulary, join
 
 if TYPE_CHECKING:
-    from msae.firings import LatentActivations
+    from msae.firings.firings import Firings
 
 SPACE = regex.compile(r"\p{White_Space}*")
 
@@ -37,7 +37,7 @@ class Corpus:
         self,
         tokens: Any,
         str_tokens: Sequence[str | bytes],
-        acts: Mapping[str, LatentActivations] | None,
+        acts: Mapping[str, Firings] | None,
         mask: Any,
         whole_letters: bool = True,
     ):
@@ -47,11 +47,11 @@ class Corpus:
                 f"tokens must be whole numbers (n_texts, n_ctx), got shape {ids.shape} of {ids.dtype}; one text is tokens[None]"
             )
         if acts is not None and not isinstance(acts, Mapping):
-            raise ValueError(f'expected acts={{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
+            raise ValueError(f'expected acts={{"name": Firings}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
         self.acts, self.shape = acts or {}, ids.shape
         for name, each in self.acts.items():
             if not hasattr(each, "mask"):
-                raise ValueError(f"acts[{name!r}] must be LatentActivations, got {shown(each)}")
+                raise ValueError(f"acts[{name!r}] must be Firings, got {shown(each)}")
             if each.mask.shape != ids.shape:
                 raise ValueError(f"acts[{name!r}] is for texts of shape {each.mask.shape}, but the tokens have shape {ids.shape}")
         if mask is None:

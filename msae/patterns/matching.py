@@ -50,7 +50,7 @@ from msae.patterns.token_regex import fold
 from msae.support.arguments import number
 
 if TYPE_CHECKING:
-    from msae.firings import LatentActivations
+    from msae.firings.firings import Firings
 
 MAX_TESTS = 24
 """Different tests in one pattern."""
@@ -73,7 +73,7 @@ def match(
     pattern: str,
     tokens: Any,
     str_tokens: Sequence[str | bytes],
-    acts: Mapping[str, LatentActivations] | None = None,
+    acts: Mapping[str, Firings] | None = None,
     mask: Any = None,
     timeout: float = 10.0,
 ) -> np.ndarray:
@@ -279,7 +279,7 @@ def _passes_in_place(test: TokenTest, corpus: Corpus, pattern: str) -> np.ndarra
     latent, comparison, value, percent = test.args
     name, _, number = latent.rpartition("/")
     if name not in corpus.acts or int(number) not in corpus.acts[name].latents:
-        hint = "" if corpus.acts else '; say where latents fire: acts={"name": LatentActivations}'
+        hint = "" if corpus.acts else '; say where latents fire: acts={"name": Firings}'
         raise PatternError(f"there is no latent {latent} here{hint}", pattern, test.at)
     positions, values = corpus.acts[name].of(int(number))
     threshold = value / 100 * float(values.max(initial=0)) if percent else value

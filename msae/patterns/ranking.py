@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from msae.firings.firings import as_firings
 from msae.support.arguments import number, shown, whole
 
 if TYPE_CHECKING:
@@ -76,13 +77,11 @@ def rank_latents(
     if isinstance(thresholds, str) or not isinstance(thresholds, Sequence) or not thresholds:
         raise ValueError(f"thresholds must be a list of shares of a maximum, got {shown(thresholds)}")
     thresholds = [number("thresholds", each, 0, below=1) for each in thresholds]
-    from msae.metrics import as_firings  # loads torch, which `match` does without
-
     least_precision = min_precision if min_precision is not None else 0.5 * (by == "recall")
     least_recall = min_recall if min_recall is not None else 0.02 * (by == "precision")
     firings = as_firings(acts)
     present = firings.concept(marked)
-    fired, both = firings.counts(present, thresholds)
+    fired, both = firings.counts_above(thresholds, present)
     n_marked = present.sum()
     cosine = np.concatenate([_cosines(block.matrix, present) for block in firings.blocks()])
     precision, recall = both / np.maximum(fired, 1), both / n_marked

@@ -203,7 +203,7 @@ MEASURES = {
     "absorption": lambda sae, x, acts, mask: metrics.absorption(sae, x, [3], mask, chunk=5),
     "absorption along a direction": lambda sae, x, acts, mask: metrics.absorption(sae, x, [3, 5], mask, torch.ones(16)),
     "mean_difference": lambda sae, x, acts, mask: metrics.mean_difference(x, mask),
-    "latent activations": lambda sae, x, acts, mask: vars(LatentActivations.from_dense(acts[None], mask[None])),
+    "latent activations": lambda sae, x, acts, mask: LatentActivations.from_dense(acts[None], mask[None]).matrix.toarray().tolist(),
 }  # fmt: skip
 
 

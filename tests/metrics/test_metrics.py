@@ -203,29 +203,12 @@ def test_dead_latents():
     assert metrics.dead(acts, at_most=0.1).tolist() == [True, True, False]
 
 
-# --- firings -------------------------------------------------------------------------------------------------------------------------
+# --- input ---------------------------------------------------------------------------------------------------------------------------
 
 
 def sparse_acts(n_inputs, n_latents, seed, density=0.2):
     rng = np.random.default_rng(seed)
     return (rng.gamma(2, 1, (n_inputs, n_latents)) * (rng.random((n_inputs, n_latents)) < density)).astype(np.float32)
-
-
-def test_firings_are_the_same_from_anything():
-    acts = sparse_acts(60, 7, 0).reshape(6, 10, 7)
-    mask = np.random.default_rng(1).random((6, 10)) < 0.8
-    expected = np.where(mask[..., None], acts, 0).reshape(60, 7)
-    latents = LatentActivations.from_dense(acts, mask)
-    others = (expected.astype(">f4"), -torch.tensor(-expected), torch.complex(torch.zeros(60, 7), torch.tensor(-expected)).conj().imag)
-    for source in (expected, torch.tensor(expected), scipy.sparse.csr_array(expected), latents, metrics.as_firings(latents), *others):
-        assert np.array_equal(metrics.as_firings(source).matrix.toarray(), expected)
-        firings = metrics.as_firings(source)
-        assert np.array_equal(firings.above(0.25).matrix.toarray(), np.where(expected > 0.25 * expected.max(0), expected, 0))
-    assert metrics.as_firings(latents).present.sum() == mask.sum()
-    with pytest.raises(ValueError, match=r"got shape \(3,\)"):
-        metrics.as_firings(np.ones(3))
-    with pytest.raises(ValueError, match=r"acts must be of one SAE, got a dict of A, B: give acts\['A'\]"):
-        metrics.as_firings({"A": latents, "B": latents})
 
 
 def test_numbers_of_another_machine_are_read_and_stories_may_have_names():
@@ -236,10 +219,6 @@ def test_numbers_of_another_machine_are_read_and_stories_may_have_names():
         assert metrics.concept_score(acts.astype(f">{dtype}"), 2, concept.astype(f">{dtype}"), story.astype(">i4"), 0.25) == expected
     named = np.array([f"story {number}" for number in story], dtype=object)  # as a column of pandas
     assert metrics.concept_score(acts, 2, concept, named) == metrics.concept_score(acts, 2, concept, story)
-
-
-def test_encode_is_sparse_and_the_same(sae):
-    assert np.array_equal(metrics.encode(sae, X, chunk=33).toarray(), sae.encode(X).detach().numpy())
 
 
 # --- mean max correlation ------------------------------------------------------------------------------------------------------------
@@ -381,7 +360,7 @@ def test_concepts_on_texts_are_concepts_on_their_tokens():
 def test_what_does_not_fit_a_concept_is_refused():
     acts, concept, parts, _ = case(0)
     for call, message in [
-        (lambda: metrics.concept_score(acts, 99, concept), "no latent 99; there are 12, from 0 to 11"),
+        (lambda: metrics.concept_score(acts, 99, concept), "no latent 99 here; there are 12, from 0 to 11"),
         (lambda: metrics.concept_score(acts, 0, concept[1:]), r"one truth value per input, \(240,\), got a mask of shape \(239,\)"),
         (lambda: metrics.concept_score(acts, 0, concept & False), "none of the 240 inputs"),
         (lambda: metrics.concept_score(acts, 0, concept, np.zeros(3)), r"one story number per input or per text, \(240,\)"),

@@ -12,7 +12,7 @@ import msae
 from msae import metrics
 from msae.activations.rows import read_texts
 from msae.explore import LatentActivations
-from msae.firings import firings as _firings
+from msae.firings import sources as _sources
 from msae.support import sums
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -198,7 +198,7 @@ def test_firings_and_what_counts_them(dtype, size, monkeypatch):
     story = np.arange(len(exact)) // 30
     assert metrics.l0(acts) == pytest.approx((exact > 0).sum(1).mean())
     assert metrics.dead(acts).tolist() == (exact <= 0).all(0).tolist()
-    monkeypatch.setattr(_firings, "PART", 9 * 1000)
+    monkeypatch.setattr(_sources, "PART", 9 * 1000)
     for given in (acts, acts if dtype == torch.bfloat16 else acts.numpy(), acts.reshape(30, 100, 9)):
         assert np.array_equal(metrics.as_firings(given).matrix.toarray(), exact)
     monkeypatch.undo()

@@ -100,14 +100,6 @@ TABLE = [
         {"sae": SAES, "x": [*VECTORS, X[:1], X[:0]], "story": NO_STORY, "chunk": CHUNK},
     ),
     Function(metrics.encode, lambda: base("sae", "x"), {"sae": SAES, "x": VECTORS, "chunk": CHUNK}),
-    Function(metrics.as_firings, lambda: base("acts"), {"acts": NO_ACTS}),
-    Function(FIRINGS.column, lambda: base("latent"), of(SCORED, "latent"), name="Firings.column"),
-    Function(FIRINGS.where, lambda: base("latent", "level"), of(SCORED, "latent", "level"), name="Firings.where"),
-    Function(FIRINGS.above, lambda: {"level": np.full(L, 0.1)}, {"level": [*NO_LEVEL, np.full(L, NAN)]}, name="Firings.above"),
-    Function(
-        FIRINGS.concept, lambda: {"mask": CONCEPT}, {"mask": [Says(v, "concept") for v in NO_CONCEPT]}, {"name": "ours"}, "Firings.concept"
-    ),
-    Function(FIRINGS.story, lambda: base("story"), {"story": NO_STORY}, name="Firings.story"),
     Function(metrics.concept_score, lambda: base(*SCORED), SCORED),
     Function(metrics.concept_scores, lambda: base("acts", "concept", "level"), of(SCORED, "acts", "concept", "level")),
     Function(
