@@ -77,7 +77,7 @@ def assemble(
             detail[kind] = [list(pair) for pair in pairs]
     index = {latent_id: k for k, latent_id in enumerate(ids)}
     best = best_parents(edges)
-    kept = [edge for edge in edges if {edge[0], edge[1], best[edge[1]]} <= index.keys()]  # a second parent never stands in for the first
+    kept = [edge for edge in edges if {edge[0], edge[1], best[edge[1]][0]} <= index.keys()]  # a second parent never stands in for the first
     return Bundle(
         vocab=[str(str_tokens[token]) if token < n_vocab else letters[token - n_vocab].shown for token in kind_of],
         vocab_ids=np.array([token if token < n_vocab else letters[token - n_vocab].token for token in kind_of], dtype=np.int64),

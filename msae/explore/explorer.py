@@ -28,6 +28,7 @@ from msae.support.letters import Piece, as_token, join
 
 if TYPE_CHECKING:
     from msae.activations.kept import Activations
+    from msae.latents.latents import Latents
     from msae.sae.sae import SAE
 
 MAX_LATENTS = 300
@@ -129,6 +130,23 @@ class Explorer:
         options = {"directions": saes, "unembed": None if model is None else model.W_U, "made_from": origin, **options}
         return cls(acts, activations.tokens, activations.str_tokens, **options)
 
+    @classmethod
+    def of(cls, latents: Latents, /, labels: Mapping[Any, str] | None = None, **options: Any) -> Explorer:
+        """The explorer of `msae.Latents`: their firings on their stories.
+
+        Args:
+            latents: SAEs on stories.
+            labels: "name/number" → a name for the latent.
+            options: those of `Explorer`.
+
+        Raises:
+            ValueError: as `Explorer`.
+        """
+        if not hasattr(latents, "activations"):
+            raise ValueError(f"latents must be msae.Latents, got {shown(latents)}")
+        origin = getattr(latents.activations, "origin", None)
+        return cls(latents.acts, latents.tokens, latents.vocabulary, labels, **{"made_from": origin, **options})
+
     def id_of(self, latent: Any) -> str:
         """ "S/7" of "S/7", or of 7 when there is one SAE.
 
@@ -212,8 +230,8 @@ class Explorer:
         ids = set(ids)
         if not ids:
             return ids
-        best = best_parents(self.edges).items()
-        return ids | {end for child, parent in best if parent in ids or child in ids for end in (parent, child)}
+        best = best_parents(self.edges).values()
+        return ids | {end for parent, child, _ in best if parent in ids or child in ids for end in (parent, child)}
 
     @property
     def _ids(self) -> list[str]:

@@ -88,10 +88,7 @@ def of_sae(sae: SAE, activations: Activations, latents: Iterable[int] | None, ch
         raise ValueError(f"sae must be an SAE, got {shown(sae)}")
     whole("chunk", chunk, 1)
     x, mask = activations.x, array("mask", activations.mask, ("n_texts", "n_ctx"), numbers="marks")
-    if sae.d_model != x.shape[1]:
-        raise ValueError(f"the SAE reads vectors of width {sae.d_model}, but these activations have width {x.shape[1]}")
-    if sae.hook_name and activations.hook_name and sae.hook_name != activations.hook_name:
-        raise ValueError(f"the SAE was trained at {sae.hook_name}, but these activations come from {activations.hook_name}")
+    check_fits(sae, activations)
     kept = np.arange(sae.n_latents) if latents is None else _numbers(latents)
     if len(kept) == 0 or kept[0] < 0 or kept[-1] >= sae.n_latents:
         raise ValueError(f"the SAE has the latents 0 … {sae.n_latents - 1}, got latents={kept.tolist()}")
@@ -172,6 +169,14 @@ def _encoded(sae: SAE, x: Tensor, chunk: int | None, name: str = "x") -> csr_arr
             columns.append(column.int().cpu().numpy())
             values.append(acts[row, column].cpu().numpy())
     return csr_array((np.concatenate(values), np.concatenate(columns), np.concatenate(counts).cumsum()), shape=(len(x), sae.n_latents))
+
+
+def check_fits(sae: SAE, activations: Activations, name: str = "the SAE") -> None:
+    """Refuse an SAE of another width or hook than the activations'."""
+    if sae.d_model != activations.x.shape[1]:
+        raise ValueError(f"{name} reads vectors of width {sae.d_model}, but these activations have width {activations.x.shape[1]}")
+    if sae.hook_name and activations.hook_name and sae.hook_name != activations.hook_name:
+        raise ValueError(f"{name} was trained at {sae.hook_name}, but these activations come from {activations.hook_name}")
 
 
 def check_weights(name: str, sae: Any) -> None:

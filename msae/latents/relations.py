@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from msae.firings.firings import Firings
-from msae.support.arguments import number, shown, whole
+from msae.support.arguments import items, number, shown, text, whole
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
+
+AnEdge = TypeVar("AnEdge", bound="tuple[str, str, float]")
 
 METRICS = ("directed_cosine", "nabeshima2024")
 CHUNK = 1024
@@ -60,13 +62,13 @@ def latent_tree(
         raise ValueError(f"acts must be of the same texts, got masks of shape {[each.mask.shape for each in acts.values()]}")
     edges = []
     for small, large in references(acts):
-        parents, children = in_range(acts[small]), in_range(acts[large])
-        squares = parents.power(2)
-        norms = np.sqrt(np.asarray(children.power(2).sum(0)).ravel())
+        above, below = in_range(acts[small]), in_range(acts[large])
+        squares = above.power(2)
+        norms = np.sqrt(np.asarray(below.power(2).sum(0)).ravel())
         largest = acts[small].max, acts[large].max
-        for first in range(0, children.shape[1], CHUNK):
-            part = children[:, first : first + CHUNK]
-            product = (parents.T @ part).tocoo()
+        for first in range(0, below.shape[1], CHUNK):
+            part = below[:, first : first + CHUNK]
+            product = (above.T @ part).tocoo()
             masked = (squares.T @ (part > 0).astype(np.float32)).tocsr()
             row, column = product.row, product.col
             length = np.sqrt(np.asarray(masked[row, column]).ravel()) * norms[first + column]
@@ -80,9 +82,48 @@ def latent_tree(
     return edges
 
 
-def best_parents(edges: Sequence[tuple[str, str, float]]) -> dict[str, str]:
-    """child → its best parent, which comes first among its edges (parent, child, score)."""
-    return {child: parent for parent, child, _ in reversed(edges)}
+def best_parents(edges: Sequence[AnEdge]) -> dict[str, AnEdge]:
+    """child → the edge from its best parent, which comes first among its edges.
+
+    Args:
+        edges: (parent, child, score) each, as of `latent_tree`.
+
+    Example:
+        >>> from msae.latents import best_parents
+        >>> best_parents([("S/0", "L/7", 0.9), ("S/1", "L/7", 0.8)])
+        {'L/7': ('S/0', 'L/7', 0.9)}
+    """
+    best: dict[str, AnEdge] = {}
+    for edge in items("edges", edges):
+        _check_edge("edges", edge)
+        best.setdefault(edge[1], edge)
+    return best
+
+
+def children(latent: str, best: Mapping[str, tuple[str, str, float]]) -> list[str]:
+    """The latents whose best parent this is, the best score first.
+
+    Args:
+        latent: "name/number".
+        best: child → the edge from its best parent, as of `best_parents`.
+
+    Example:
+        >>> from msae.latents import children
+        >>> children("S/0", {"L/7": ("S/0", "L/7", 0.8), "L/8": ("S/0", "L/8", 0.9)})
+        ['L/8', 'L/7']
+    """
+    text("latent", latent)
+    if not isinstance(best, Mapping):
+        raise ValueError(f"best must be a dict of children and edges, as of best_parents, got {shown(best)}")
+    for edge in best.values():
+        _check_edge("best", edge)
+    own = [edge for edge in best.values() if edge[0] == latent]
+    return [edge[1] for edge in sorted(own, key=lambda edge: -edge[2])]
+
+
+def _check_edge(name: str, edge: Any) -> None:
+    if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 3:
+        raise ValueError(f"{name} must hold edges (parent, child, score), got {shown(edge)}")
 
 
 def references(acts: Mapping[str, Firings]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import torch
 
 import msae
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
-from msae.explore import Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
+from msae.explore import Explorer, LatentActivations, address, read_bundle, write_bundle
 
 TOKENS = np.array([[0, 1, 2], [2, 1, 0]])
 VOCAB = ["a", " b", b"\xc3"]
@@ -36,6 +36,7 @@ def activations(**changes) -> SimpleNamespace:
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     origin = {"hook_name": "here", "language_model": "one"}
     given = {"x": x, "mask": torch.ones(2, 3, dtype=torch.bool), "tokens": torch.from_numpy(TOKENS), "str_tokens": VOCAB}
+    given["story"] = torch.arange(2)
     return SimpleNamespace(**{**given, "hook_name": "here", "origin": origin, **changes})
 
 
@@ -47,6 +48,10 @@ def with_place(x: torch.Tensor, value: float) -> torch.Tensor:
 
 def from_saes(saes, activations, model=None, labels=None):
     return Explorer.from_saes(saes, activations, model, labels=labels)
+
+
+def of_latents(latents, labels=None):
+    return Explorer.of(latents, labels)
 
 
 def saved(path):
@@ -103,6 +108,11 @@ TABLE = [
             "page_bytes": [*NOT_A_NUMBER, -1],
             "made_from": [3, "a", {"scale": NAN}, {1: 2}, {"a": object()}],
         },
+    ),
+    Function(
+        of_latents,
+        lambda: {"latents": msae.Latents({"S": sae()}, activations()), "labels": {0: "a"}},
+        {"latents": [None, 3, "a", {"S": acts()}], "labels": [3, {0: 3}, Says({9: "a"}, "latent 9")]},
     ),
     Function(
         from_saes,
@@ -171,17 +181,6 @@ TABLE = [
         {
             **{"page": NOT_TEXT, "latent": NOT_TEXT, "pin": NOT_TEXT},
             **{"view": [*NOT_TEXT, "trees"], "query": [*NOT_TEXT, "\ud800"]},
-        },
-    ),
-    Function(
-        latent_tree,
-        lambda: {"acts": {"S": acts()}, "metric": "directed_cosine", "threshold": 0.5, "n_parents": 2, "min_firings": 1},
-        {
-            "acts": [None, 3, acts(), {"S": DENSE}, {"S": acts(), "T": OTHER}],
-            "metric": [None, "cosine", 3, ["directed_cosine"]],
-            "threshold": NOT_A_NUMBER,
-            "n_parents": [*NOT_WHOLE, 0, -1],
-            "min_firings": [*NOT_WHOLE, -1],
         },
     ),
     Function(read_bundle, lambda: {"folder": saved("folder").parent}, {"folder": [*NOT_A_PATH, "a\0b", Says("nowhere", "nowhere")]}),
