@@ -1,13 +1,11 @@
 """Reading a token pattern: from text to a tree of nodes, or to an error that shows the place.
 
 `parse` reads the language of `grammar.lark` with lark, puts definitions where they are used, and refuses what could not be matched well.
-`msae.patterns` gives the tree its meaning.
+`msae.patterns.matching` gives the tree its meaning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 
@@ -15,134 +13,32 @@ import regex
 from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
+from msae.patterns.checks import check, gaps
+from msae.patterns.errors import NoPattern, PatternError
+from msae.patterns.nodes import (
+    TRUE,
+    All,
+    AnyOf,
+    Chain,
+    Condition,
+    Edge,
+    Either,
+    Focus,
+    Literal,
+    Look,
+    Node,
+    Not,
+    One,
+    Repeat,
+    TokenTest,
+    as_condition,
+)
 from msae.patterns.token_regex import ESCAPES, NotARegex, translate
 
-MAX_GAPS = 2
-"""Repetitions without an upper end that may follow one another; with three the time grows with the cube of a text's length."""
-
-MAX_COUNT = 1000
+_MAX_COUNT = 1000
 """Largest number in {n,m}."""
 
-
-class PatternError(ValueError):
-    """A pattern that cannot be read or is refused. Its text shows the line and a caret below the place."""
-
-    def __init__(self, reason: str, query: str, position: int):
-        before = query[:position].split("\n")
-        self.reason = reason
-        """What is wrong, without the place."""
-        self.line = len(before)
-        """From 1."""
-        self.column = len(before[-1]) + 1
-        """From 1, in characters."""
-        shown = query.split("\n")[self.line - 1].replace("\t", " ")
-        where = f"line {self.line}, column {self.column}" if "\n" in query else f"column {self.column}"
-        super().__init__(f"{reason} ({where})\n  {shown}\n  {' ' * (self.column - 1)}^")
-
-
-# What a pattern is made of. `at` is the place in the query where it stands, for errors; it does not count in comparisons.
-
-
-@dataclass(frozen=True)
-class TokenTest:
-    """Something that is true or false of one token."""
-
-    kind: str
-    """text, regex, id (of the token alone); pos, quoted, seen, first, latent, literal (of its place)."""
-    args: tuple = ()
-    at: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True)
-class Not:
-    part: Condition
-
-
-@dataclass(frozen=True)
-class All:
-    parts: tuple[Condition, ...]
-
-
-@dataclass(frozen=True)
-class AnyOf:
-    parts: tuple[Condition, ...]
-
-
-Condition = TokenTest | Not | All | AnyOf
-TRUE, FALSE = All(()), AnyOf(())
-
-
-@dataclass(frozen=True)
-class One:
-    """One token that passes a condition."""
-
-    condition: Condition
-
-
-@dataclass(frozen=True)
-class Literal:
-    """Whole tokens whose text together is exactly `text`."""
-
-    text: str
-    at: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True)
-class Edge:
-    """Start or end of a text."""
-
-    end: bool
-
-
-@dataclass(frozen=True)
-class Chain:
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Either:
-    options: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Repeat:
-    item: Node
-    low: int
-    high: int | None
-    at: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True)
-class Look:
-    """(?=…), (?!…), (?<=…) or (?<!…): `opening` is what stands before the dots."""
-
-    opening: str
-    item: Node
-
-
-@dataclass(frozen=True)
-class Focus:
-    """@: the token to mark, or a run of such tokens."""
-
-    item: Node
-    run: bool
-    at: int = field(default=0, compare=False)
-
-
-Node = One | Literal | Edge | Chain | Either | Repeat | Look | Focus
-
-
-def inside(node: Node) -> tuple[Node, ...]:
-    """The parts that a node is made of."""
-    match node:
-        case Chain(items) | Either(items):
-            return items
-        case Repeat(item) | Look(_, item) | Focus(item):
-            return (item,)
-    return ()
-
-
-FLAGS = {
+_FLAGS = {
     "space": r" .*",
     "cap": r"\s*\p{Lu}.*",
     "upper": r"\s*\p{Lu}[\p{Lu}\p{M}]*\s*",
@@ -153,10 +49,7 @@ FLAGS = {
 }
 """Flags of a token's text, as regular expressions for the whole of it."""
 
-PLACE_FLAGS = ("quoted", "seen", "first")
-
-
-# Reading a pattern
+_PLACE_FLAGS = ("quoted", "seen", "first")
 
 
 class _Builder(Transformer):
@@ -222,8 +115,8 @@ class _Builder(Transformer):
             high = low if not comma else int(last) if last.strip() else None
         if high is not None and high < low:
             raise self.wrong(f"{quantifier} asks for at least {low} and at most {high}", at)
-        if max(low, high or 0) > MAX_COUNT:
-            raise self.wrong(f"{quantifier} counts beyond {MAX_COUNT}", at)
+        if max(low, high or 0) > _MAX_COUNT:
+            raise self.wrong(f"{quantifier} counts beyond {_MAX_COUNT}", at)
         if high == 0:
             raise self.wrong(f"{quantifier} repeats nothing", at)
         if high is None and gaps(item):
@@ -303,11 +196,11 @@ class _Builder(Transformer):
 
     @v_args(inline=True)
     def flag(self, name: Token) -> Condition:
-        if name in FLAGS:
-            return TokenTest("regex", (translate(FLAGS[str(name)], False), False), _at(name))
-        if name in PLACE_FLAGS:
+        if name in _FLAGS:
+            return TokenTest("regex", (translate(_FLAGS[str(name)], False), False), _at(name))
+        if name in _PLACE_FLAGS:
             return TokenTest(str(name), (), _at(name))
-        known = ", ".join([*FLAGS, *PLACE_FLAGS])
+        known = ", ".join([*_FLAGS, *_PLACE_FLAGS])
         raise self.wrong(f'there is no test {name}; there are {known}; a text stands in quotes: "{name}"', _at(name))
 
     # pieces
@@ -342,100 +235,29 @@ def _negated_if(relation: Token, condition: Condition) -> Condition:
     return Not(condition) if relation == "!=" else condition
 
 
-def as_condition(node: Node) -> Condition | None:
-    """A node as a condition on one token; None where it is more than a choice of single tokens."""
-    match node:
-        case One(condition):
-            return condition
-        case Literal(text, at):
-            return TokenTest("text", (text,), at)
-        case Either(options):
-            conditions = [each for each in map(as_condition, options) if each is not None]
-            return AnyOf(tuple(conditions)) if len(conditions) == len(options) else None
-    return None
-
-
-# What is refused
-
-
-def can_be_empty(node: Node) -> bool:
-    """Whether a node matches without taking a token."""
-    match node:
-        case Edge() | Look():
-            return True
-        case Repeat(item, low):
-            return low == 0 or can_be_empty(item)
-        case Either(options):
-            return any(map(can_be_empty, options))
-        case Chain(items):
-            return all(map(can_be_empty, items))
-    return False
-
-
-def gaps(node: Node) -> list[int]:
-    """Where the repetitions without an upper end stand that one stretch can go through, one after another."""
-    match node:
-        case Repeat(item, _, high, at):
-            return [*gaps(item), at] if high is None else gaps(item) * min(high, MAX_GAPS + 1)
-        case Either(options):
-            return max(map(gaps, options), key=len)
-        case Focus(_, True, at):
-            return [at]
-    return [at for part in inside(node) for at in gaps(part)]
-
-
-def focuses(node: Node, reachable: bool = True) -> Iterator[tuple[Focus, bool]]:
-    """Every @, and whether all of a stretch's tokens lie before it, at it, or behind it."""
-    if isinstance(node, Focus):
-        yield node, reachable
-    for part in inside(node):
-        yield from focuses(part, reachable and isinstance(node, Chain))
-
-
-def split(node: Node) -> tuple[Node, Focus, Node] | None:
-    """What stands before the @, the @ itself, and what stands behind it."""
-    if isinstance(node, Focus):
-        return Chain(()), node, Chain(())
-    if isinstance(node, Chain):
-        for k, item in enumerate(node.items):
-            if found := split(item):
-                before, focus, behind = found
-                return Chain((*node.items[:k], before)), focus, Chain((behind, *node.items[k + 1 :]))
-    return None
-
-
-def _check(node: Node, wrong: Callable[[str, int], PatternError]) -> None:
-    if can_be_empty(node):
-        raise wrong("this pattern can match without any token, so it would mark every place", 0)
-    if len(stretching := gaps(node)) > MAX_GAPS:
-        raise wrong(f"more than {MAX_GAPS} repetitions without an upper end; give one an end, such as {{0,8}}", stretching[MAX_GAPS])
-    found = list(focuses(node))
-    if len(found) > 1:
-        raise wrong("a second @: one place is marked", found[1][0].at)
-    for focus, reachable in found:
-        if not reachable:
-            raise wrong("@ cannot stand in a choice, a repetition or a lookaround", focus.at)
-
-
-# From text to nodes
-
-
 @lru_cache(maxsize=1)
 def _parser() -> Lark:
     grammar = files("msae.patterns").joinpath("grammar.lark").read_text(encoding="utf8")
     return Lark(grammar, parser="lalr", regex=True, maybe_placeholders=False)
 
 
-class NoPattern(TypeError, ValueError):
-    """What was given as a pattern is no string."""
-
-
 def parse(query: str) -> Node:
     """The tree of a pattern, definitions put where they are used.
+
+    Args:
+        query: in the language of `grammar.lark`.
+
+    Returns:
+        what `msae.patterns.nodes` describes.
 
     Raises:
         PatternError: it cannot be read, uses an unknown name, can match without any token, repeats without an end inside such a
             repetition or more than twice in a row, or has an @ where none can be.
+
+    Example:
+        >>> from msae.patterns import parse
+        >>> parse("let name = Lily|Sue; $name") == parse("Lily|Sue")
+        True
     """
     if not isinstance(query, str):
         raise NoPattern(f"a pattern is a string, got {type(query).__name__}")
@@ -457,7 +279,7 @@ def _parsed(query: str) -> Node:
         raise PatternError(_unexpected(query[at:]), query, at) from None
     except VisitError as error:
         raise error.orig_exc from None
-    _check(node, builder.wrong)
+    check(node, builder.wrong)
     return node
 
 
