@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from msae.activations.kept import Activations
-    from msae.metrics.concepts import ConceptScore, HoleRate
+    from msae.metrics.concepts import ConceptScore
+    from msae.metrics.hole_rates import HoleRate
     from msae.metrics.intervals import Interval
     from msae.sae.sae import SAE
 
@@ -154,7 +155,7 @@ class Latents:
         name, _, number = concept.rpartition("/")
         if name in self.saes and number.isdecimal():
             return self.dense(concept) > 0
-        return match(concept, self.tokens, self.vocabulary, self.acts, self.mask)
+        return match(concept, self.tokens, self.vocabulary, acts=self.acts, mask=self.mask)
 
     def dense(self, latent: str) -> np.ndarray:
         """(n_texts, n_ctx) float32: one latent on every place; 0 where it is silent, and where nothing counts.
@@ -227,7 +228,7 @@ class Latents:
         Raises:
             ValueError: as `score`; or a part without any of the concept's tokens.
         """
-        from msae.metrics.concepts import hole_rate
+        from msae.metrics.hole_rates import hole_rate
 
         return hole_rate(*self._at(latent), self.concept(concept), parts=parts, story=self.story, level=level)
 
@@ -243,15 +244,14 @@ class Latents:
             ValueError: no such latent or SAE, or a latent that is silent on these stories.
         """
         from msae.metrics.correlation import mean_max_correlation
-        from msae.metrics.intervals import Interval
 
         acts, number = self._at(latent)
         others = self.acts[check_sae(sae, self._sizes)]
         alone = acts.take([acts.column(number)])
         like = mean_max_correlation(alone, others, story=self.story, n_resamples=n_resamples)
-        if like.match[0] < 0:
+        if like.latents[0] < 0:
             raise ValueError(f"latent: {latent} never fires on these stories, so nothing is like it: give more stories")
-        return LookAlike(f"{sae}/{like.match[0]}", Interval(float(like.best[0]), float(like.low[0]), float(like.high[0])))
+        return LookAlike(f"{sae}/{like.latents[0]}", like.interval(0))
 
     @cached_property
     def edges(self) -> list[Edge]:

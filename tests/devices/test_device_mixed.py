@@ -18,7 +18,7 @@ INDICES, CONCEPT = torch.arange(9).repeat(2).view(6, 3), torch.tensor([True, Fal
 
 
 def absorption(x, concept, direction, story):
-    return metrics.absorption(random_sae(), x, [3], concept, direction, story)
+    return metrics.absorption(random_sae(), x, concept, latents=[3], direction=direction, story=story)
 
 
 def mean_max_correlation(ours, theirs, story):
@@ -44,7 +44,7 @@ FUNCTIONS = {
     "absorption": (absorption, WIDE, CONCEPT, torch.rand(16, generator=G), torch.arange(6)),
     "mean_difference": (metrics.mean_difference, WIDE, CONCEPT),
     "mean_max_correlation": (mean_max_correlation, ACTS, ACTS[:, :4], torch.arange(6)),
-    "concept_score": (lambda acts, concept, story: metrics.concept_score(acts, 3, concept, story), ACTS, CONCEPT, torch.arange(6)),
+    "concept_score": (lambda acts, concept, story: metrics.concept_score(acts, 3, concept, story=story), ACTS, CONCEPT, torch.arange(6)),
 }
 
 

@@ -432,7 +432,7 @@ def test_search_ranks_as_python_does_side_by_side(visit, tmp_path, query):
         largest = dense.max((0, 1))
         stored = np.where(dense > 0, np.clip(np.rint(dense / largest * 255), 1, 255) / 255 * largest, 0)
         acts[name] = LatentActivations.from_dense(stored)
-    marked = patterns.match(query, TOKENS, TEXTS, acts)
+    marked = patterns.match(query, TOKENS, TEXTS, acts=acts)
     assert page.locator(".message").text_content().startswith(f"{marked.sum()} tokens match")
     for k, (name, each) in enumerate(acts.items()):
         best = patterns.rank_latents(marked, each, k=10)
@@ -627,7 +627,7 @@ def test_a_split_letter_is_read_hovered_and_searched_as_the_letter(visit, tmp_pa
         page = show(visit, ex.search(query).save(tmp_path / "search.html").as_uri())
         page.wait_for_selector(".message:not(:empty)")
         page.wait_for_function(f"/match(es)? in/.test({ROOT}.querySelector('.message').textContent)")
-        marked = patterns.match(query, ex.tokens, ex.str_tokens, ex.acts)
+        marked = patterns.match(query, ex.tokens, ex.str_tokens, acts=ex.acts)
         assert page.locator(".message").text_content().startswith(f"{marked.sum()} token")
         if page.locator(".column .text").count():
             where = np.cumsum(ex.mask.ravel())[np.flatnonzero(marked)] - 1
