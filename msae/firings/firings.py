@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msae.firings import sources, tops
-from msae.firings.reading import check_level, latent_number, story_numbers, truth
+from msae.firings.reading import Numbers, check_level, latent_number, story_numbers, truth
 from msae.firings.tops import TopToken
 from msae.support.arguments import array, shown, whole
 
 if TYPE_CHECKING:
-    from scipy.sparse import csc_array
+    from scipy.sparse import csc_array, sparray, spmatrix
 
     from msae.activations.kept import Activations
     from msae.sae.sae import SAE
@@ -36,6 +36,12 @@ class Firings:
 
     Raises:
         ValueError: arrays that do not fit each other.
+
+    Example:
+        >>> from msae.firings import Firings
+        >>> fires = Firings.of_dense([[[0.0, 2.0], [1.0, 4.0]]])  # one text of two tokens, two latents
+        >>> fires.counts.tolist(), fires.max.tolist(), fires.where(1, level=0.5).tolist()
+        ([1, 2], [1.0, 4.0], [False, True])
     """
 
     matrix: csc_array
@@ -58,7 +64,7 @@ class Firings:
         return found
 
     @classmethod
-    def of_dense(cls, acts: Any, mask: Any = None) -> Firings:
+    def of_dense(cls, acts: Numbers, mask: Numbers | None = None) -> Firings:
         """From all activations at once, in float32.
 
         Args:
@@ -187,12 +193,12 @@ class Firings:
         fires[positions[values > level * values.max(initial=0).astype(np.float64)]] = True
         return fires
 
-    def occurrences(self, tokens: Any) -> np.ndarray:
+    def occurrences(self, tokens: Numbers) -> np.ndarray:
         """(largest token id + 1,) int64: how often each token stands at a place that counts; tokens are (n_texts, n_ctx) ids."""
         flat = self._flat(tokens)
         return np.bincount(flat[self.present], minlength=int(flat.max(initial=0)) + 1)
 
-    def top_tokens(self, latent: int, tokens: Any, k: int = 10, occurring: np.ndarray | None = None) -> list[TopToken]:
+    def top_tokens(self, latent: int, tokens: Numbers, k: int = 10, occurring: np.ndarray | None = None) -> list[TopToken]:
         """The k tokens that carry most of a latent's activation, summed over the texts.
 
         Args:
@@ -209,7 +215,7 @@ class Firings:
         whole("k", k, 1)
         return tops.texts(*self.of(latent), k, self.mask.shape[-1])
 
-    def _flat(self, tokens: Any) -> np.ndarray:
+    def _flat(self, tokens: Numbers) -> np.ndarray:
         ids = array("tokens", tokens, numbers="whole")
         if ids.size != self.mask.size or ids.min(initial=0) < 0:
             raise ValueError(f"tokens must be ids of shape {self.mask.shape}, not negative, got {shown(ids)}")
@@ -255,7 +261,7 @@ class Firings:
         check_level(level)
         return np.asarray(self.values > np.repeat(level * largest.astype(np.float64), self.counts))
 
-    def concept(self, mask: Any, name: str = "concept") -> np.ndarray:
+    def concept(self, mask: Numbers, name: str = "concept") -> np.ndarray:
         """A concept's mask, flattened, without what does not count; `name` is what an error calls it.
 
         Raises:
@@ -266,12 +272,12 @@ class Firings:
             raise ValueError(f"the concept is on none of the {self.n_tokens:,} inputs: give more stories, or another pattern")
         return found
 
-    def story(self, story: Any = None) -> np.ndarray:
+    def story(self, story: Numbers | None = None) -> np.ndarray:
         """(n_inputs,) int64: the story of each input, as `story_numbers`."""
         return story_numbers(story, self.places)
 
 
-def as_firings(acts: Any) -> Firings:
+def as_firings(acts: Firings | sparray | spmatrix | Numbers) -> Firings:
     """Read activations of any kind, and of any precision.
 
     Args:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from msae.support.arguments import all_finite, plain, shown, tensor, whole
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from torch import Tensor
 
     from msae.sae.sae import SAE
+
+Numbers: TypeAlias = "Tensor | ArrayLike"
+"""A tensor, or what NumPy makes an array of."""
 
 PART = 2**25
 """Numbers that an SAE makes at a time: 128 MB."""
@@ -29,7 +33,7 @@ def checked_sae(sae: Any, name: str = "sae") -> SAE:
     return sae
 
 
-def checked_vectors(name: str, x: Any, width: int) -> Tensor:
+def checked_vectors(name: str, x: Numbers, width: int) -> Tensor:
     """(n, width) floating-point numbers of torch or NumPy."""
     return tensor(name, x, ("n", width), numbers="real")
 
@@ -68,12 +72,12 @@ def run(sae: SAE, x: Tensor, chunk: int | None, rows: Tensor | None = None, name
         yield part, acts
 
 
-def is_tensor(values: Any) -> bool:
+def is_tensor(values: Any) -> TypeGuard[Tensor]:
     """Without loading torch: whoever has a tensor has loaded it."""
     return "torch" in sys.modules and isinstance(values, sys.modules["torch"].Tensor)
 
 
-def to_numpy(name: str, values: Any) -> np.ndarray:
+def to_numpy(name: str, values: Numbers | None) -> np.ndarray:
     """An array that NumPy and SciPy add up: half precision becomes float32, which holds its numbers exactly."""
     plain(name, values)
     if is_tensor(values):
@@ -95,7 +99,7 @@ def as_array(values: Any) -> np.ndarray:
         return np.asarray(values, dtype=object)
 
 
-def truth(name: str, values: Any, shapes: Sequence[tuple[int, ...]], what: str = "input") -> np.ndarray:
+def truth(name: str, values: Numbers, shapes: Sequence[tuple[int, ...]], what: str = "input") -> np.ndarray:
     """One truth value for each input, in one of some shapes."""
     found = to_numpy(name, values)
     if found.shape not in shapes:
@@ -112,7 +116,7 @@ def latent_number(latent: Any, name: str = "latent") -> int:
     return whole(name, latent, 0)
 
 
-def check_level(level: Any, name: str = "level") -> None:
+def check_level(level: Numbers, name: str = "level") -> None:
     """Refuse what is no share of a latent's largest activation, or no array of them."""
     found = to_numpy(name, level)
     numbers = found.dtype.kind in "iuf"
@@ -122,7 +126,7 @@ def check_level(level: Any, name: str = "level") -> None:
         raise ValueError(f"{name}: a level is a share of a latent's largest activation, in [0, 1), got {shown(wrong)}; 0.25 is usual")
 
 
-def story_numbers(story: Any, places: tuple[int, ...], what: str = "one story number per input or per text") -> np.ndarray:
+def story_numbers(story: Numbers | None, places: tuple[int, ...], what: str = "one story number per input or per text") -> np.ndarray:
     """(n_inputs,) int64: the story of each input, numbered from 0 without gaps.
 
     Args:

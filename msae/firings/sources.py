@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from msae.firings.reading import PART, as_array, checked_sae, checked_vectors, is_tensor, run, to_numpy
+from msae.firings.reading import PART, Numbers, as_array, checked_sae, checked_vectors, is_tensor, run, to_numpy
 from msae.support.arguments import all_finite, array, plain, shown, whole
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def of_parts(latents: Any, start: Any, positions: Any, values: Any, mask: Any) -
     return Stored(csc_array((values, positions, start), shape=(mask.size, len(latents))), latents, mask)
 
 
-def of_dense(acts: Any, mask: Any = None) -> Stored:
+def of_dense(acts: Numbers, mask: Numbers | None) -> Stored:
     """As `Firings.of_dense`, which says what is asked for."""
     from scipy.sparse import csc_array
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from msae.firings.firings import Firings
 from msae.firings.reading import checked_sae, truth
 from msae.firings.sources import check_fits
+from msae.latents.lazily import FiringsOf
 from msae.latents.names import check_latent, check_sae
 from msae.latents.relations import Edge, best_parents, children, latent_tree
 from msae.support.arguments import shown
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from msae.activations.kept import Activations
+    from msae.activations.rows import Stories
     from msae.metrics.concepts import ConceptScore
     from msae.metrics.hole_rates import HoleRate
     from msae.metrics.intervals import Interval
@@ -84,11 +86,11 @@ class Latents:
         for name, sae in saes.items():
             check_fits(checked_sae(sae, f"saes[{name!r}]"), activations, f"saes[{name!r}]")
         self.saes, self.activations = dict(saes), activations
-        self.acts = _Acts(self.saes, activations, {})
+        self.acts = FiringsOf(self.saes, activations, {})
         self._sizes = {name: sae.n_latents for name, sae in self.saes.items()}
 
     @classmethod
-    def on(cls, saes: Mapping[str, SAE], lm: TransformerBridge, stories: Any, *, progress: bool = False) -> Latents:
+    def on(cls, saes: Mapping[str, SAE], lm: TransformerBridge, stories: Stories, *, progress: bool = False) -> Latents:
         """SAEs on stories that a language model reads now, at the SAEs' own hook.
 
         Args:
@@ -113,7 +115,7 @@ class Latents:
         other.saes = {check_sae(name, self._sizes): self.saes[name] for name in names}
         if not other.saes:
             raise ValueError(f"names must name some of {', '.join(self.saes)}, got none")
-        other.acts = _Acts(other.saes, self.activations, self.acts.firings)
+        other.acts = FiringsOf(other.saes, self.activations, self.acts.firings)
         other._sizes = {name: self._sizes[name] for name in other.saes}
         for kept in ("edges", "parents"):
             other.__dict__.pop(kept, None)
@@ -272,29 +274,20 @@ class Latents:
         Raises:
             ValueError: there is none; the nearest is named.
         """
-        check_latent(latent, self._sizes)
+        self.split(latent)
         return children(latent, self.parents)
 
+    def split(self, latent: str) -> tuple[str, int]:
+        """("S/2", 66) of "S/2/66": its SAE, and its number there.
+
+        Args:
+            latent: "name/number".
+
+        Raises:
+            ValueError: there is none; the nearest is named.
+        """
+        return check_latent(latent, self._sizes)
+
     def _at(self, latent: str) -> tuple[Firings, int]:
-        """Where the latents of its SAE fire, and its number there."""
-        name, number = check_latent(latent, self._sizes)
+        name, number = self.split(latent)
         return self.acts[name], number
-
-
-class _Acts(Mapping[str, Firings]):
-    """name → where its latents fire, computed when it is asked for and kept in `firings`."""
-
-    def __init__(self, saes: Mapping[str, SAE], activations: Activations, firings: dict[str, Firings]):
-        self._saes, self._activations, self.firings = saes, activations, firings
-
-    def __getitem__(self, name: str) -> Firings:
-        sae = self._saes[name]
-        if name not in self.firings:
-            self.firings[name] = Firings.of_sae(sae, self._activations)
-        return self.firings[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._saes)
-
-    def __len__(self) -> int:
-        return len(self._saes)

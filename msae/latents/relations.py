@@ -49,6 +49,19 @@ def latent_tree(
         n_parents: at most this many for each child, the best first.
         min_firings: a latent that fires more rarely is nobody's child. One that fires once has a cosine of 1 with whatever fires there.
 
+    Returns:
+        the edges, child after child; of one child the best parent first.
+
+    Raises:
+        ValueError: firings of different texts, another metric, or a number out of range.
+
+    Example:
+        >>> from msae.firings import Firings
+        >>> from msae.latents import latent_tree
+        >>> small, large = Firings.of_dense([[[1.0], [1.0]]]), Firings.of_dense([[[1.0, 0.0], [0.0, 0.0]]])
+        >>> latent_tree({"S": small, "L": large})
+        [Edge(parent='S/0', child='L/0', score=1.0)]
+
     Source: Nabeshima 2024, "Trees".
     """
     if metric not in METRICS:
