@@ -337,7 +337,7 @@ def test_an_sae_may_have_the_names_that_patterns_can_say(name):
 
     acts = {name: SPARSE}
     try:
-        match(f"[{name}/0]", TOKENS, HOSTILE, acts, MASK)
+        match(f"[{name}/0]", TOKENS, HOSTILE, acts=acts, mask=MASK)
     except PatternError:
         with pytest.raises(ValueError, match="an SAE cannot be called"):
             Explorer(acts, TOKENS, HOSTILE)
