@@ -176,7 +176,8 @@ class _Probe(NamedTuple):
         others = torch.ones(sae.n_latents, dtype=torch.bool)
         others[own] = False
         candidates = (others.to(p.device) & (cosine >= asked.min_cosine)).nonzero().squeeze(1)
-        return cls(sae, p, W_dec @ p, cosine, torch.tensor(own).to(p.device), candidates, asked)
+        own_there = torch.tensor(own).to(p.device)
+        return cls(sae, p, carries=W_dec @ p, cosine=cosine, own=own_there, candidates=candidates, asked=asked)
 
     def fraction(self, t: Tensor, m: Tensor, q: Tensor) -> Tensor:
         """The absorption fraction of each token, in the letters of `Absorption`."""

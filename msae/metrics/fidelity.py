@@ -108,8 +108,8 @@ def cosines(rows: Tensor, columns: Tensor) -> Tensor:
     rows, columns = (v if v.is_floating_point() else v.double() for v in (rows, columns))
     # Divided by the largest entry, so that squares neither vanish nor overflow.
     largest = [v.abs().amax(-1, keepdim=True).to(rows.device, torch.float64).clamp(min=1e-323) for v in (rows, columns)]
-    products: Tensor | int = 0
-    squares: list[Tensor] = [torch.zeros((), device=v.device) for v in (rows, columns)]
+    products = torch.zeros((), dtype=torch.float64)
+    squares = [products, products]
     for pair in parts(rows, columns, axis=-1):
         a, b = (v / size for v, size in zip(pair, largest))
         products = products + a @ b.mT

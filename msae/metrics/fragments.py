@@ -93,12 +93,12 @@ def fragmentation(
     fragments = firings.take(candidates).above(level)
     cover = _cover(fragments, present, share)
     return Fragmentation(
-        bootstrap(cover.n_needed, steps(firings.story(story)[present], cover.first, len(cover.chosen))),
-        cover.at_least,
-        fragments.latents[cover.chosen].tolist(),
-        level[cover.chosen].tolist(),
-        cover.covered(),
-        len(candidates),
+        n_latents=bootstrap(cover.n_needed, steps(firings.story(story)[present], cover.first, len(cover.chosen))),
+        at_least=cover.at_least,
+        latents=fragments.latents[cover.chosen].tolist(),
+        levels=level[cover.chosen].tolist(),
+        covered=cover.covered(),
+        n_candidates=len(candidates),
     )
 
 

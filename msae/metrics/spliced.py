@@ -37,7 +37,7 @@ class Splice(NamedTuple):
     Example:
         >>> from msae.metrics import Interval, Splice
         >>> loss, spliced, ablated = Interval(2.0, 1.9, 2.1), Interval(2.2, 2.1, 2.3), Interval(8.0, 7.8, 8.2)
-        >>> print(Splice(loss, spliced, ablated, Interval(0.967, 0.96, 0.97), Interval(0.2, 0.1, 0.3), 1000).loss_recovered)
+        >>> print(Splice(loss, spliced, ablated, Interval(0.967, 0.96, 0.97), kl=Interval(0.2, 0.1, 0.3), n_tokens=1000).loss_recovered)
         0.967 [0.96, 0.97]
     """
 
@@ -161,7 +161,7 @@ def _splice_of(table: Tensor) -> Splice:
     sums = table.numpy()
     loss, spliced, ablated, kl = (bootstrap(ratio, sums[:, [i, 0]]) for i in (1, 2, 3, 4))
     recovered = bootstrap(lambda s: (s[..., 3] - s[..., 2]) / (s[..., 3] - s[..., 1]), sums)
-    return Splice(loss, spliced, ablated, recovered, kl, int(sums[:, 0].sum()))
+    return Splice(loss, spliced, ablated, loss_recovered=recovered, kl=kl, n_tokens=int(sums[:, 0].sum()))
 
 
 def _reconstruct(sae: SAE, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from msae.patterns.errors import PatternError
 from msae.patterns.nodes import Chain, Edge, Either, Focus, Look, Node, Repeat, inside
 
-MAX_GAPS = 2
+_MAX_GAPS = 2
 """Repetitions without an upper end that may follow one another; with three the time grows with the cube of a text's length."""
 
 
@@ -29,7 +29,7 @@ def gaps(node: Node) -> list[int]:
     """Where the repetitions without an upper end stand that one stretch can go through, one after another."""
     match node:
         case Repeat(item, _, high, at):
-            return [*gaps(item), at] if high is None else gaps(item) * min(high, MAX_GAPS + 1)
+            return [*gaps(item), at] if high is None else gaps(item) * min(high, _MAX_GAPS + 1)
         case Either(options):
             return max(map(gaps, options), key=len)
         case Focus(_, True, at):
@@ -48,8 +48,8 @@ def focuses(node: Node, reachable: bool = True) -> Iterator[tuple[Focus, bool]]:
 def check(node: Node, wrong: Callable[[str, int], PatternError]) -> None:
     if can_be_empty(node):
         raise wrong("this pattern can match without any token, so it would mark every place", 0)
-    if len(stretching := gaps(node)) > MAX_GAPS:
-        raise wrong(f"more than {MAX_GAPS} repetitions without an upper end; give one an end, such as {{0,8}}", stretching[MAX_GAPS])
+    if len(stretching := gaps(node)) > _MAX_GAPS:
+        raise wrong(f"more than {_MAX_GAPS} repetitions without an upper end; give one an end, such as {{0,8}}", stretching[_MAX_GAPS])
     found = list(focuses(node))
     if len(found) > 1:
         raise wrong("a second @: one place is marked", found[1][0].at)

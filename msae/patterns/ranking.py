@@ -137,7 +137,8 @@ def _table(firings: Firings, present: np.ndarray, levels: Sequence[float]) -> _T
     fired, both = firings.counts_above(levels, present)
     n_present = present.sum()
     cosine = np.concatenate([_cosines(block.matrix, present) for block in firings.blocks()])
-    return _Table(firings.latents, levels, 2 * both / (fired + n_present), both / np.maximum(fired, 1), both / n_present, cosine)
+    f1, precision, recall = 2 * both / (fired + n_present), both / np.maximum(fired, 1), both / n_present
+    return _Table(firings.latents, levels, f1=f1, precision=precision, recall=recall, cosine=cosine)
 
 
 def _best(table: _Table, by: str, k: int, least: tuple[float, float]) -> list[LatentScore]:

@@ -39,7 +39,7 @@ FUNCTIONS = {
     "SAE.prefix": (lambda x: random_sae(msae.BatchTopK(3)).prefix(5)(x), WIDE),
     "fvu": (metrics.fvu, X, X + 1),
     "cosines": (metrics.cosines, X, W_DEC),
-    "match": (metrics.match, ACTS, ACTS[:, 3:5]),
+    "assign": (metrics.assign, ACTS, ACTS[:, 3:5]),
     "closest": (metrics.closest, ACTS, ACTS[:, 3:5]),
     "absorption": (absorption, WIDE, CONCEPT, torch.rand(16, generator=G), torch.arange(6)),
     "mean_difference": (metrics.mean_difference, WIDE, CONCEPT),

@@ -189,7 +189,7 @@ MEASURES = {
     "fvu": lambda sae, x, acts, mask: metrics.fvu(x, sae.decode(acts)),
     "dead": lambda sae, x, acts, mask: metrics.dead(acts).tolist(),
     "closest": lambda sae, x, acts, mask: metrics.closest(acts, acts[:, 3:6]),
-    "match": lambda sae, x, acts, mask: metrics.match(acts, acts[:, 3:6]),
+    "assign": lambda sae, x, acts, mask: metrics.assign(acts, acts[:, 3:6]),
     "holes": lambda sae, x, acts, mask: metrics.holes(acts, (acts[:, :4] > 0).float(), 5, parent=0, children=[1, 2]),
     "reconstruction": lambda sae, x, acts, mask: metrics.reconstruction(sae, x, story=STORY),
     "reconstruction, stories there": lambda sae, x, acts, mask: metrics.reconstruction(sae, x, story=STORY.to(x.device), chunk=7),

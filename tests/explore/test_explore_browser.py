@@ -435,15 +435,15 @@ def test_search_ranks_as_python_does_side_by_side(visit, tmp_path, query):
     marked = patterns.match(query, TOKENS, TEXTS, acts=acts)
     assert page.locator(".message").text_content().startswith(f"{marked.sum()} tokens match")
     for k, (name, each) in enumerate(acts.items()):
-        best = patterns.rank_latents(marked, each, k=10)
+        best = patterns.rank_latents(each, marked, k=10)
         found = scores(page, k)
         for (latent, values), expected in zip(found, best):
             assert latent == f"{name}/{expected.latent}"
-            stated = [expected.f1, expected.precision, expected.recall, 100 * expected.threshold, expected.cosine]
+            stated = [expected.f1, expected.precision, expected.recall, 100 * expected.level, expected.cosine]
             assert np.allclose(values, stated, atol=0.0051)
         assert len(found) == len(best)
         words = page.locator(".column").nth(k).locator(".fragmentation").text_content()
-        cover = metrics.fragmentation(each, marked, min_precision=0.8, levels=patterns.THRESHOLDS)
+        cover = metrics.fragmentation(each, marked, min_precision=0.8, levels=patterns.LEVELS)
         taken = cover.latents[: int(min(cover.n_latents.value, len(cover.latents)))]
         if not taken:
             assert "no latent has a precision of 0.8" in words

@@ -34,9 +34,9 @@ def test_match_is_the_best_assignment_of_all():
     acts, features = torch.rand(50, 5, generator=generator), torch.rand(50, 4, generator=generator)
     similarity = metrics.cosines(features.T, acts.T).numpy()
     best = max(itertools.permutations(range(5), 4), key=lambda choice: sum(similarity[f, latent] for f, latent in enumerate(choice)))
-    assert tuple(metrics.match(acts, features).tolist()) == best
+    assert tuple(metrics.assign(acts, features).tolist()) == best
     with pytest.raises(ValueError, match="3 latents cannot be matched to 4"):
-        metrics.match(acts[:, :3], features)
+        metrics.assign(acts[:, :3], features)
 
 
 def test_holes_by_hand():
@@ -48,11 +48,41 @@ def test_holes_by_hand():
     assert holes.by_child == {1: 0.5, 2: 1.0}
     assert holes.filled_by == {1: 0.5, 2: 0.5}
     assert holes.n_present == 3
-    assert metrics.holes(acts, features, 0, parent=0, children=[1, 2], threshold=1.5).rate == 1
+    assert metrics.holes(acts, features, 0, parent=0, children=[1, 2], level=0.2).rate == 1
     with pytest.raises(ValueError, match="no input has feature 0 together"):
         metrics.holes(acts[:1], features[:1], 0, parent=0, children=[1, 2])
     with pytest.raises(ValueError, match="latents 0 to 2, got 3"):
         metrics.holes(acts, features, 3, parent=0, children=[1, 2])
+
+
+def test_holes_of_a_tree_are_those_of_hole_rate():
+    rng = np.random.default_rng(1)
+    acts = torch.from_numpy(sparse_acts(300, 9, 1))
+    features = torch.from_numpy(rng.random((300, 4)) < 0.3)
+    features[:, 0] |= features[:, 1:].any(1)
+    for level in (0.0, 0.25):
+        holes = metrics.holes(acts, features, 5, parent=0, children=[1, 2, 3], level=level)
+        fires = acts > level * acts.max(0).values
+        present = features[:, 0] & features[:, 1:].any(1)
+        missed = present & ~fires[:, 5]
+        assert holes.rate == pytest.approx(missed.sum().item() / present.sum().item(), rel=1e-12)
+        for child in (1, 2, 3):
+            assert holes.by_child[child] == pytest.approx((missed & features[:, child]).sum().item() / features[:, child].sum().item())
+        shares = fires[missed].double().mean(0)
+        shares[5] = 0
+        assert holes.filled_by == pytest.approx({i: shares[i].item() for i in range(9) if shares[i] > 0})
+        assert list(holes.filled_by.values()) == sorted(holes.filled_by.values(), reverse=True)
+        assert holes.rate == metrics.hole_rate(acts, 5, present, level=level).rate.value
+    nowhere = metrics.holes(acts[:1], torch.tensor([[1, 1, 0, 0]]), 5, parent=0, children=[1, 2])
+    assert np.isnan(nowhere.by_child[2])
+    assert nowhere.n_present == 1
+
+
+def test_former_names_are_there_for_one_release():
+    acts = sparse_acts(50, 4, 0)
+    found = metrics.mean_max_correlation(acts, acts)
+    assert metrics.match is metrics.assign
+    assert found.match is found.latents
 
 
 def test_one_to_one_matching_can_invent_holes_where_the_closest_latent_has_none():
@@ -60,7 +90,7 @@ def test_one_to_one_matching_can_invent_holes_where_the_closest_latent_has_none(
     kinds = torch.tensor([[1, 0, 0, 0]] * 8 + [[1, 1, 0, 0]] * 4 + [[1, 0, 1, 0]] * 4 + [[1, 0, 0, 1]] * 4)
     parent_only = (kinds[:, 1:].sum(1) == 0).float()
     acts = torch.stack([torch.ones(20), kinds[:, 1].float(), kinds[:, 2].float(), parent_only], dim=1)
-    matched, closest = metrics.match(acts, kinds.float()), metrics.closest(acts, kinds.float())
+    matched, closest = metrics.assign(acts, kinds.float()), metrics.closest(acts, kinds.float())
     assert closest[0] == 0
     assert metrics.holes(acts, kinds, int(closest[0]), parent=0, children=[1, 2, 3]).rate == 0
     assert matched[0] == 3
@@ -147,6 +177,21 @@ def test_an_interval_of_one_story_is_not_known():
     assert interval.value == 1
     assert np.isnan(interval.low)
     assert str(metrics.Interval(0.123456, 0.1, 0.2)) == "0.123 [0.1, 0.2]"
+
+
+def test_an_interval_takes_a_format():
+    share, count = metrics.Interval(0.3812, 0.35, 0.4149), metrics.Interval(12.0, 9.0, np.inf)
+    assert f"{share:.2f}" == "0.38 [0.35, 0.41]"
+    assert f"{share:.0%}" == "38% [35%, 41%]"
+    assert f"{share}" == str(share) == "0.381 [0.35, 0.415]"
+    assert f"{count:.0f}" == "12 [9, never]", "infinite: what is never reached"
+    assert f"{metrics.Interval(np.inf, np.inf, np.inf):.2f}" == "never"
+    assert f"{metrics.Interval(1.0, 1.0, 1.0):.0f}" == "1", "no resample changes it"
+    assert f"{metrics.Interval(0.5, np.nan, np.nan):.2f}" == "0.50 [?, ?]", "one story alone tells no interval"
+    assert f"{metrics.Interval(0.5, None, None):.2f}" == "0.50 [?, ?]", "null, as a table in JSON has it"
+    assert f"{metrics.Interval(*np.float32([0.5, 0.25, 0.75])):.1f}" == "0.5 [0.2, 0.8]"
+    with pytest.raises(ValueError, match="format"):
+        f"{share:d}"
     with pytest.raises(ValueError, match="n_stories, n_quantities"):
         metrics.bootstrap(ratio, np.ones(3))
 
@@ -244,10 +289,10 @@ def test_mean_max_correlation_against_numpy(memory, monkeypatch):
     expected = brute_correlations(a.astype(np.float64), b.astype(np.float64))
     alive = np.arange(11) != 7
     assert found.best[alive] == pytest.approx(np.nanmax(expected[alive], 1), abs=1e-9)
-    assert (found.match[alive] == np.nanargmax(expected[alive], 1)).all()
-    assert found.match[2] == 4
+    assert (found.latents[alive] == np.nanargmax(expected[alive], 1)).all()
+    assert found.latents[2] == 4
     assert np.isnan(found.best[7])
-    assert found.match[7] == -1
+    assert found.latents[7] == -1
     assert found.mean.value == pytest.approx(np.nanmax(expected[alive], 1).mean())
 
 
@@ -259,7 +304,7 @@ def test_intervals_of_mean_max_correlation_keep_the_matches():
 
     def best(rows):
         with np.errstate(invalid="ignore"):
-            return np.array([np.corrcoef(a[rows, k], b[rows, found.match[k]])[0, 1] for k in range(3)])
+            return np.array([np.corrcoef(a[rows, k], b[rows, found.latents[k]])[0, 1] for k in range(3)])
 
     assert found.mean[1:] == pytest.approx(brute_interval(lambda rows: best(rows).mean(), story), abs=1e-6)
     assert (found.low[2], found.high[2]) == pytest.approx(tuple(brute_interval(lambda rows: best(rows)[2], story)), abs=1e-6)

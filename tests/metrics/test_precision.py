@@ -213,7 +213,7 @@ def test_firings_and_what_counts_them(dtype, size, monkeypatch):
     assert holes.rate.value == holes.by_part["all"].value == pytest.approx(1 - both[1] / concept.sum())
     in_float64 = torch.from_numpy(exact)
     for measure in (metrics.fragmentation, metrics.splitting):
-        found, expected = measure(acts, concept, story), measure(in_float64, concept, story)
+        found, expected = measure(acts, concept, story=story), measure(in_float64, concept, story=story)
         assert found == expected
 
 
@@ -225,7 +225,7 @@ def test_mean_max_correlation(dtype, size):
         expected = np.nanmax(np.corrcoef(numbers(a), numbers(b), rowvar=False)[[0, 1, 2, 4], 9:], axis=1)
     found = metrics.mean_max_correlation(a, b, story=np.arange(len(a)) // 30, n_resamples=50)
     assert found.best[[0, 1, 2, 4]] == pytest.approx(expected, abs=1e-9)
-    assert found.match[2] == 4
+    assert found.latents[2] == 4
     assert np.isnan(found.best[3])
 
 
@@ -235,7 +235,7 @@ def test_the_toy_measures(dtype, size):
     acts = (size * torch.cat([features[:, [2, 0, 1]], firings(torch.float64, n_latents=3, seed=2)], 1)).to(dtype)
     features[:, 3] = features[:, 0] * features[:, 1]
     for truth in (features, features.half(), features.bool(), features.long()):
-        assert metrics.match(acts, truth[:, :3]).tolist() == [1, 2, 0]
+        assert metrics.assign(acts, truth[:, :3]).tolist() == [1, 2, 0]
         assert metrics.closest(acts, truth[:, :3]).tolist() == [1, 2, 0]
         found = metrics.holes(acts, truth, 2, parent=0, children=[1, 2])
         present = (features[:, 0] > 0) & (features[:, 1:3] > 0).any(1)

@@ -36,7 +36,7 @@ def test_what_is_not_finite_is_named(value, lm, monkeypatch):
         (lambda: metrics.cosines(x, bad_x), r"columns must be finite, got (nan|inf) at \[11, 2\]"),
         (lambda: metrics.l0(bad_acts), r"acts must be finite, got (nan|inf) at \[11, 2\]"),
         (lambda: metrics.dead(bad_acts), r"acts must be finite, got (nan|inf) at input 11, latent 2"),
-        (lambda: metrics.match(bad_acts, acts), r"acts must be finite, got (nan|inf) at \[11, 2\]"),
+        (lambda: metrics.assign(bad_acts, acts), r"acts must be finite, got (nan|inf) at \[11, 2\]"),
         (lambda: metrics.holes(bad_acts, acts, 0, parent=0, children=[1]), r"acts must be finite, got (nan|inf) at \[11, 2\]"),
         (lambda: metrics.concept_score(bad_acts, 0, concept), "input 11, latent 2"),
         (lambda: metrics.fragmentation(bad_acts, concept), "input 11, latent 2"),
