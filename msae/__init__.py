@@ -32,6 +32,7 @@ _HOMES = {
         "FixedPrefixes",
         "PENALTIES",
     ],
+    "latents": ["Latents"],
     "training": ["TrainConfig", "TrainResult", "train", "all_prefix_loss", "prefix_loss"],
     "family": ["load_family", "train_family", "measure_family", "load_results", "load_saes"],
 }
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from msae.family import results as results
     from msae.family import shipped as shipped
     from msae.family import train_family as train_family
+    from msae.latents import Latents as Latents
     from msae.lm import load_language_model as load_language_model
     from msae.lm import loading as language_model  # noqa: F401  (the name it had)
     from msae.lm import sample_stories as sample_stories

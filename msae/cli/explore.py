@@ -77,9 +77,8 @@ def _or_nothing(make: Callable[[], dict[str, str]], without: str) -> dict[str, s
 
 def concept_labels(explorer: Explorer) -> dict[str, str]:
     """ "name/number" → the concept of the bundled family that this latent is its SAE's best answer to, if it is a good one."""
-    from msae.family.measuring import LEVEL
     from msae.family.members import load_family
-    from msae.metrics import concept_scores
+    from msae.metrics.concepts import CLEARLY, concept_scores
     from msae.patterns.matching import match
 
     labels: dict[str, str] = {}
@@ -88,7 +87,7 @@ def concept_labels(explorer: Explorer) -> dict[str, str]:
         if not marked.any():
             continue
         for name, acts in explorer.acts.items():
-            scores = concept_scores(acts, marked, level=LEVEL)
+            scores = concept_scores(acts, marked, level=CLEARLY)
             if scores.f1[scores.best] >= GOOD:
                 labels.setdefault(f"{name}/{scores.best}", concept)
     return labels

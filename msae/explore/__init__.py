@@ -1,29 +1,15 @@
 """In: firings of SAEs on texts. Out: the explorer, in a notebook, in the built book, or in a folder that needs no server.
 
-acts = msae.explore.LatentActivations.from_sae(sae, activations)
+acts = msae.firings.Firings.of_sae(sae, activations)
 ex = msae.explore.Explorer({"S": acts}, tokens=activations.tokens, str_tokens=activations.str_tokens)
 ex.latent(7); ex.tree(7); ex.search("Lily|Sue"); ex.widget(); ex.save("folder")
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 from msae.explore.bundle import Bundle, write_bundle
 from msae.explore.explorer import Explorer
 from msae.explore.pages import address
 from msae.explore.reading import read_bundle
-from msae.firings.latent_activations import LatentActivations, TopToken
-
-if TYPE_CHECKING:
-    from msae.latents.relations import latent_tree as latent_tree
+from msae.firings import LatentActivations, TopToken
+from msae.latents.relations import latent_tree
 
 __all__ = ["Bundle", "Explorer", "LatentActivations", "TopToken", "address", "latent_tree", "read_bundle", "write_bundle"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "latent_tree":  # needs scipy, which takes a while to load
-        from msae.latents.relations import latent_tree
-
-        return latent_tree
-    raise AttributeError(f"module 'msae.explore' has no attribute {name!r}")

@@ -9,20 +9,16 @@ import numpy as np
 
 from msae.explore.bundle import Bundle, bar, quantise
 from msae.explore.sample import Pieces
-from msae.firings.latent_activations import LatentActivations
+from msae.firings.firings import Firings
+from msae.latents.names import split_id
+from msae.latents.relations import CHUNK, alike, best_parents, cofiring, in_range, largest
 from msae.support.letters import Piece, no_token
 
 N_TOKENS, N_LOGITS = 10, 8
 
 
-def split_id(latent_id: str) -> tuple[str, int]:
-    """("S/2", 65) of "S/2/65"."""
-    name, _, number = latent_id.rpartition("/")
-    return name, int(number)
-
-
 def assemble(
-    acts: Mapping[str, LatentActivations],
+    acts: Mapping[str, Firings],
     tokens: np.ndarray,
     str_tokens: Sequence[str],
     letters: Sequence[Piece],
@@ -81,7 +77,7 @@ def assemble(
             detail[kind] = [list(pair) for pair in pairs]
     index = {latent_id: k for k, latent_id in enumerate(ids)}
     best = best_parents(edges)
-    kept = [edge for edge in edges if {edge[0], edge[1], best[edge[1]]} <= index.keys()]  # a second parent never stands in for the first
+    kept = [edge for edge in edges if {edge[0], edge[1], best[edge[1]][0]} <= index.keys()]  # a second parent never stands in for the first
     return Bundle(
         vocab=[str(str_tokens[token]) if token < n_vocab else letters[token - n_vocab].shown for token in kind_of],
         vocab_ids=np.array([token if token < n_vocab else letters[token - n_vocab].token for token in kind_of], dtype=np.int64),
@@ -108,22 +104,15 @@ def assemble(
     )
 
 
-def best_parents(edges: Sequence[tuple[str, str, float]]) -> dict[str, str]:
-    """child → its best parent, which comes first among its edges."""
-    return {child: parent for parent, child, _ in reversed(edges)}
-
-
 def neighbours(
-    acts: Mapping[str, LatentActivations], ids: Sequence[str], directions: Mapping[str, np.ndarray], k: int
+    acts: Mapping[str, Firings], ids: Sequence[str], directions: Mapping[str, np.ndarray], k: int
 ) -> dict[str, list[list[tuple[int, float]]]]:
     """The k nearest of these latents to each, by co-firing and by cosine of their directions, or of their activations without any."""
     if not k or len(ids) < 2:
         return {}
     from scipy import sparse
 
-    from msae.latents.relations import alike, as_matrix, cofiring
-
-    matrices = {name: as_matrix(each) for name, each in acts.items()}
+    matrices = {name: in_range(each) for name, each in acts.items()}
     columns = [matrices[name][:, rows] for name, rows in _rows(acts, ids)]
     matrix = sparse.hstack(columns, format="csc")
     if not directions:
@@ -139,8 +128,6 @@ def logit_effects(
 
     The effect is that of one unit of activation, W_dec @ W_U, less its mean over the vocabulary, which no probability feels.
     """
-    from msae.latents.relations import CHUNK, largest
-
     rows = np.stack([directions[name][number] for name, number in map(split_id, ids)])
     out = []
     for first in range(0, len(rows), CHUNK):
@@ -154,7 +141,7 @@ def logit_effects(
     return out
 
 
-def _rows(acts: Mapping[str, LatentActivations], ids: Sequence[str]) -> list[tuple[str, list[int]]]:
+def _rows(acts: Mapping[str, Firings], ids: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Runs of ids of one SAE, as rows of its activations."""
     out: list[tuple[str, list[int]]] = []
     for name, number in map(split_id, ids):
@@ -164,7 +151,7 @@ def _rows(acts: Mapping[str, LatentActivations], ids: Sequence[str]) -> list[tup
     return out
 
 
-def _about(name: str, acts: LatentActivations) -> dict[str, Any]:
+def _about(name: str, acts: Firings) -> dict[str, Any]:
     l0 = len(acts.positions) / max(1, acts.n_tokens)
     return {"id": name, "n_latents": len(acts.latents), "n_tokens": acts.n_tokens, "l0": _short(l0)}
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from msae.firings.latent_activations import LatentActivations, check_weights
+from msae.firings.firings import Firings
+from msae.firings.sources import check_weights
 from msae.support.arguments import array, shown, text
 from msae.support.letters import check_vocabulary
 
@@ -37,13 +38,13 @@ def listed(name: str, values: Any) -> list[Any]:
 
 def check_acts(acts: Any, tokens: np.ndarray, str_tokens: Sequence[str | bytes]) -> None:
     if not isinstance(acts, Mapping) or not acts:
-        raise ValueError(f'expected acts={{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
+        raise ValueError(f'expected acts={{"name": Firings}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
     if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
         raise ValueError(f"tokens must be whole numbers (n_texts, n_ctx), got shape {tokens.shape} of {tokens.dtype}")
     for name, each in acts.items():
         _check_name(name)
-        if not isinstance(each, LatentActivations):
-            raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by LatentActivations.from_dense or from_sae")
+        if not isinstance(each, Firings):
+            raise ValueError(f"acts[{name!r}] is a {type(each).__name__}: make it by Firings.of_dense or of_sae")
         if each.mask.shape != tokens.shape:
             raise ValueError(f"acts[{name!r}] is of texts of shape {each.mask.shape}, but tokens have shape {tokens.shape}")
     if not any(each.mask.any() for each in acts.values()):
@@ -98,9 +99,7 @@ def check_saes(saes: Any, activations: Any, model: Any) -> None:
         )
 
 
-def check_directions(
-    acts: Mapping[str, LatentActivations], directions: Mapping[str, np.ndarray], unembed: np.ndarray | None, n_vocab: int
-) -> None:
+def check_directions(acts: Mapping[str, Firings], directions: Mapping[str, np.ndarray], unembed: np.ndarray | None, n_vocab: int) -> None:
     if directions and set(directions) != set(acts):
         raise ValueError(f"directions must name the SAEs {', '.join(acts)}, got {', '.join(directions)}")
     for name, rows in directions.items():

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msae.explore import pages, sample
-from msae.explore.assemble import assemble, best_parents, split_id
+from msae.explore.assemble import assemble
 from msae.explore.bundle import Bundle, bundle_files, check_latents_per_shard, manifest, payload, write_folder
 from msae.explore.checks import check_acts, check_directions, check_saes, label_of, listed, numbers_of
-from msae.firings.latent_activations import LatentActivations
+from msae.firings.firings import Firings
+from msae.latents.names import split_id
+from msae.latents.relations import best_parents, latent_tree
 from msae.support.arguments import array, new_file, new_folder, number, shown, text, whole, written, yes_or_no
 from msae.support.arguments import path as path_of
 from msae.support.files import as_json, write_file
@@ -26,6 +28,7 @@ from msae.support.letters import Piece, as_token, join
 
 if TYPE_CHECKING:
     from msae.activations.kept import Activations
+    from msae.latents.latents import Latents
     from msae.sae.sae import SAE
 
 MAX_LATENTS = 300
@@ -66,7 +69,7 @@ class Explorer:
 
     def __init__(
         self,
-        acts: Mapping[str, LatentActivations],
+        acts: Mapping[str, Firings],
         tokens: Any,
         str_tokens: Sequence[str | bytes],
         labels: Mapping[Any, str] | None = None,
@@ -122,10 +125,27 @@ class Explorer:
             ValueError: as `Explorer`; or an SAE that is of another hook, width or model than the activations, by its name.
         """
         check_saes(saes, activations, model)
-        acts = {name: LatentActivations.from_sae(sae, activations) for name, sae in saes.items()}
+        acts = {name: Firings.of_sae(sae, activations) for name, sae in saes.items()}
         origin = getattr(activations, "origin", None)
         options = {"directions": saes, "unembed": None if model is None else model.W_U, "made_from": origin, **options}
         return cls(acts, activations.tokens, activations.str_tokens, **options)
+
+    @classmethod
+    def of(cls, latents: Latents, /, labels: Mapping[Any, str] | None = None, **options: Any) -> Explorer:
+        """The explorer of `msae.Latents`: their firings on their stories.
+
+        Args:
+            latents: SAEs on stories.
+            labels: "name/number" → a name for the latent.
+            options: those of `Explorer`.
+
+        Raises:
+            ValueError: as `Explorer`.
+        """
+        if not hasattr(latents, "activations"):
+            raise ValueError(f"latents must be msae.Latents, got {shown(latents)}")
+        origin = getattr(latents.activations, "origin", None)
+        return cls(latents.acts, latents.tokens, latents.vocabulary, labels, **{"made_from": origin, **options})
 
     def id_of(self, latent: Any) -> str:
         """ "S/7" of "S/7", or of 7 when there is one SAE.
@@ -189,8 +209,6 @@ class Explorer:
             return self._edges
         if len(self.acts) < 2:
             return []
-        from msae.latents.relations import latent_tree
-
         return [(edge.parent, edge.child, edge.score) for edge in latent_tree(self.acts, min_firings=MIN_FIRINGS)]
 
     @cached_property
@@ -212,8 +230,8 @@ class Explorer:
         ids = set(ids)
         if not ids:
             return ids
-        best = best_parents(self.edges).items()
-        return ids | {end for child, parent in best if parent in ids or child in ids for end in (parent, child)}
+        best = best_parents(self.edges).values()
+        return ids | {end for parent, child, _ in best if parent in ids or child in ids for end in (parent, child)}
 
     @property
     def _ids(self) -> list[str]:

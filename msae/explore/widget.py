@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msae.explore import pages
-from msae.explore.assemble import split_id
 from msae.explore.checks import check_each, numbers_of
-from msae.firings.latent_activations import LatentActivations
+from msae.firings.firings import Firings
+from msae.latents.names import split_id
 from msae.support.arguments import shown
 from msae.support.letters import join
 
@@ -116,7 +116,7 @@ def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> d
         if hook not in hooks:
             hooks[hook] = Activations(model, [text], hook_name=hook, n_ctx=model.cfg.n_ctx, progress=False)
         read = hooks[hook]
-        acts = LatentActivations.from_sae(saes[name], read, latents=[number for _, number in latents])
+        acts = Firings.of_sae(saes[name], read, latents=[number for _, number in latents])
         counted = np.flatnonzero(acts.mask.ravel())
         if not words:
             start = np.concatenate([[0], np.cumsum(acts.mask.sum(1))])

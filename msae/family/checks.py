@@ -74,7 +74,7 @@ def _size(place: str, n_latents: Any, l0: Any) -> None:
 
 
 def _check_pattern(place: str, pattern: Any) -> None:
-    from msae.patterns.syntax import parse
+    from msae.patterns.reading import parse
 
     _words(place, pattern)
     try:

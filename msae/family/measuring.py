@@ -39,9 +39,6 @@ N_TOKENS = 50_000
 N_SPLICED = 128
 """Texts that the language model reads with each SAE in its stream."""
 
-LEVEL = 0.25
-"""Share of its own maximum above which a latent counts as firing on a concept."""
-
 FOLLOWED = ("S2", "S3")
 """The references whose latents for the concepts are looked for in the large SAEs."""
 
@@ -230,8 +227,7 @@ class _Group:
     def spliced(self) -> dict[str, metrics.Splice]:
         read, n = self.activations, self.n_spliced
         texts = Texts(read.tokens[:n], read.mask[:n], read.story[:n])
-        found: dict[str, metrics.Splice] = metrics.splice(self.stories.lm, {name: self.saes[name] for name in self.names}, texts)
-        return found
+        return metrics.splice(self.stories.lm, {name: self.saes[name] for name in self.names}, texts)
 
 
 def _measure(names: Collection[str], group: _Group, bar: Any) -> dict[str, dict[str, Any]]:
@@ -240,7 +236,7 @@ def _measure(names: Collection[str], group: _Group, bar: Any) -> dict[str, dict[
     x, story = group.activations.x, group.activations.x_story
     result = {}
     for name in names:
-        found, loss = metrics.reconstruction(saes[name], x, story), group.spliced[name]
+        found, loss = metrics.reconstruction(saes[name], x, story=story), group.spliced[name]
         references = [other for other in saes if other.startswith("S") and not name.startswith("S")]
         kept = {other: metrics.mean_max_correlation(acts[other], acts[name], story=story, n_resamples=200) for other in references}
         result[name] = {
@@ -262,24 +258,23 @@ def _concept(
     acts: Mapping[str, Any], name: str, mask: np.ndarray, story: Any, kept: Mapping[str, metrics.MaxCorrelation]
 ) -> dict[str, Any]:
     """What has become of one concept: its best latent here, and the fate of each reference's best latent."""
-    best = metrics.concept_scores(acts[name], mask, LEVEL).best
+    best = metrics.concept_scores(acts[name], mask, level=metrics.CLEARLY).best
     about: dict[str, Any] = {"n_tokens": int(mask.sum()), "best": _latent(acts[name], best, mask, story)}
-    about["fragmentation"] = _numbers(metrics.fragmentation(acts[name], mask, story, levels=(LEVEL,)).n_latents)
+    about["fragmentation"] = _numbers(metrics.fragmentation(acts[name], mask, story=story, levels=(metrics.CLEARLY,)).n_latents)
     for other, found in kept.items():
         if other not in FOLLOWED:
             continue
-        latent = metrics.concept_scores(acts[other], mask, LEVEL).best
-        match = int(found.match[latent])
+        latent = metrics.concept_scores(acts[other], mask, level=metrics.CLEARLY).best
+        match = int(found.latents[latent])
         if match >= 0:
-            correlation = metrics.Interval(*(float(values[latent]) for values in (found.best, found.low, found.high)))
-            fate = {"reference": latent, "correlation": _numbers(correlation)}
+            fate = {"reference": latent, "correlation": _numbers(found.interval(latent))}
             about[f"match of {other}"] = fate | _latent(acts[name], match, mask, story)
     return about
 
 
 def _latent(acts: Any, latent: int, mask: np.ndarray, story: Any) -> dict[str, Any]:
-    score = metrics.concept_score(acts, latent, mask, story, LEVEL)
-    holes = metrics.hole_rate(acts, latent, mask, story=story, level=LEVEL)
+    score = metrics.concept_score(acts, latent, mask, story=story, level=metrics.CLEARLY)
+    holes = metrics.hole_rate(acts, latent, mask, story=story, level=metrics.CLEARLY)
     numbers = {"f1": score.f1, "precision": score.precision, "recall": score.recall, "holes": holes.rate}
     return {"latent": latent} | {name: _numbers(each) for name, each in numbers.items()}
 

@@ -1,4 +1,4 @@
-"""Where latents fire: sparse, whatever it came from. A latent is silent on almost every token, so this is what most measures read.
+"""Where latents fire: sparse, whatever it came from. A latent is silent on almost every token, so this is what measures and pages read.
 
 A latent fires where its activation exceeds a level, a share of its own largest activation on these inputs: 0 counts every firing, 0.25
 those of at least a quarter of that. Latents differ in scale, so one number for all would ask more of some than of others.
@@ -6,57 +6,224 @@ those of at least a quarter of that. Latents differ in scale, so one number for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from msae.firings.reading import PART, as_array, checked_sae, checked_vectors, latent_number, run, to_numpy, truth
-from msae.sae.sae import SAE
-from msae.support.arguments import plain, shown
+from msae.firings import sources, tops
+from msae.firings.reading import Numbers, check_level, latent_number, story_numbers, truth
+from msae.firings.tops import TopToken
+from msae.support.arguments import array, shown, whole
 
 if TYPE_CHECKING:
-    from scipy.sparse import csc_array, csr_array
+    from scipy.sparse import csc_array, sparray, spmatrix
+
+    from msae.activations.kept import Activations
+    from msae.sae.sae import SAE
 
 
-class Firings(NamedTuple):
-    """The activations of some latents on some inputs."""
+class Firings:
+    """The activations of some latents of one SAE on some inputs; made by `of_sae`, `of_dense` or `as_firings`.
+
+    Args:
+        latents: (n_latents,) whole numbers, ascending: the number of each latent in its SAE.
+        start: (n_latents + 1,) whole numbers: where the firings of each latent begin; those of one lie beside each other.
+        positions: (n_firings,) whole numbers: the input of each firing, ascending within a latent; text · n_ctx + place in the text.
+        values: (n_firings,) its activation, positive.
+        mask: (n_inputs,) or (n_texts, n_ctx) bool: the inputs that count; others are padding, or left out as [BEGIN] is.
+
+    Raises:
+        ValueError: arrays that do not fit each other.
+
+    Example:
+        >>> from msae.firings import Firings
+        >>> fires = Firings.of_dense([[[0.0, 2.0], [1.0, 4.0]]])  # one text of two tokens, two latents
+        >>> fires.counts.tolist(), fires.max.tolist(), fires.where(1, level=0.5).tolist()
+        ([1, 2], [1.0, 4.0], [False, True])
+    """
 
     matrix: csc_array
-    """(n_inputs, n_columns), zeros left out."""
+    """(n_inputs, n_latents), zeros left out."""
 
     latents: np.ndarray
-    """(n_columns,) int64: the number of each column's latent in its SAE."""
+    """(n_latents,) int64: the number of each column's latent in its SAE."""
 
-    present: np.ndarray
-    """(n_inputs,) bool: the inputs that count; padding does not."""
+    mask: np.ndarray
+    """(n_inputs,) or (n_texts, n_ctx) bool: the inputs that count."""
 
-    places: tuple[int, ...]
-    """What the inputs are laid out as: (n_inputs,), or (n_texts, n_ctx)."""
+    def __init__(self, latents: np.ndarray, start: np.ndarray, positions: np.ndarray, values: np.ndarray, mask: np.ndarray):
+        self.matrix, self.latents, self.mask = sources.of_parts(latents, start, positions, values, mask)
+
+    @classmethod
+    def _of(cls, matrix: csc_array, latents: np.ndarray, mask: np.ndarray) -> Firings:
+        """Of parts that are known to fit."""
+        found = cls.__new__(cls)
+        found.matrix, found.latents, found.mask = matrix, latents, mask
+        return found
+
+    @classmethod
+    def of_dense(cls, acts: Numbers, mask: Numbers | None = None) -> Firings:
+        """From all activations at once, in float32.
+
+        Args:
+            acts: (n_texts, n_ctx, n_latents) numbers, none negative; NumPy or torch.
+            mask: (n_texts, n_ctx) bool, the places that count; all of them if left out. Activations elsewhere are ignored.
+
+        Raises:
+            ValueError: another shape, or an activation that is negative, NaN or infinite (its text, place and latent are given).
+        """
+        return cls._of(*sources.of_dense(acts, mask))
+
+    @classmethod
+    def of_sae(cls, sae: SAE, activations: Activations, latents: Iterable[int] | None = None, chunk: int = 8192) -> Firings:
+        """By encoding a language model's activations, some at a time; kept in float32.
+
+        Args:
+            sae: read at the hook that the activations come from.
+            activations: has `x` (n_tokens, d_model) and `mask` (n_texts, n_ctx), as `msae.Activations`.
+            latents: which latents to keep; all of them if left out.
+            chunk: tokens at a time.
+
+        Raises:
+            ValueError: the SAE reads another width or hook, there is no such latent, or a weight or an activation is NaN or infinite.
+        """
+        return cls._of(*sources.of_sae(sae, activations, latents, chunk))
+
+    from_dense, from_sae = of_dense, of_sae
+    """The names that they had."""
+
+    def __repr__(self) -> str:
+        return f"Firings({len(self.latents):,} latents, {self.matrix.nnz:,} firings on {self.n_tokens:,} tokens)"
+
+    @property
+    def start(self) -> np.ndarray:
+        """(n_latents + 1,): the firings of the k-th latent are `positions[start[k] : start[k + 1]]`, and the same part of `values`."""
+        return self.matrix.indptr
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(n_firings,): the input of each firing, text · n_ctx + place in the text."""
+        return self.matrix.indices
+
+    @property
+    def values(self) -> np.ndarray:
+        """(n_firings,): its activation."""
+        return self.matrix.data
+
+    @property
+    def present(self) -> np.ndarray:
+        """(n_inputs,) bool: the inputs that count."""
+        return self.mask.reshape(-1)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """What the inputs are laid out as: (n_inputs,), or (n_texts, n_ctx)."""
+        return self.mask.shape
+
+    @property
+    def n_tokens(self) -> int:
+        """Inputs that count."""
+        return int(self.mask.sum())
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(n_latents,): firings of each latent."""
+        return np.diff(self.start)
+
+    @property
+    def density(self) -> np.ndarray:
+        """(n_latents,) float64: share of the inputs on which each latent fires."""
+        return self.counts / max(1, self.n_tokens)
+
+    @property
+    def max(self) -> np.ndarray:
+        """(n_latents,): the largest activation of each latent; 0 for one that never fires."""
+        out = np.zeros(len(self.latents), dtype=self.values.dtype)
+        alive = self.counts > 0
+        if alive.any():
+            out[alive] = np.maximum.reduceat(self.values, self.start[:-1][alive])
+        return np.maximum(out, 0)
+
+    @property
+    def total(self) -> np.ndarray:
+        """(n_latents,) float64: the sum of the activations of each latent."""
+        sums = np.concatenate([[0.0], np.cumsum(self.values, dtype=np.float64)])
+        return sums[self.start[1:]] - sums[self.start[:-1]]
+
+    @cached_property
+    def _columns(self) -> dict[int, int]:
+        return {latent: k for k, latent in enumerate(self.latents.tolist())}
 
     def column(self, latent: int) -> int:
-        """Where a latent stands in `matrix`.
+        """Where a latent stands in `latents`, and in `matrix`.
 
         Raises:
             ValueError: there is none of this number.
         """
-        latent = latent_number(latent)
-        at = np.flatnonzero(self.latents == latent)
-        if not len(at):
-            raise ValueError(f"there is no latent {latent}; there are {len(self.latents)}, from {self.latents[0]} to {self.latents[-1]}")
-        return int(at[0])
+        number = latent_number(latent)
+        if number not in self._columns:
+            raise ValueError(
+                f"there is no latent {number} here; there are {len(self.latents)}, from {self.latents[0]} to {self.latents[-1]}"
+            )
+        return self._columns[number]
+
+    row = column
+    """The name that it had."""
+
+    def of(self, latent: int) -> tuple[np.ndarray, np.ndarray]:
+        """(positions, values) of one latent's firings."""
+        k = self.column(latent)
+        part = slice(self.start[k], self.start[k + 1])
+        return self.positions[part], self.values[part]
+
+    def dense(self, latent: int) -> np.ndarray:
+        """(n_inputs,) or (n_texts, n_ctx): the activation of one latent on every input."""
+        out = np.zeros(self.mask.size, dtype=self.values.dtype)
+        positions, values = self.of(latent)
+        out[positions] = values
+        return out.reshape(self.mask.shape)
 
     def where(self, latent: int, level: float = 0.0) -> np.ndarray:
         """(n_inputs,) bool: where a latent fires."""
-        fires = np.zeros(self.matrix.shape[0], dtype=bool)
-        fires[self.take([self.column(latent)]).above(level).matrix.indices] = True
+        check_level(level)
+        positions, values = self.of(latent)
+        fires = np.zeros(self.mask.size, dtype=bool)
+        fires[positions[values > level * values.max(initial=0).astype(np.float64)]] = True
         return fires
+
+    def occurrences(self, tokens: Numbers) -> np.ndarray:
+        """(largest token id + 1,) int64: how often each token stands at a place that counts; tokens are (n_texts, n_ctx) ids."""
+        flat = self._flat(tokens)
+        return np.bincount(flat[self.present], minlength=int(flat.max(initial=0)) + 1)
+
+    def top_tokens(self, latent: int, tokens: Numbers, k: int = 10, occurring: np.ndarray | None = None) -> list[TopToken]:
+        """The k tokens that carry most of a latent's activation, summed over the texts.
+
+        Args:
+            latent: its number.
+            tokens: (n_texts, n_ctx) token ids.
+            k: how many.
+            occurring: what `occurrences` says of the tokens, where many latents are asked about.
+        """
+        flat = self._flat(tokens)
+        return tops.tokens(flat, *self.of(latent), whole("k", k, 1), self.occurrences(flat) if occurring is None else occurring)
+
+    def top_texts(self, latent: int, k: int = 10) -> list[tuple[int, int]]:
+        """The k texts with the largest activations of a latent, as (text, place of its largest activation), strongest first."""
+        whole("k", k, 1)
+        return tops.texts(*self.of(latent), k, self.mask.shape[-1])
+
+    def _flat(self, tokens: Numbers) -> np.ndarray:
+        ids = array("tokens", tokens, numbers="whole")
+        if ids.size != self.mask.size or ids.min(initial=0) < 0:
+            raise ValueError(f"tokens must be ids of shape {self.mask.shape}, not negative, got {shown(ids)}")
+        return ids.reshape(-1)
 
     def take(self, columns: Sequence[int] | np.ndarray) -> Firings:
         """Some of the columns."""
-        return self._replace(matrix=self.matrix[:, columns], latents=self.latents[columns])
+        return self._of(self.matrix[:, columns], self.latents[columns], self.mask)
 
     def blocks(self) -> Iterator[Firings]:
         """All columns in order, a million activations or so at a time: what is made of a block fits the processor's cache."""
@@ -65,159 +232,64 @@ class Firings(NamedTuple):
             yield self.take(columns)
 
     def above(self, level: float | np.ndarray) -> Firings:
-        """Without the activations up to a level, one for all latents or (n_columns,)."""
+        """Without the activations up to a level, one for all latents or (n_latents,)."""
         matrix = self.matrix.copy()
-        matrix.data[~self._strong(level, self._largest())] = 0
+        matrix.data[~self._strong(level, self.max)] = 0
         matrix.eliminate_zeros()
-        return self._replace(matrix=matrix)
+        return self._of(matrix, self.latents, self.mask)
 
-    def counts(self, present: np.ndarray, levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-        """(n_levels, n_columns) int64 each: on how many inputs each latent fires, and on how many of those that are present (n_inputs,)."""
-        fired, both = np.concatenate([block._counts(present, levels) for block in self.blocks()], axis=-1)
+    def counts_above(self, levels: Sequence[float], present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n_levels, n_latents) int64 each: on how many inputs each latent fires, and on how many of those that are present (n_inputs,)."""
+        fired, both = np.concatenate([block._counts_above(levels, present) for block in self.blocks()], axis=-1)
         return fired, both
 
-    def _counts(self, present: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    def _counts_above(self, levels: Sequence[float], present: np.ndarray) -> np.ndarray:
         counts = np.zeros((2, len(levels), len(self.latents)), dtype=np.int64)
-        hit, largest = present[self.matrix.indices], self._largest()
+        hit, largest = present[self.positions], self.max
         for k, level in enumerate(levels):
             strong = self._strong(level, largest)
             for which, kept in enumerate((strong, strong & hit)):
-                counts[which, k] = np.diff(np.searchsorted(np.flatnonzero(kept), self.matrix.indptr))
+                counts[which, k] = np.diff(np.searchsorted(np.flatnonzero(kept), self.start))
         return counts
 
     def _strong(self, level: float | np.ndarray, largest: np.ndarray) -> np.ndarray:
-        """(n_stored,) bool: which of the stored activations exceed the level.
+        """(n_firings,) bool: which exceed the level.
 
         Raises:
             ValueError: a level outside [0, 1).
         """
         check_level(level)
-        return np.asarray(self.matrix.data > np.repeat(level * largest, np.diff(self.matrix.indptr)))
+        return np.asarray(self.values > np.repeat(level * largest.astype(np.float64), self.counts))
 
-    def _largest(self) -> np.ndarray:
-        """(n_columns,) float64: the largest activation of each latent, 0 for one that never fires."""
-        start = self.matrix.indptr
-        largest, alive = np.zeros(len(self.latents)), np.diff(start) > 0
-        if alive.any():
-            largest[alive] = np.maximum.reduceat(self.matrix.data, start[:-1][alive])
-        return largest.clip(0)
-
-    def concept(self, mask: Any, name: str = "concept") -> np.ndarray:
+    def concept(self, mask: Numbers, name: str = "concept") -> np.ndarray:
         """A concept's mask, flattened, without what does not count; `name` is what an error calls it.
 
         Raises:
             ValueError: no truth values, another shape than the inputs', or no input of the concept.
         """
-        found = truth(name, mask, [self.places, (self.matrix.shape[0],)]).reshape(-1) & self.present
+        found = truth(name, mask, [self.places, (self.mask.size,)]).reshape(-1) & self.present
         if not found.any():
-            raise ValueError(f"the concept is on none of the {int(self.present.sum()):,} inputs: give more stories, or another pattern")
+            raise ValueError(f"the concept is on none of the {self.n_tokens:,} inputs: give more stories, or another pattern")
         return found
 
-    def story(self, story: Any = None) -> np.ndarray:
+    def story(self, story: Numbers | None = None) -> np.ndarray:
         """(n_inputs,) int64: the story of each input, as `story_numbers`."""
         return story_numbers(story, self.places)
 
 
-def check_level(level: Any, name: str = "level") -> None:
-    """Refuse what is no share of a latent's largest activation, or no array of them."""
-    found = to_numpy(name, level)
-    numbers = found.dtype.kind in "iuf"
-    outside = found[~((found >= 0) & (found < 1))] if numbers else found
-    if not numbers or len(outside):
-        wrong = outside[0].item() if numbers else level
-        raise ValueError(f"{name}: a level is a share of a latent's largest activation, in [0, 1), got {shown(wrong)}; 0.25 is usual")
-
-
-def story_numbers(story: Any, places: tuple[int, ...], what: str = "one story number per input or per text") -> np.ndarray:
-    """(n_inputs,) int64: the story of each input, numbered from 0 without gaps.
-
-    Args:
-        story: one number per input or per text; where left out, each text, or each input without texts, is a story of its own.
-        places: (n_inputs,) or (n_texts, n_ctx).
-        what: what an error asks for.
-
-    Raises:
-        ValueError: another shape, or no numbers.
-    """
-    n_inputs = int(np.prod(places))
-    numbers = np.arange(places[0]) if story is None else to_numpy("story", story)
-    if numbers.dtype.kind == "O" and all(isinstance(each, str) for each in numbers.flat):  # names, as pandas keeps them
-        numbers = numbers.astype(str)
-    if numbers.ndim != 1 or len(numbers) not in (places[0], n_inputs):
-        raise ValueError(f"story: expected {what}, {places}, got {numbers.shape}")
-    if numbers.dtype.kind not in "biufU" or (numbers.dtype.kind == "f" and not np.isfinite(numbers).all()):
-        raise ValueError(f"story must hold the number of each story, got {shown(numbers)}")
-    return np.repeat(np.unique(numbers, return_inverse=True)[1], n_inputs // len(numbers))
-
-
-def as_firings(acts: Any) -> Firings:
+def as_firings(acts: Firings | sparray | spmatrix | Numbers) -> Firings:
     """Read activations of any kind, and of any precision.
 
     Args:
         acts: (n_inputs, n_latents) or (n_texts, n_ctx, n_latents) numbers of torch or NumPy, a SciPy sparse array (n_inputs, n_latents),
-            an `explore.LatentActivations`, or Firings.
+            or Firings.
 
     Raises:
         ValueError: another shape, no numbers, or one that is NaN or infinite.
+
+    Example:
+        >>> from msae import metrics
+        >>> metrics.as_firings([[0.0, 2.0], [1.0, 0.0]]).counts
+        array([1, 1], dtype=int32)
     """
-    from scipy.sparse import csc_array, issparse
-
-    if isinstance(acts, Firings):
-        return acts
-    if hasattr(acts, "positions") and hasattr(acts, "start"):  # LatentActivations: the same layout under other names
-        matrix = csc_array((to_numpy("acts", acts.values), acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
-        found = Firings(matrix, acts.latents, acts.mask.reshape(-1), acts.mask.shape)
-    else:
-        plain("acts", acts)
-        if isinstance(acts, Mapping) and acts:
-            raise ValueError(f"acts must be of one SAE, got a dict of {', '.join(map(str, acts))}: give acts[{next(iter(acts))!r}]")
-        dense = acts if issparse(acts) or isinstance(acts, Tensor) else as_array(acts)
-        if dense.is_complex() if isinstance(dense, Tensor) else dense.dtype.kind not in "biuf":
-            raise ValueError(f"acts must hold numbers, got {shown(acts)}")
-        if dense.ndim not in (2, 3) or 0 in dense.shape:
-            raise ValueError(f"expected acts (n_inputs, n_latents) or (n_texts, n_ctx, n_latents), none of them 0, got shape {dense.shape}")
-        places, n_latents = tuple(dense.shape[:-1]), dense.shape[-1]
-        matrix = csc_array(dense) if issparse(dense) else _without_zeros(dense.reshape(-1, n_latents))
-        found = Firings(matrix, np.arange(n_latents), np.ones(matrix.shape[0], dtype=bool), places)
-    wrong = np.flatnonzero(~np.isfinite(matrix.data))
-    if len(wrong):
-        column = int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1
-        where = f"input {matrix.indices[wrong[0]]}, latent {found.latents[column]}"
-        raise ValueError(f"acts must be finite, got {matrix.data[wrong[0]]} at {where}")
-    return found
-
-
-def _without_zeros(dense: Any) -> csc_array:
-    """Of (n_inputs, n_latents), in any precision; some rows at a time, so that half precision is not made wide as a whole."""
-    from scipy.sparse import csc_array, csr_array, vstack
-
-    size = max(1, PART // dense.shape[1])
-    if len(dense) <= size:
-        return csc_array(to_numpy("acts", dense))
-    return vstack([csr_array(to_numpy("acts", dense[begin : begin + size])) for begin in range(0, len(dense), size)]).tocsc()
-
-
-@torch.no_grad()
-def encode(sae: SAE, x: Tensor, chunk: int | None = None) -> csr_array:
-    """(n_inputs, n_latents), sparse: what an SAE makes of x (n_inputs, d_model), some rows at a time, where the SAE is.
-
-    float32, or float64 where x or the SAE is.
-
-    Args:
-        chunk: rows at a time; as many as take 128 MB if left out.
-
-    Raises:
-        ValueError: x of another shape, or a number of it or a weight that is NaN or infinite.
-    """
-    from scipy.sparse import csr_array
-
-    sae = checked_sae(sae)
-    x = checked_vectors("x", x, sae.d_model)
-    dtype = np.float64 if torch.float64 in (x.dtype, sae.W_enc.dtype) else np.float32
-    counts, columns, values = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=dtype)]
-    for _, acts in run(sae, x, chunk):
-        row, column = acts.nonzero(as_tuple=True)
-        counts.append(torch.bincount(row, minlength=len(acts)).cpu().numpy())
-        columns.append(column.int().cpu().numpy())
-        values.append(acts[row, column].cpu().numpy())
-    return csr_array((np.concatenate(values), np.concatenate(columns), np.concatenate(counts).cumsum()), shape=(len(x), sae.n_latents))
+    return acts if isinstance(acts, Firings) else Firings._of(*sources.of_array(acts))

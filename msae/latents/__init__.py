@@ -1,5 +1,10 @@
-"""In: SAEs and the activations they read. Out: answers about their latents: the best for a concept, its like, its children, its holes."""
+"""In: SAEs and the activations they read. Out: answers about their latents: the best for a concept, its like, its children, its holes.
 
-from msae.latents.relations import latent_tree
+latents = msae.Latents(saes, activations)
+latents.best("she|her|Lily", "S/2")     # Best(latent="S/2/66", score=ConceptScore(recall=0.95 [0.94, 0.96], …))
+"""
 
-__all__ = ["latent_tree"]
+from msae.latents.latents import Best, Latents, LookAlike
+from msae.latents.relations import Edge, best_parents, children, latent_tree
+
+__all__ = ["Best", "Edge", "Latents", "LookAlike", "best_parents", "children", "latent_tree"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from scipy import sparse
 
-from msae.firings.latent_activations import LatentActivations
-from msae.support.arguments import number, shown, whole
+from msae.firings.firings import Firings
+from msae.support.arguments import items, number, shown, text, whole
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
+
+AnEdge = TypeVar("AnEdge", bound="tuple[str, str, float]")
 
 METRICS = ("directed_cosine", "nabeshima2024")
 CHUNK = 1024
@@ -27,7 +31,7 @@ class Edge(NamedTuple):
 
 
 def latent_tree(
-    acts: Mapping[str, LatentActivations], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3, min_firings: int = 1
+    acts: Mapping[str, Firings], metric: str = "directed_cosine", threshold: float = 0.6, n_parents: int = 3, min_firings: int = 1
 ) -> list[Edge]:
     """Edges from each SAE to its reference: the nearest before it that has fewer latents.
 
@@ -45,6 +49,19 @@ def latent_tree(
         n_parents: at most this many for each child, the best first.
         min_firings: a latent that fires more rarely is nobody's child. One that fires once has a cosine of 1 with whatever fires there.
 
+    Returns:
+        the edges, child after child; of one child the best parent first.
+
+    Raises:
+        ValueError: firings of different texts, another metric, or a number out of range.
+
+    Example:
+        >>> from msae.firings import Firings
+        >>> from msae.latents import latent_tree
+        >>> small, large = Firings.of_dense([[[1.0], [1.0]]]), Firings.of_dense([[[1.0, 0.0], [0.0, 0.0]]])
+        >>> latent_tree({"S": small, "L": large})
+        [Edge(parent='S/0', child='L/0', score=1.0)]
+
     Source: Nabeshima 2024, "Trees".
     """
     if metric not in METRICS:
@@ -52,19 +69,19 @@ def latent_tree(
     number("threshold", threshold)
     whole("n_parents", n_parents, 1)
     whole("min_firings", min_firings)
-    if not isinstance(acts, Mapping) or not all(isinstance(each, LatentActivations) for each in acts.values()):
-        raise ValueError(f'acts must be {{"name": LatentActivations}}, got {shown(acts)}')
+    if not isinstance(acts, Mapping) or not all(isinstance(each, Firings) for each in acts.values()):
+        raise ValueError(f'acts must be {{"name": Firings}}, got {shown(acts)}')
     if len({each.mask.shape for each in acts.values()}) > 1:
         raise ValueError(f"acts must be of the same texts, got masks of shape {[each.mask.shape for each in acts.values()]}")
     edges = []
     for small, large in references(acts):
-        parents, children = as_matrix(acts[small]), as_matrix(acts[large])
-        squares = parents.power(2)
-        norms = np.sqrt(np.asarray(children.power(2).sum(0)).ravel())
+        above, below = in_range(acts[small]), in_range(acts[large])
+        squares = above.power(2)
+        norms = np.sqrt(np.asarray(below.power(2).sum(0)).ravel())
         largest = acts[small].max, acts[large].max
-        for first in range(0, children.shape[1], CHUNK):
-            part = children[:, first : first + CHUNK]
-            product = (parents.T @ part).tocoo()
+        for first in range(0, below.shape[1], CHUNK):
+            part = below[:, first : first + CHUNK]
+            product = (above.T @ part).tocoo()
             masked = (squares.T @ (part > 0).astype(np.float32)).tocsr()
             row, column = product.row, product.col
             length = np.sqrt(np.asarray(masked[row, column]).ravel()) * norms[first + column]
@@ -78,14 +95,58 @@ def latent_tree(
     return edges
 
 
-def references(acts: Mapping[str, LatentActivations]) -> list[tuple[str, str]]:
+def best_parents(edges: Sequence[AnEdge]) -> dict[str, AnEdge]:
+    """child → the edge from its best parent, which comes first among its edges.
+
+    Args:
+        edges: (parent, child, score) each, as of `latent_tree`.
+
+    Example:
+        >>> from msae.latents import best_parents
+        >>> best_parents([("S/0", "L/7", 0.9), ("S/1", "L/7", 0.8)])
+        {'L/7': ('S/0', 'L/7', 0.9)}
+    """
+    best: dict[str, AnEdge] = {}
+    for edge in items("edges", edges):
+        _check_edge("edges", edge)
+        best.setdefault(edge[1], edge)
+    return best
+
+
+def children(latent: str, best: Mapping[str, tuple[str, str, float]]) -> list[str]:
+    """The latents whose best parent this is, the best score first.
+
+    Args:
+        latent: "name/number".
+        best: child → the edge from its best parent, as of `best_parents`.
+
+    Example:
+        >>> from msae.latents import children
+        >>> children("S/0", {"L/7": ("S/0", "L/7", 0.8), "L/8": ("S/0", "L/8", 0.9)})
+        ['L/8', 'L/7']
+    """
+    text("latent", latent)
+    if not isinstance(best, Mapping):
+        raise ValueError(f"best must be a dict of children and edges, as of best_parents, got {shown(best)}")
+    for edge in best.values():
+        _check_edge("best", edge)
+    own = [edge for edge in best.values() if edge[0] == latent]
+    return [edge[1] for edge in sorted(own, key=lambda edge: -edge[2])]
+
+
+def _check_edge(name: str, edge: Any) -> None:
+    if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 3:
+        raise ValueError(f"{name} must hold edges (parent, child, score), got {shown(edge)}")
+
+
+def references(acts: Mapping[str, Firings]) -> list[tuple[str, str]]:
     """(reference, SAE) for each SAE that has one: the nearest before it with fewer latents."""
     names = list(acts)
     smaller = [[a for a in names[:k] if len(acts[a].latents) < len(acts[b].latents)] for k, b in enumerate(names)]
     return [(before[-1], name) for before, name in zip(smaller, names) if before]
 
 
-def cofiring(matrix: sparse.csc_matrix, k: int) -> list[list[tuple[int, float]]]:
+def cofiring(matrix: csc_array, k: int) -> list[list[tuple[int, float]]]:
     """The k latents that fire most together with each latent: |both fire| / |either fires|, at least 0.01.
 
     Args:
@@ -108,6 +169,8 @@ def alike(directions: Any, k: int) -> list[list[tuple[int, float]]]:
     Args:
         directions: (n_latents, width), decoder rows; or activations, one latent per row, sparse.
     """
+    from scipy import sparse
+
     if sparse.issparse(directions):
         norms = np.sqrt(np.asarray(directions.power(2).sum(1)).ravel())
     else:
@@ -135,11 +198,10 @@ def largest(values: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(some, order, 1)
 
 
-def as_matrix(acts: LatentActivations) -> sparse.csc_matrix:
-    """(n_texts · n_ctx, n_latents) float32, in units in which squares neither overflow nor vanish."""
+def in_range(acts: Firings) -> csc_array:
+    """(n_inputs, n_latents) activations, in units in which squares neither overflow nor vanish."""
     largest = acts.values.max(initial=0)
-    values = acts.values if not largest or 1e-9 < largest < 1e9 else acts.values / largest
-    return sparse.csc_matrix((values, acts.positions, acts.start), shape=(acts.mask.size, len(acts.latents)))
+    return acts.matrix if not largest or 1e-9 < largest < 1e9 else acts.matrix / largest
 
 
 def _note(out: list[list[tuple[int, float]]], group: np.ndarray, other: np.ndarray, score: np.ndarray, k: int, least: float) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from msae.firings.firings import as_firings, story_numbers
-from msae.firings.reading import checked_sae, checked_vectors, run
+from msae.firings.firings import as_firings
+from msae.firings.reading import checked_sae, checked_vectors, run, story_numbers
+from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio
 from msae.sae.sae import SAE
 from msae.support.arguments import all_finite, number, tensor
@@ -17,10 +18,22 @@ from msae.support.sums import column_means, parts
 
 
 def l0(acts: Tensor) -> float:
-    """Mean number of active latents per input; acts (…, n_latents).
+    """Mean number of active latents per input.
+
+    Args:
+        acts: (…, n_latents) activations.
+
+    Returns:
+        from 0 to n_latents.
 
     Raises:
         ValueError: no activations, or one that is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> from msae.metrics import l0
+        >>> l0(torch.tensor([[0.0, 2.0, 1.0], [0.0, 0.0, 3.0]]))
+        1.5
     """
     acts = tensor("acts", acts, ("…", "n_latents"), finite=True)
     if not acts.numel():
@@ -30,10 +43,23 @@ def l0(acts: Tensor) -> float:
 
 @torch.no_grad()
 def fvu(x: Tensor, x_hat: Tensor) -> float:
-    """Fraction of variance unexplained: Σ‖x - x̂‖² / Σ‖x - mean(x)‖², for x (n, d_model); 0 is perfect, 1 no better than the mean.
+    """Fraction of variance unexplained: Σ‖x - x̂‖² / Σ‖x - mean(x)‖².
+
+    Args:
+        x: (n, d_model) vectors.
+        x_hat: (n, d_model) their reconstructions.
+
+    Returns:
+        0 is perfect, 1 no better than the mean.
 
     Raises:
         ValueError: shapes that do not fit, a number that is NaN or infinite, or rows that are all equal.
+
+    Example:
+        >>> import torch
+        >>> from msae.metrics import fvu
+        >>> fvu(torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0]]))
+        0.5
     """
     x, x_hat = tensor("x", x, numbers="real"), tensor("x_hat", x_hat, numbers="real")
     if x.shape != x_hat.shape or x.ndim != 2 or len(x) < 2:
@@ -57,12 +83,23 @@ def _check_sums(error: float, spread: float) -> None:
 
 @torch.no_grad()
 def cosines(rows: Tensor, columns: Tensor) -> Tensor:
-    """(…, n, m) cosine of each of the vectors rows (…, n, d) with each of columns (…, m, d); 0 for a zero vector.
+    """The cosine of each vector of one set with each of another. Made in float64, whatever the vectors are.
 
-    Made in float64, whatever the vectors are; float32 at least is returned.
+    Args:
+        rows: (…, n, d) vectors.
+        columns: (…, m, d) vectors.
+
+    Returns:
+        (…, n, m) from -1 to 1, 0 for a zero vector; float32 at least.
 
     Raises:
         ValueError: vectors of different length, or a number that is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> from msae.metrics import cosines
+        >>> cosines(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 3.0]])).tolist()
+        [[1.0, 0.0]]
     """
     rows, columns = (tensor(name, v, ("…", "n", "d"), finite=True) for name, v in (("rows", rows), ("columns", columns)))
     if rows.shape[-1] != columns.shape[-1] or not rows.shape[-1]:
@@ -71,8 +108,8 @@ def cosines(rows: Tensor, columns: Tensor) -> Tensor:
     rows, columns = (v if v.is_floating_point() else v.double() for v in (rows, columns))
     # Divided by the largest entry, so that squares neither vanish nor overflow.
     largest = [v.abs().amax(-1, keepdim=True).to(rows.device, torch.float64).clamp(min=1e-323) for v in (rows, columns)]
-    products: Any = 0
-    squares: list[Any] = [0, 0]
+    products = torch.zeros((), dtype=torch.float64)
+    squares = [products, products]
     for pair in parts(rows, columns, axis=-1):
         a, b = (v / size for v, size in zip(pair, largest))
         products = products + a @ b.mT
@@ -81,20 +118,43 @@ def cosines(rows: Tensor, columns: Tensor) -> Tensor:
     return (products / norms[0].unsqueeze(-1) / norms[1].unsqueeze(-2)).to(dtype)
 
 
-def dead(acts: Any, at_most: float = 0.0) -> np.ndarray:
-    """(n_latents,) bool: latents that fire on no input, or on a share of `at_most` of them; acts as for `as_firings`.
+def dead(acts: Acts, *, at_most: float = 0.0) -> np.ndarray:
+    """Which latents fire on no input, or on few.
 
     Whether a latent that was silent on these inputs is silent on all is not told by resampling them: there is no interval. Say on how
     many inputs it was silent: after none in n, the rate is below 3 / n with 95 % confidence (the rule of three).
+
+    Args:
+        acts: as for `as_firings`.
+        at_most: share of the inputs, 0 to 1, on which a dead latent may fire.
+
+    Returns:
+        (n_latents,) bool.
+
+    Raises:
+        ValueError: activations that are NaN or infinite, or a share outside [0, 1].
+
+    Example:
+        >>> from msae.metrics import dead
+        >>> dead([[0.0, 1.0], [0.0, 0.0]]).tolist()
+        [True, False]
     """
     at_most = number("at_most", at_most, 0, 1)
     firings = as_firings(acts)
-    (fired,), _ = firings.counts(firings.present, [0.0])
+    (fired,), _ = firings.counts_above([0.0], firings.present)
     return np.asarray(fired <= at_most * firings.present.sum())
 
 
 class Reconstruction(NamedTuple):
-    """How an SAE does on inputs, by stories."""
+    """How an SAE does on inputs, by stories.
+
+    Example:
+        >>> import torch
+        >>> from msae.metrics import Interval, Reconstruction
+        >>> found = Reconstruction(Interval(30, 29, 31), Interval(0.2, 0.19, 0.21), 0.05, torch.ones(8), 1000)
+        >>> f"{found.fvu:.0%}"
+        '20% [19%, 21%]'
+    """
 
     l0: Interval
     """Mean number of active latents per input."""
@@ -113,16 +173,25 @@ class Reconstruction(NamedTuple):
 
 
 @torch.no_grad()
-def reconstruction(sae: SAE, x: Tensor, story: Any = None, chunk: int | None = None) -> Reconstruction:
+def reconstruction(sae: SAE, x: Tensor, *, story: Numbers | None = None, chunk: int | None = None) -> Reconstruction:
     """L0, FVU and dead latents of an SAE, some rows at a time.
 
     Args:
+        sae: to be measured, where it is.
         x: (n, d_model) raw activations, in any precision, memory-mapped or not.
         story: (n,) the story of each row, for the intervals (`activations.x_story`); each row is its own if left out.
         chunk: rows at a time; as many as take 128 MB if left out.
 
+    Returns:
+        L0 in latents, the others as shares.
+
     Raises:
         ValueError: fewer than two rows, or rows that are all equal; not one story per row; a number of x or a weight that is not finite.
+
+    Example:
+        >>> import msae, torch
+        >>> msae.metrics.reconstruction(msae.SAE(4, 8), torch.randn(10, 4)).n_inputs
+        10
     """
     sae = checked_sae(sae)
     x = checked_vectors("x", x, sae.d_model)

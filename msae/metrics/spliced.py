@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 import torch
 from torch import Tensor
@@ -32,7 +32,14 @@ class HasTexts(Protocol):
 
 
 class Splice(NamedTuple):
-    """The language model with an SAE in its stream; losses in nats per token."""
+    """The language model with an SAE in its stream; losses in nats per token.
+
+    Example:
+        >>> from msae.metrics import Interval, Splice
+        >>> loss, spliced, ablated = Interval(2.0, 1.9, 2.1), Interval(2.2, 2.1, 2.3), Interval(8.0, 7.8, 8.2)
+        >>> print(Splice(loss, spliced, ablated, Interval(0.967, 0.96, 0.97), kl=Interval(0.2, 0.1, 0.3), n_tokens=1000).loss_recovered)
+        0.967 [0.96, 0.97]
+    """
 
     loss: Interval
     """Cross-entropy of the model as it is."""
@@ -53,16 +60,27 @@ class Splice(NamedTuple):
     """How many predictions these are measured on."""
 
 
+@overload
+def splice(lm: TransformerBridge, saes: SAE, texts: HasTexts, *, batch_size: int = 16, progress: bool = False) -> Splice: ...
+@overload
+def splice(
+    lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, *, batch_size: int = 16, progress: bool = False
+) -> dict[str, Splice]: ...
 @torch.no_grad()
-def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts, *, batch_size: int = 16, progress: bool = False) -> Any:
+def splice(
+    lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts, *, batch_size: int = 16, progress: bool = False
+) -> Splice | dict[str, Splice]:
     """Loss recovered and KL, with intervals over stories.
 
     Only the places of `texts.mask` are replaced: an SAE that never saw [BEGIN] does not stand in for it. Predictions made at these places
     are counted where the story goes on.
 
     Args:
+        lm: the language model.
         saes: one SAE, or a name for each of several; those share the passes without an SAE. Each is spliced in alone, at its hook_name.
         texts: what the model reads.
+        batch_size: texts at a time.
+        progress: whether a bar is shown.
 
     Returns:
         a Splice, or a dict of them under the names given.
@@ -72,51 +90,29 @@ def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts
             places to predict from; a weight that is not finite, or a reconstruction that the model cannot hold.
 
     Source: loss recovered against zero ablation as in Bricken et al. 2023, "Towards Monosemanticity".
+
+    Example:
+        >>> import msae
+        >>> lm = msae.load_language_model()  # doctest: +SKIP
+        >>> acts = msae.Activations(lm, msae.load_stories(), "blocks.3.hook_resid_pre", n_tokens=2000)  # doctest: +SKIP
+        >>> print(msae.metrics.splice(lm, msae.load_saes(["S/2"])["S/2"], acts).loss_recovered)  # doctest: +SKIP
     """
     from tqdm.auto import tqdm
 
     several = saes if isinstance(saes, Mapping) else {"sae": saes}
-    if not several:
-        raise ValueError("saes must name at least one SAE, got none")
-    if not hasattr(lm, "run_with_hooks"):
-        raise ValueError(f"lm must be a language model of msae.load_language_model, got {shown(lm)}")
-    if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
-        raise ValueError(f"texts must be msae.Activations, or Texts of msae.activations.rows.read_texts, got {shown(texts)}")
     whole("batch_size", batch_size, 1)
     yes_or_no("progress", progress)
-    for name, sae in several.items():
-        hook_name = checked_sae(sae, "each of saes" if isinstance(saes, Mapping) else "saes").hook_name
-        if hook_name is None:
-            raise ValueError(f"{name!r} names no hook: it cannot be spliced into a language model")
-        check_hook_names(lm, [hook_name])
-        width = widths(lm, [hook_name])[hook_name]
-        if width != sae.d_model:
-            raise ValueError(f"{name!r} reads vectors of width {sae.d_model}, but those at {hook_name} have width {width}")
+    _check(lm, several, texts, "each of saes" if isinstance(saes, Mapping) else "saes")
     counted = texts.mask[:, :-1] & texts.mask[:, 1:]
     if not counted.any():
         raise ValueError("no place of these texts is followed by another: there is no prediction to measure")
     story = torch.unique(texts.story, return_inverse=True)[1]
-    n_stories = int(story.max()) + 1
-    sums = {name: torch.zeros(n_stories, 5, dtype=torch.float64) for name in several}
+    sums = {name: torch.zeros(int(story.max()) + 1, 5, dtype=torch.float64) for name in several}
     for rows in tqdm(torch.arange(len(texts.tokens)).split(batch_size), unit="batch", desc="splice", disable=not progress):
-        if not counted[rows].any():
-            continue
-        width = int(texts.mask[rows].any(0).nonzero().max()) + 1
-        tokens, mask = texts.tokens[rows, :width].to(lm.cfg.device), texts.mask[rows, :width].to(lm.cfg.device)
-        at = counted[rows, : width - 1].to(lm.cfg.device)
-        of = story[rows][counted[rows].nonzero()[:, 0]]
-        target = tokens[:, 1:][at]
-        clean = _log_probabilities(lm, tokens, at)
-        ablated: dict[str, Tensor] = {}
-        for name, sae in several.items():
-            hook_name = str(sae.hook_name)
-            if hook_name not in ablated:
-                ablated[hook_name] = _loss(_log_probabilities(lm, tokens, at, hook_name, torch.zeros_like, mask), target)
-            spliced = _log_probabilities(lm, tokens, at, hook_name, partial(_reconstruct, sae), mask)
-            kl = torch.where(clean > -torch.inf, clean.exp() * (clean - spliced), 0).sum(-1)  # 0 log 0 = 0
-            losses = [_loss(clean, target), _loss(spliced, target), ablated[hook_name], kl]
-            columns = torch.stack([torch.ones_like(kl), *losses], dim=1).double().cpu()
-            sums[name].index_add_(0, of, columns)
+        if counted[rows].any():
+            of = story[rows][counted[rows].nonzero()[:, 0]]
+            for name, columns in _losses(lm, several, texts, rows, counted).items():
+                sums[name].index_add_(0, of, columns)
     for name, table in sums.items():
         if not torch.isfinite(table).all():
             raise ValueError(f"the loss with {name!r} in the stream is not finite: load the model in float32, or look at its weights")
@@ -124,11 +120,48 @@ def splice(lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts
     return results if isinstance(saes, Mapping) else results["sae"]
 
 
+def _check(lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, what: str) -> None:
+    if not saes:
+        raise ValueError("saes must name at least one SAE, got none")
+    if not hasattr(lm, "run_with_hooks"):
+        raise ValueError(f"lm must be a language model of msae.load_language_model, got {shown(lm)}")
+    if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
+        raise ValueError(f"texts must be msae.Activations, or Texts of msae.activations.rows.read_texts, got {shown(texts)}")
+    for name, sae in saes.items():
+        hook_name = checked_sae(sae, what).hook_name
+        if hook_name is None:
+            raise ValueError(f"{name!r} names no hook: it cannot be spliced into a language model")
+        check_hook_names(lm, [hook_name])
+        width = widths(lm, [hook_name])[hook_name]
+        if width != sae.d_model:
+            raise ValueError(f"{name!r} reads vectors of width {sae.d_model}, but those at {hook_name} have width {width}")
+
+
+def _losses(lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, rows: Tensor, counted: Tensor) -> dict[str, Tensor]:
+    """Of some texts, for each SAE: (n_predictions, 5) float64, 1, the loss as it is, spliced and ablated, and the KL divergence."""
+    width = int(texts.mask[rows].any(0).nonzero().max()) + 1
+    tokens, mask = texts.tokens[rows, :width].to(lm.cfg.device), texts.mask[rows, :width].to(lm.cfg.device)
+    at = counted[rows, : width - 1].to(lm.cfg.device)
+    target = tokens[:, 1:][at]
+    clean = _log_probabilities(lm, tokens, at)
+    ablated: dict[str, Tensor] = {}
+    columns = {}
+    for name, sae in saes.items():
+        hook_name = str(sae.hook_name)
+        if hook_name not in ablated:
+            ablated[hook_name] = _loss(_log_probabilities(lm, tokens, at, _Change(hook_name, torch.zeros_like, mask)), target)
+        spliced = _log_probabilities(lm, tokens, at, _Change(hook_name, partial(_reconstruct, sae), mask))
+        kl = torch.where(clean > -torch.inf, clean.exp() * (clean - spliced), 0).sum(-1)  # 0 log 0 = 0
+        losses = [_loss(clean, target), _loss(spliced, target), ablated[hook_name], kl]
+        columns[name] = torch.stack([torch.ones_like(kl), *losses], dim=1).double().cpu()
+    return columns
+
+
 def _splice_of(table: Tensor) -> Splice:
     sums = table.numpy()
     loss, spliced, ablated, kl = (bootstrap(ratio, sums[:, [i, 0]]) for i in (1, 2, 3, 4))
     recovered = bootstrap(lambda s: (s[..., 3] - s[..., 2]) / (s[..., 3] - s[..., 1]), sums)
-    return Splice(loss, spliced, ablated, recovered, kl, int(sums[:, 0].sum()))
+    return Splice(loss, spliced, ablated, loss_recovered=recovered, kl=kl, n_tokens=int(sums[:, 0].sum()))
 
 
 def _reconstruct(sae: SAE, x: Tensor) -> Tensor:
@@ -139,15 +172,26 @@ def _loss(log_probabilities: Tensor, target: Tensor) -> Tensor:
     return -log_probabilities.gather(-1, target[:, None]).squeeze(-1)
 
 
-def _log_probabilities(
-    lm: TransformerBridge, tokens: Tensor, at: Tensor, hook_name: str | None = None, change: Any = None, mask: Tensor | None = None
-) -> Tensor:
-    """(n, d_vocab): the model's predictions at some places, with the activation at a hook changed where the mask says."""
+class _Change(NamedTuple):
+    """What is put in place of an activation."""
 
-    def replace(value: Tensor, hook: Any) -> Tensor:
-        assert mask is not None
-        return torch.where(mask[..., None], change(value), value)
+    hook_name: str
+    of: Callable[[Tensor], Tensor]
+    """From the activation to what stands in for it."""
 
-    hooks = [] if hook_name is None else [(hook_name, replace)]
+    mask: Tensor
+    """(n_texts, n_ctx) bool: the places where it does."""
+
+
+def _log_probabilities(lm: TransformerBridge, tokens: Tensor, at: Tensor, change: _Change | None = None) -> Tensor:
+    """(n, d_vocab): the model's predictions at some places, as it is or with a change."""
+    hooks = []
+    if change is not None:
+        of, mask = change.of, change.mask[..., None]
+
+        def replace(value: Tensor, hook: object) -> Tensor:
+            return torch.where(mask, of(value), value)
+
+        hooks = [(change.hook_name, replace)]
     logits = lm.run_with_hooks(tokens, return_type="logits", fwd_hooks=hooks)
     return wide(logits[:, :-1][at]).log_softmax(-1)

@@ -1,4 +1,4 @@
-"""Measures that need to know the true features: matching latents to them, and counting holes exactly."""
+"""Measures that need to know the true features: which latent is a feature's, and the holes of a parent's latent in a feature tree."""
 
 from __future__ import annotations
 
@@ -11,22 +11,31 @@ from torch import Tensor
 
 from msae.firings.reading import latent_number
 from msae.metrics.fidelity import cosines
-from msae.support.arguments import all_finite, items, number, shown, tensor
+from msae.metrics.hole_rates import hole_rate
+from msae.support.arguments import all_finite, items, shown, tensor
 
 
-def match(acts: Tensor, features: Tensor) -> Tensor:
+def assign(acts: Tensor, features: Tensor) -> Tensor:
     """Give each true feature a latent of its own, so that the summed cosine of their activations is as large as can be.
 
     Args:
-        acts: (n_inputs, n_latents) latent activations; features: (n_inputs, n_features) true activations.
+        acts: (n_inputs, n_latents) latent activations.
+        features: (n_inputs, n_features) true activations.
 
     Returns:
-        (n_features,) int64: the latent matched to each feature.
+        (n_features,) int64: the latent assigned to each feature.
 
     Raises:
         ValueError: fewer latents than features, other shapes, or a number that is NaN or infinite.
 
     Source: Hungarian matching as in the article's toy (Nabeshima 2024); `scipy.optimize.linear_sum_assignment`.
+
+    Example:
+        >>> import torch
+        >>> from msae.metrics import assign
+        >>> features = torch.eye(3)
+        >>> assign(features[:, [2, 0, 1]], features).tolist()
+        [1, 2, 0]
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -38,11 +47,31 @@ def match(acts: Tensor, features: Tensor) -> Tensor:
     return torch.from_numpy(columns[np.argsort(rows)])
 
 
-def closest(acts: Tensor, features: Tensor) -> Tensor:
-    """(n_features,) int64: for each true feature the latent whose activations have the largest cosine with it; a latent may serve twice.
+match = assign
+"""The former name of `assign`, kept for one release."""
 
-    This is the latent a reader would call "the female latent", so holes are counted on it. A one-to-one `match` can hand that latent to a
+
+def closest(acts: Tensor, features: Tensor) -> Tensor:
+    """For each true feature the latent whose activations have the largest cosine with it; a latent may serve twice.
+
+    This is the latent a reader would call "the female latent", so holes are counted on it. A one-to-one `assign` can hand that latent to a
     child that has none of its own, and then reports holes that are not there.
+
+    Args:
+        acts: (n_inputs, n_latents) latent activations.
+        features: (n_inputs, n_features) true activations.
+
+    Returns:
+        (n_features,) int64: the closest latent of each feature.
+
+    Raises:
+        ValueError: other shapes, or a number that is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> from msae.metrics import closest
+        >>> closest(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 2.0], [0.0, 0.0]])).tolist()
+        [0, 0]
     """
     acts, features = _both(acts, features)
     return cosines(features.T, acts.T).argmax(1)
@@ -59,7 +88,13 @@ def _both(acts: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Holes(NamedTuple):
-    """Where a parent's latent is silent although its concept is present."""
+    """Where a parent's latent is silent although its concept is present.
+
+    Example:
+        >>> from msae.metrics import Holes
+        >>> Holes(rate=0.5, by_child={1: 1.0, 2: 0.0}, filled_by={4: 1.0}, n_present=20).rate
+        0.5
+    """
 
     rate: float
     """Share of the inputs on which the latent is silent, 0 to 1, among those with the parent and any child."""
@@ -74,16 +109,31 @@ class Holes(NamedTuple):
     """How many inputs the rate is measured on."""
 
 
-def holes(acts: Tensor, features: Tensor, latent: int, parent: int, children: Sequence[int], threshold: float = 0.0) -> Holes:
-    """Count the holes of a parent's latent: inputs where a child is active and the latent is silent.
+def holes(acts: Tensor, features: Tensor, latent: int, *, parent: int, children: Sequence[int] | Tensor, level: float = 0.0) -> Holes:
+    """Count the holes of a parent's latent in a feature tree: inputs where a child is active and the latent is silent.
+
+    This is `hole_rate` where the concept is known, "the parent with a child", its parts are the children, and every latent may fill.
 
     Args:
-        acts: (n_inputs, n_latents); features: (n_inputs, n_features) 0 or 1.
-        latent: the parent's latent; parent: its feature; children: the features below it.
-        threshold: an activation up to this counts as silent, in units of acts.
+        acts: (n_inputs, n_latents) latent activations.
+        features: (n_inputs, n_features) 0 or 1.
+        latent: the parent's latent.
+        parent: its feature.
+        children: the features below it.
+        level: an activation up to this share of its latent's largest counts as silent.
+
+    Returns:
+        shares from 0 to 1.
 
     Raises:
         ValueError: where no input shows the parent with a child, so that there is nothing to measure.
+
+    Example:
+        >>> import torch
+        >>> from msae.metrics import holes
+        >>> features = torch.tensor([[1, 1, 0], [1, 0, 1], [1, 0, 0]])
+        >>> holes(torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]), features, 0, parent=0, children=[1, 2])
+        Holes(rate=0.5, by_child={1: 1.0, 2: 0.0}, filled_by={1: 1.0}, n_present=2)
     """
     acts, features = _both(acts, features)
     latent, parent = latent_number(latent), latent_number(parent, "parent")
@@ -92,18 +142,12 @@ def holes(acts: Tensor, features: Tensor, latent: int, parent: int, children: Se
     children = [latent_number(child, "each of children") for child in items("children", children)]
     if not children or max([parent, *children]) >= features.shape[1]:
         raise ValueError(f"there are features 0 to {features.shape[1] - 1}, got parent {parent} and children {shown(children)}")
-    threshold = number("threshold", threshold)
-    child_active = features[:, torch.tensor(children).to(features.device)] > 0
-    present = (features[:, parent] > 0) & child_active.any(1)
+    active = {child: (features[:, child] > 0).cpu().numpy() for child in [parent, *children]}
+    present = active[parent] & np.any([active[child] for child in children], axis=0)
     if not present.any():
         raise ValueError(f"no input has feature {parent} together with one of {children}: sample more inputs")
-    fires = (acts > threshold).to(features.device)
-    hole = present & ~fires[:, latent]
-    by_child = {
-        child: (~fires[active & present, latent]).double().mean().item() if (active & present).any() else float("nan")
-        for child, active in zip(children, child_active.T, strict=True)
-    }
-    filling = fires[hole].double().mean(0) if hole.any() else torch.zeros(acts.shape[1])
-    order = filling.argsort(descending=True)
-    filled_by = {int(i): filling[i].item() for i in order if filling[i] > 0 and i != latent}
-    return Holes(int(hole.sum()) / int(present.sum()), by_child, filled_by, int(present.sum()))
+    parts = {str(child): active[child] for child in children if (active[child] & present).any()}
+    of_one_story = np.zeros(len(acts), dtype=np.int64)  # known inputs need no interval, and this makes none
+    found = hole_rate(acts, latent, present, parts=parts, story=of_one_story, level=level, min_precision=0)
+    by_child = {child: found.by_part[str(child)].value if str(child) in parts else float("nan") for child in children}
+    return Holes(found.rate.value, by_child, found.filled_by, found.n_concept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import regex
@@ -13,13 +13,33 @@ from msae.support.arguments import array, shown
 from msae.support.letters import as_token, check_vocabulary, join
 
 if TYPE_CHECKING:
-    from msae.firings import LatentActivations
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
-SPACE = regex.compile(r"\p{White_Space}*")
+    from msae.firings.firings import Firings
+
+_SPACE = regex.compile(r"\p{White_Space}*")
 
 
 class Corpus:
-    """The tokens that count, text after text, and what can be asked about them."""
+    """The tokens that count, text after text, and what can be asked about them.
+
+    Args:
+        tokens: (n_texts, n_ctx) token ids, NumPy or torch.
+        str_tokens: the text of each id; bytes, or what `Activations.str_tokens` has, where a token is only part of a letter.
+        acts: name → where the latents of that SAE fire, on the same texts.
+        mask: (n_texts, n_ctx) bool, the places that count; if left out, the mask of `acts`, or everything.
+        whole_letters: whether tokens that hold parts of one letter count as one token, at the place of the last of them.
+
+    Raises:
+        ValueError: shapes that do not fit each other, or a token id without text.
+
+    Example:
+        >>> from msae.patterns import Corpus
+        >>> corpus = Corpus([[0, 1, 0]], ["a", " b"])
+        >>> corpus.seen.tolist(), corpus.place.tolist()
+        ([False, False, True], [0, 1, 2])
+    """
 
     tokens: np.ndarray
     """(n,) int64: for each token its number among the kinds of token that occur."""
@@ -35,10 +55,11 @@ class Corpus:
 
     def __init__(
         self,
-        tokens: Any,
+        tokens: Tensor | ArrayLike,
         str_tokens: Sequence[str | bytes],
-        acts: Mapping[str, LatentActivations] | None,
-        mask: Any,
+        *,
+        acts: Mapping[str, Firings] | None = None,
+        mask: Tensor | ArrayLike | None = None,
         whole_letters: bool = True,
     ):
         ids = array("tokens", tokens)
@@ -46,14 +67,7 @@ class Corpus:
             raise ValueError(
                 f"tokens must be whole numbers (n_texts, n_ctx), got shape {ids.shape} of {ids.dtype}; one text is tokens[None]"
             )
-        if acts is not None and not isinstance(acts, Mapping):
-            raise ValueError(f'expected acts={{"name": LatentActivations}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
-        self.acts, self.shape = acts or {}, ids.shape
-        for name, each in self.acts.items():
-            if not hasattr(each, "mask"):
-                raise ValueError(f"acts[{name!r}] must be LatentActivations, got {shown(each)}")
-            if each.mask.shape != ids.shape:
-                raise ValueError(f"acts[{name!r}] is for texts of shape {each.mask.shape}, but the tokens have shape {ids.shape}")
+        self.acts, self.shape = _checked_acts(acts, ids.shape), ids.shape
         if mask is None:
             mask = next(iter(self.acts.values())).mask if self.acts else np.ones(ids.shape, dtype=bool)
         counts = array("mask", mask, numbers="marks")
@@ -130,9 +144,20 @@ class Corpus:
         end = begin + len(text)
         first = (np.searchsorted(begins, begin, side="right") - 1).clip(min=0)
         last = np.searchsorted(ends, end).clip(max=len(ends) - 1)
-        space = np.array([len(SPACE.match(text)[0]) for text in self.texts], dtype=np.int64)[self.tokens[first]]
+        space = np.array([len(_SPACE.match(text)[0]) for text in self.texts], dtype=np.int64)[self.tokens[first]]
         split = np.concatenate([[0], np.cumsum(self.split[self.tokens])])
         behind_space = (begins[first] + space == begin) & (split[last + 1] > split[first])
         whole = ((begins[first] == begin) | behind_space) & (ends[last] == end) & (self.text_of[first] == self.text_of[last])
         first, n_tokens = first[whole], (last - first)[whole] + 1
         return {int(n): first[n_tokens == n] for n in np.unique(n_tokens)}
+
+
+def _checked_acts(acts: Mapping[str, Firings] | None, shape: tuple[int, ...]) -> Mapping[str, Firings]:
+    if acts is not None and not isinstance(acts, Mapping):
+        raise ValueError(f'expected acts={{"name": Firings}}, got {type(acts).__name__}; for one SAE that is {{"S": acts}}')
+    for name, each in (acts or {}).items():
+        if not hasattr(each, "mask"):
+            raise ValueError(f"acts[{name!r}] must be Firings, got {shown(each)}")
+        if each.mask.shape != shape:
+            raise ValueError(f"acts[{name!r}] is for texts of shape {each.mask.shape}, but the tokens have shape {shape}")
+    return acts or {}

@@ -21,7 +21,24 @@ EXAMPLES = {
 
 
 def hole_examples(parent: str, child: str, siblings: list[str]) -> dict[str, str]:
-    """Patterns for the holes of a child in its parent, and for those that no sibling fills; latents are "name/number"."""
+    """Patterns for the holes of a child in its parent, and for those that no sibling fills.
+
+    Args:
+        parent: "name/number" of a latent.
+        child: of the latent below it.
+        siblings: of the other latents below it.
+
+    Returns:
+        what each pattern looks for → the pattern.
+
+    Raises:
+        ValueError: what names no latent.
+
+    Example:
+        >>> from msae.patterns import hole_examples
+        >>> hole_examples("S/2/66", "S/4/7", [])["holes of S/4/7 in S/2/66"]
+        '[S/2/66 & !S/4/7]'
+    """
     if isinstance(siblings, str) or not isinstance(siblings, Sequence):
         raise ValueError(f"siblings must be a list of latents, got {shown(siblings)}")
     for name, latent in [("parent", parent), ("child", child), *(("siblings", each) for each in siblings)]:

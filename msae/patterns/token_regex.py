@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import regex
 
-CLASSES = {"d": r"\p{Nd}", "w": r"\p{L}\p{M}\p{N}_", "s": r"\p{White_Space}"}
+_CLASSES = {"d": r"\p{Nd}", "w": r"\p{L}\p{M}\p{N}_", "s": r"\p{White_Space}"}
 """What \\d, \\w and \\s are, as part of a set. Marks are part of the letter before: accents, the vowels of Hindi and Thai."""
 
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _CHAR = r"\\[nrt]|\\[^\p{L}\p{N}]"
 _PROPERTY = r"(?P<property>\\[pP]\{[A-Z][a-z]?\})"
-PIECE = regex.compile(
+_PIECE = regex.compile(
     r"(?P<open>\((?:\?[:=!])?)|(?P<close>\))|(?P<bar>\|)|(?P<dot>\.)|(?P<quantifier>[?*+]|\{[0-9]{1,3}(?:,[0-9]{0,3})?\})"
     rf"|(?P<set>\[(?!\^\])\^?(?:\\.|[^\]\\])+\])|{_PROPERTY}|(?P<class>\\[dwsDWS])|(?P<char>{_CHAR}|[^\\(){{}}\[\]^$])",
     regex.DOTALL,
 )
-SET_ITEM = regex.compile(rf"{_PROPERTY}|(?P<class>\\[dws])|(?P<low>{_CHAR}|[^\\])(?:-(?P<high>{_CHAR}|[^\\]))?", regex.DOTALL)
+_SET_ITEM = regex.compile(rf"{_PROPERTY}|(?P<class>\\[dws])|(?P<low>{_CHAR}|[^\\])(?:-(?P<high>{_CHAR}|[^\\]))?", regex.DOTALL)
 
 
 class NotARegex(Exception):
@@ -41,7 +41,7 @@ def translate(body: str, ignore_case: bool) -> str:
     opened: list[tuple[int, bool]] = []  # where each open parenthesis stands, and whether it is a lookahead
     repeatable, at = False, 0  # may a quantifier follow?
     while at < len(body):
-        piece = PIECE.match(body, at)
+        piece = _PIECE.match(body, at)
         if piece is None:
             raise NotARegex(_why_no_piece(body[at : at + 2]), at)
         kind, text = piece.lastgroup, piece.group()
@@ -61,7 +61,7 @@ def translate(body: str, ignore_case: bool) -> str:
         elif kind == "set":
             out.append(_set(text, ignore_case, at))
         elif kind == "class":
-            out.append(f"[{'^' if text[1].isupper() else ''}{CLASSES[text[1].lower()]}]")
+            out.append(f"[{'^' if text[1].isupper() else ''}{_CLASSES[text[1].lower()]}]")
         elif kind == "char":
             out.append(_escaped(_plain(text, ignore_case)))
         else:  # the dot, the bar, a property
@@ -85,11 +85,11 @@ def _set(text: str, ignore_case: bool, at: int) -> str:
     place = 2 if text.startswith("[^") else 1
     out = [text[:place]]
     while place < len(text) - 1:
-        item = SET_ITEM.match(text, place, len(text) - 1)
+        item = _SET_ITEM.match(text, place, len(text) - 1)
         if item is None:
             raise NotARegex(f"{text[place : place + 2]} cannot stand between [ and ]", at + place)
         if item["class"]:
-            out.append(CLASSES[item["class"][1]])
+            out.append(_CLASSES[item["class"][1]])
         elif item["property"]:
             out.append(item["property"])
         else:

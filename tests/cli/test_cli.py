@@ -181,7 +181,7 @@ def test_holes_to_search_are_those_of_the_child_that_covers_most():
     explorer = Explorer(acts, np.zeros((1, 80), int), ["a"], labels={"S/0": "all"})
     offered = list(holes_to_search(explorer).values())
     assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
-    counts = [int(match(pattern, explorer.tokens, explorer.str_tokens, acts).sum()) for pattern in offered]
+    counts = [int(match(pattern, explorer.tokens, explorer.str_tokens, acts=acts).sum()) for pattern in offered]
     assert counts == [14, 2]
     explorer.labels = {}
     assert holes_to_search(explorer) == {}

@@ -19,7 +19,7 @@ INDICES, CONCEPT = torch.arange(9).repeat(2).view(6, 3), torch.tensor([True, Fal
 
 
 def absorption(x, concept, direction, story):
-    return metrics.absorption(random_sae(), x, [3], concept, direction, story)
+    return metrics.absorption(random_sae(), x, concept, latents=[3], direction=direction, story=story)
 
 
 def mean_max_correlation(ours, theirs, story):
@@ -40,12 +40,12 @@ FUNCTIONS = {
     "SAE.prefix": (lambda x: random_sae(msae.BatchTopK(3)).prefix(5)(x), WIDE),
     "fvu": (metrics.fvu, X, X + 1),
     "cosines": (metrics.cosines, X, W_DEC),
-    "match": (metrics.match, ACTS, ACTS[:, 3:5]),
+    "assign": (metrics.assign, ACTS, ACTS[:, 3:5]),
     "closest": (metrics.closest, ACTS, ACTS[:, 3:5]),
     "absorption": (absorption, WIDE, CONCEPT, torch.rand(16, generator=G), torch.arange(6)),
     "mean_difference": (metrics.mean_difference, WIDE, CONCEPT),
     "mean_max_correlation": (mean_max_correlation, ACTS, ACTS[:, :4], torch.arange(6)),
-    "concept_score": (lambda acts, concept, story: metrics.concept_score(acts, 3, concept, story), ACTS, CONCEPT, torch.arange(6)),
+    "concept_score": (lambda acts, concept, story: metrics.concept_score(acts, 3, concept, story=story), ACTS, CONCEPT, torch.arange(6)),
 }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import sample
 
 from msae.explore import Bundle, Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
 from msae.explore.bundle import from_varints, manifest, schema, varints
@@ -38,46 +39,6 @@ HOSTILE = [
     " Lily",
     "\ud800",
 ]
-
-
-def sample(
-    seed: int = 0, n_texts: int = 12, n_ctx: int = 30, n_latents: int = 9, n_vocab: int = 15
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """tokens, activations (sparse, the last latent silent), and a mask: the first place and some padding do not count."""
-    rng = np.random.default_rng(seed)
-    acts = rng.gamma(2, 2, (n_texts, n_ctx, n_latents)) * (rng.random((n_texts, n_ctx, n_latents)) < 0.08)
-    acts[..., -1] = 0
-    mask = np.arange(n_ctx)[None] < rng.integers(2, n_ctx + 1, n_texts)[:, None]
-    mask[:, 0] = False
-    return rng.integers(0, n_vocab, (n_texts, n_ctx)), acts.astype(np.float32), mask
-
-
-@given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
-def test_firings_counts_and_maxima_are_those_of_the_dense_array(seed):
-    tokens, acts, mask = sample(seed)
-    sparse = LatentActivations.from_dense(acts, mask)
-    seen = acts * mask[..., None]
-    assert sparse.n_tokens == mask.sum()
-    for latent in range(acts.shape[2]):
-        assert np.array_equal(sparse.dense(latent), seen[..., latent])
-        assert sparse.counts[latent] == (seen[..., latent] > 0).sum()
-        assert sparse.max[latent] == seen[..., latent].max()
-        assert sparse.total[latent] == pytest.approx(seen[..., latent].sum(), rel=1e-5)
-        expected = []
-        for token in np.unique(tokens[mask]):
-            here = mask & (tokens == token)
-            values = seen[..., latent][here]
-            if (values > 0).any():
-                fired = values[values > 0].astype(float)
-                expected.append((-fired.sum(), int(token), len(fired), int(here.sum()), fired.mean(), fired.max()))
-        expected = sorted(expected)[:10]
-        found = sparse.top_tokens(latent, tokens)
-        assert [(t.token, t.n_firing, t.n) for t in found] == [e[1:4] for e in expected]
-        assert np.allclose([x for t in found for x in (t.mean, t.max)], [x for e in expected for x in e[4:]])
-        peaks = sorted((-seen[i, :, latent].max(), i) for i in range(len(tokens)) if seen[i, :, latent].any())
-        assert [t for t, _ in sparse.top_texts(latent)] == [i for _, i in peaks][:10]
-    assert np.array_equal(sparse.density, sparse.counts / mask.sum())
 
 
 def dense_of(bundle: Bundle, k: int) -> np.ndarray:
@@ -277,28 +238,6 @@ def test_a_page_shows_the_parents_and_children_of_what_it_opens_with(monkeypatch
     assert both.bundle().edges == [(1, 2, 0.9), (0, 2, 0.5)]
 
 
-def test_encoding_in_chunks_gives_what_encoding_at_once_gives():
-    torch = pytest.importorskip("torch")
-    _, _, mask = sample()
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(int(mask.sum()), 6, generator=generator)
-    W = torch.randn(6, 11, generator=generator)
-    sae = SimpleNamespace(d_model=6, n_latents=11, hook_name="here", W_enc=W, encode=lambda x: torch.relu(x @ W - 1))
-    activations = SimpleNamespace(x=x.half(), mask=torch.from_numpy(mask), hook_name="here")
-    dense = np.zeros((*mask.shape, 11), dtype=np.float32)
-    dense[mask] = torch.relu(x.half().float() @ W - 1).numpy()
-    for latents in (None, [2, 7]):
-        found = LatentActivations.from_sae(sae, activations, latents=latents, chunk=17)
-        assert found.latents.tolist() == (latents or list(range(11)))
-        for latent in found.latents:
-            assert np.allclose(found.dense(latent), dense[..., latent], atol=1e-6)
-    sae.hook_name = "there"
-    with pytest.raises(ValueError, match="trained at there, but these activations come from here"):
-        LatentActivations.from_sae(sae, activations)
-    with pytest.raises(ValueError, match="latents 0 … 10"):
-        LatentActivations.from_sae(SimpleNamespace(**{**vars(sae), "hook_name": None}), activations, latents=[11])
-
-
 def test_saes_are_shown_with_their_place_directions_and_effects():
     torch = pytest.importorskip("torch")
     import msae
@@ -337,7 +276,7 @@ def test_an_sae_may_have_the_names_that_patterns_can_say(name):
 
     acts = {name: SPARSE}
     try:
-        match(f"[{name}/0]", TOKENS, HOSTILE, acts, MASK)
+        match(f"[{name}/0]", TOKENS, HOSTILE, acts=acts, mask=MASK)
     except PatternError:
         with pytest.raises(ValueError, match="an SAE cannot be called"):
             Explorer(acts, TOKENS, HOSTILE)
@@ -444,9 +383,9 @@ def test_three_hundred_latents_take_less_than_600_kilobytes():
     rng = np.random.default_rng(0)
     tokens = (rng.zipf(1.3, (2000, 128)) % 4096).astype(np.int64)
     n = 300
-    column = np.repeat(np.arange(n), 2000)
     position = np.concatenate([np.sort(rng.choice(tokens.size, 2000, replace=False)) for _ in range(n)])
-    acts = LatentActivations._sorted(np.arange(n), column, position, rng.gamma(2, 2, len(column)), np.ones(tokens.shape, dtype=bool))
+    values = rng.gamma(2, 2, len(position)).astype(np.float32)
+    acts = LatentActivations(np.arange(n), 2000 * np.arange(n + 1), position, values, np.ones(tokens.shape, dtype=bool))
     page = Explorer({"S": acts}, tokens, [f" word{i}" for i in range(4096)])._repr_html_()
     assert len(page.encode()) < 600_000
 
@@ -468,12 +407,8 @@ SPARSE = LatentActivations.from_dense(ACTS, MASK)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: LatentActivations.from_dense(ACTS[0]), r"\(n_texts, n_ctx, n_latents\), got shape \(30, 9\)"),
-        (lambda: LatentActivations.from_dense(ACTS, MASK[:3]), r"mask of shape \(12, 30\).*got \(3, 30\)"),
-        (lambda: LatentActivations.from_dense(-np.ones((1, 1, 1))), r"got -1.0 at text 0, place 0, latent 0"),
-        (lambda: LatentActivations.from_dense(np.full((1, 1, 1), np.nan)), r"got nan at text 0"),
         (lambda: Explorer(SPARSE, TOKENS, HOSTILE), r'for one SAE that is \{"S": acts\}'),
-        (lambda: Explorer({"S": ACTS}, TOKENS, HOSTILE), r"acts\['S'\] is a ndarray: make it by LatentActivations.from_dense"),
+        (lambda: Explorer({"S": ACTS}, TOKENS, HOSTILE), r"acts\['S'\] is a ndarray: make it by Firings.of_dense"),
         (lambda: Explorer({"S": SPARSE}, TOKENS[:2], HOSTILE), r"shape \(12, 30\), but tokens have shape \(2, 30\)"),
         (lambda: Explorer({"S": SPARSE}, TOKENS * 1.0, HOSTILE), r"whole numbers"),
         (lambda: Explorer({"S": SPARSE}, TOKENS, HOSTILE[:5]), r"run from 0 to 14, but str_tokens has the texts of 0 … 4"),

@@ -431,18 +431,18 @@ def test_search_ranks_as_python_does_side_by_side(visit, tmp_path, query):
         largest = dense.max((0, 1))
         stored = np.where(dense > 0, np.clip(np.rint(dense / largest * 255), 1, 255) / 255 * largest, 0)
         acts[name] = LatentActivations.from_dense(stored)
-    marked = patterns.match(query, TOKENS, TEXTS, acts)
+    marked = patterns.match(query, TOKENS, TEXTS, acts=acts)
     assert page.locator(".message").text_content().startswith(f"{marked.sum()} tokens match")
     for k, (name, each) in enumerate(acts.items()):
-        best = patterns.rank_latents(marked, each, k=10)
+        best = patterns.rank_latents(each, marked, k=10)
         found = scores(page, k)
         for (latent, values), expected in zip(found, best):
             assert latent == f"{name}/{expected.latent}"
-            stated = [expected.f1, expected.precision, expected.recall, 100 * expected.threshold, expected.cosine]
+            stated = [expected.f1, expected.precision, expected.recall, 100 * expected.level, expected.cosine]
             assert np.allclose(values, stated, atol=0.0051)
         assert len(found) == len(best)
         words = page.locator(".column").nth(k).locator(".fragmentation").text_content()
-        cover = metrics.fragmentation(each, marked, min_precision=0.8, levels=patterns.THRESHOLDS)
+        cover = metrics.fragmentation(each, marked, min_precision=0.8, levels=patterns.LEVELS)
         taken = cover.latents[: int(min(cover.n_latents.value, len(cover.latents)))]
         if not taken:
             assert "no latent has a precision of 0.8" in words
@@ -626,7 +626,7 @@ def test_a_split_letter_is_read_hovered_and_searched_as_the_letter(visit, tmp_pa
         page = show(visit, ex.search(query).save(tmp_path / "search.html").as_uri())
         page.wait_for_selector(".message:not(:empty)")
         page.wait_for_function(f"/match(es)? in/.test({ROOT}.querySelector('.message').textContent)")
-        marked = patterns.match(query, ex.tokens, ex.str_tokens, ex.acts)
+        marked = patterns.match(query, ex.tokens, ex.str_tokens, acts=ex.acts)
         assert page.locator(".message").text_content().startswith(f"{marked.sum()} token")
         if page.locator(".column .text").count():
             where = np.cumsum(ex.mask.ravel())[np.flatnonzero(marked)] - 1

@@ -34,9 +34,9 @@ def test_match_is_the_best_assignment_of_all():
     acts, features = torch.rand(50, 5, generator=generator), torch.rand(50, 4, generator=generator)
     similarity = metrics.cosines(features.T, acts.T).numpy()
     best = max(itertools.permutations(range(5), 4), key=lambda choice: sum(similarity[f, latent] for f, latent in enumerate(choice)))
-    assert tuple(metrics.match(acts, features).tolist()) == best
+    assert tuple(metrics.assign(acts, features).tolist()) == best
     with pytest.raises(ValueError, match="3 latents cannot be matched to 4"):
-        metrics.match(acts[:, :3], features)
+        metrics.assign(acts[:, :3], features)
 
 
 def test_holes_by_hand():
@@ -48,11 +48,41 @@ def test_holes_by_hand():
     assert holes.by_child == {1: 0.5, 2: 1.0}
     assert holes.filled_by == {1: 0.5, 2: 0.5}
     assert holes.n_present == 3
-    assert metrics.holes(acts, features, 0, 0, [1, 2], threshold=1.5).rate == 1
+    assert metrics.holes(acts, features, 0, parent=0, children=[1, 2], level=0.2).rate == 1
     with pytest.raises(ValueError, match="no input has feature 0 together"):
-        metrics.holes(acts[:1], features[:1], 0, 0, [1, 2])
+        metrics.holes(acts[:1], features[:1], 0, parent=0, children=[1, 2])
     with pytest.raises(ValueError, match="latents 0 to 2, got 3"):
-        metrics.holes(acts, features, 3, 0, [1, 2])
+        metrics.holes(acts, features, 3, parent=0, children=[1, 2])
+
+
+def test_holes_of_a_tree_are_those_of_hole_rate():
+    rng = np.random.default_rng(1)
+    acts = torch.from_numpy(sparse_acts(300, 9, 1))
+    features = torch.from_numpy(rng.random((300, 4)) < 0.3)
+    features[:, 0] |= features[:, 1:].any(1)
+    for level in (0.0, 0.25):
+        holes = metrics.holes(acts, features, 5, parent=0, children=[1, 2, 3], level=level)
+        fires = acts > level * acts.max(0).values
+        present = features[:, 0] & features[:, 1:].any(1)
+        missed = present & ~fires[:, 5]
+        assert holes.rate == pytest.approx(missed.sum().item() / present.sum().item(), rel=1e-12)
+        for child in (1, 2, 3):
+            assert holes.by_child[child] == pytest.approx((missed & features[:, child]).sum().item() / features[:, child].sum().item())
+        shares = fires[missed].double().mean(0)
+        shares[5] = 0
+        assert holes.filled_by == pytest.approx({i: shares[i].item() for i in range(9) if shares[i] > 0})
+        assert list(holes.filled_by.values()) == sorted(holes.filled_by.values(), reverse=True)
+        assert holes.rate == metrics.hole_rate(acts, 5, present, level=level).rate.value
+    nowhere = metrics.holes(acts[:1], torch.tensor([[1, 1, 0, 0]]), 5, parent=0, children=[1, 2])
+    assert np.isnan(nowhere.by_child[2])
+    assert nowhere.n_present == 1
+
+
+def test_former_names_are_there_for_one_release():
+    acts = sparse_acts(50, 4, 0)
+    found = metrics.mean_max_correlation(acts, acts)
+    assert metrics.match is metrics.assign
+    assert found.match is found.latents
 
 
 def test_one_to_one_matching_can_invent_holes_where_the_closest_latent_has_none():
@@ -60,11 +90,11 @@ def test_one_to_one_matching_can_invent_holes_where_the_closest_latent_has_none(
     kinds = torch.tensor([[1, 0, 0, 0]] * 8 + [[1, 1, 0, 0]] * 4 + [[1, 0, 1, 0]] * 4 + [[1, 0, 0, 1]] * 4)
     parent_only = (kinds[:, 1:].sum(1) == 0).float()
     acts = torch.stack([torch.ones(20), kinds[:, 1].float(), kinds[:, 2].float(), parent_only], dim=1)
-    matched, closest = metrics.match(acts, kinds.float()), metrics.closest(acts, kinds.float())
+    matched, closest = metrics.assign(acts, kinds.float()), metrics.closest(acts, kinds.float())
     assert closest[0] == 0
-    assert metrics.holes(acts, kinds, int(closest[0]), 0, [1, 2, 3]).rate == 0
+    assert metrics.holes(acts, kinds, int(closest[0]), parent=0, children=[1, 2, 3]).rate == 0
     assert matched[0] == 3
-    assert metrics.holes(acts, kinds, int(matched[0]), 0, [1, 2, 3]).rate == 1
+    assert metrics.holes(acts, kinds, int(matched[0]), parent=0, children=[1, 2, 3]).rate == 1
 
 
 def test_cosines_against_numpy():
@@ -147,6 +177,21 @@ def test_an_interval_of_one_story_is_not_known():
     assert interval.value == 1
     assert np.isnan(interval.low)
     assert str(metrics.Interval(0.123456, 0.1, 0.2)) == "0.123 [0.1, 0.2]"
+
+
+def test_an_interval_takes_a_format():
+    share, count = metrics.Interval(0.3812, 0.35, 0.4149), metrics.Interval(12.0, 9.0, np.inf)
+    assert f"{share:.2f}" == "0.38 [0.35, 0.41]"
+    assert f"{share:.0%}" == "38% [35%, 41%]"
+    assert f"{share}" == str(share) == "0.381 [0.35, 0.415]"
+    assert f"{count:.0f}" == "12 [9, never]", "infinite: what is never reached"
+    assert f"{metrics.Interval(np.inf, np.inf, np.inf):.2f}" == "never"
+    assert f"{metrics.Interval(1.0, 1.0, 1.0):.0f}" == "1", "no resample changes it"
+    assert f"{metrics.Interval(0.5, np.nan, np.nan):.2f}" == "0.50 [?, ?]", "one story alone tells no interval"
+    assert f"{metrics.Interval(0.5, None, None):.2f}" == "0.50 [?, ?]", "null, as a table in JSON has it"
+    assert f"{metrics.Interval(*np.float32([0.5, 0.25, 0.75])):.1f}" == "0.5 [0.2, 0.8]"
+    with pytest.raises(ValueError, match="format"):
+        f"{share:d}"
     with pytest.raises(ValueError, match="n_stories, n_quantities"):
         metrics.bootstrap(ratio, np.ones(3))
 
@@ -171,7 +216,7 @@ X = torch.randn(400, 6, generator=torch.Generator().manual_seed(1)) * torch.tens
 @torch.no_grad()
 def test_reconstruction_against_the_plain_measures(sae):
     x, story = X - 49, stories_of(25, 400)
-    found = metrics.reconstruction(sae, x.half(), torch.from_numpy(story), chunk=70)
+    found = metrics.reconstruction(sae, x.half(), story=torch.from_numpy(story), chunk=70)
     x = x.half().float()
     assert found.l0.value == pytest.approx(metrics.l0(sae.encode(x)))
     assert found.fvu.value == pytest.approx(metrics.fvu(x, sae(x)), rel=1e-4)
@@ -193,7 +238,7 @@ def test_reconstruction_refuses_what_does_not_fit(sae):
     with pytest.raises(ValueError, match="n ≥ 2"):
         metrics.reconstruction(sae, X[:1])
     with pytest.raises(ValueError, match=r"one story per row of x, \(400,\), got \(3,\)"):
-        metrics.reconstruction(sae, X, torch.zeros(3))
+        metrics.reconstruction(sae, X, story=torch.zeros(3))
 
 
 def test_dead_latents():
@@ -203,7 +248,7 @@ def test_dead_latents():
     assert metrics.dead(acts, at_most=0.1).tolist() == [True, True, False]
 
 
-# --- firings -------------------------------------------------------------------------------------------------------------------------
+# --- input ---------------------------------------------------------------------------------------------------------------------------
 
 
 def sparse_acts(n_inputs, n_latents, seed, density=0.2):
@@ -211,35 +256,17 @@ def sparse_acts(n_inputs, n_latents, seed, density=0.2):
     return (rng.gamma(2, 1, (n_inputs, n_latents)) * (rng.random((n_inputs, n_latents)) < density)).astype(np.float32)
 
 
-def test_firings_are_the_same_from_anything():
-    acts = sparse_acts(60, 7, 0).reshape(6, 10, 7)
-    mask = np.random.default_rng(1).random((6, 10)) < 0.8
-    expected = np.where(mask[..., None], acts, 0).reshape(60, 7)
-    latents = LatentActivations.from_dense(acts, mask)
-    others = (expected.astype(">f4"), -torch.tensor(-expected), torch.complex(torch.zeros(60, 7), torch.tensor(-expected)).conj().imag)
-    for source in (expected, torch.tensor(expected), scipy.sparse.csr_array(expected), latents, metrics.as_firings(latents), *others):
-        assert np.array_equal(metrics.as_firings(source).matrix.toarray(), expected)
-        firings = metrics.as_firings(source)
-        assert np.array_equal(firings.above(0.25).matrix.toarray(), np.where(expected > 0.25 * expected.max(0), expected, 0))
-    assert metrics.as_firings(latents).present.sum() == mask.sum()
-    with pytest.raises(ValueError, match=r"got shape \(3,\)"):
-        metrics.as_firings(np.ones(3))
-    with pytest.raises(ValueError, match=r"acts must be of one SAE, got a dict of A, B: give acts\['A'\]"):
-        metrics.as_firings({"A": latents, "B": latents})
-
-
 def test_numbers_of_another_machine_are_read_and_stories_may_have_names():
     rng = np.random.default_rng(0)
     acts, concept, story = sparse_acts(60, 7, 0), rng.random(60) < 0.5, rng.integers(0, 9, 60)
     for dtype in ("f2", "f4", "f8"):
-        expected = metrics.concept_score(acts.astype(dtype), 2, concept, story, 0.25)
-        assert metrics.concept_score(acts.astype(f">{dtype}"), 2, concept.astype(f">{dtype}"), story.astype(">i4"), 0.25) == expected
+        expected = metrics.concept_score(acts.astype(dtype), 2, concept, story=story, level=0.25)
+        assert (
+            metrics.concept_score(acts.astype(f">{dtype}"), 2, concept.astype(f">{dtype}"), story=story.astype(">i4"), level=0.25)
+            == expected
+        )
     named = np.array([f"story {number}" for number in story], dtype=object)  # as a column of pandas
-    assert metrics.concept_score(acts, 2, concept, named) == metrics.concept_score(acts, 2, concept, story)
-
-
-def test_encode_is_sparse_and_the_same(sae):
-    assert np.array_equal(metrics.encode(sae, X, chunk=33).toarray(), sae.encode(X).detach().numpy())
+    assert metrics.concept_score(acts, 2, concept, story=named) == metrics.concept_score(acts, 2, concept, story=story)
 
 
 # --- mean max correlation ------------------------------------------------------------------------------------------------------------
@@ -262,10 +289,10 @@ def test_mean_max_correlation_against_numpy(memory, monkeypatch):
     expected = brute_correlations(a.astype(np.float64), b.astype(np.float64))
     alive = np.arange(11) != 7
     assert found.best[alive] == pytest.approx(np.nanmax(expected[alive], 1), abs=1e-9)
-    assert (found.match[alive] == np.nanargmax(expected[alive], 1)).all()
-    assert found.match[2] == 4
+    assert (found.latents[alive] == np.nanargmax(expected[alive], 1)).all()
+    assert found.latents[2] == 4
     assert np.isnan(found.best[7])
-    assert found.match[7] == -1
+    assert found.latents[7] == -1
     assert found.mean.value == pytest.approx(np.nanmax(expected[alive], 1).mean())
 
 
@@ -277,7 +304,7 @@ def test_intervals_of_mean_max_correlation_keep_the_matches():
 
     def best(rows):
         with np.errstate(invalid="ignore"):
-            return np.array([np.corrcoef(a[rows, k], b[rows, found.match[k]])[0, 1] for k in range(3)])
+            return np.array([np.corrcoef(a[rows, k], b[rows, found.latents[k]])[0, 1] for k in range(3)])
 
     assert found.mean[1:] == pytest.approx(brute_interval(lambda rows: best(rows).mean(), story), abs=1e-6)
     assert (found.low[2], found.high[2]) == pytest.approx(tuple(brute_interval(lambda rows: best(rows)[2], story)), abs=1e-6)
@@ -334,7 +361,7 @@ def test_concept_scores_against_counting(seed, level):
     for latent in range(12):
         assert (every.recall[latent], every.precision[latent], every.f1[latent]) == pytest.approx(counted(latent))
     assert every.best == max(range(12), key=lambda latent: counted(latent)[2])
-    one = metrics.concept_score(acts, every.best, concept, story, level=level)
+    one = metrics.concept_score(acts, every.best, concept, story=story, level=level)
     assert (one.recall.value, one.precision.value, one.f1.value) == pytest.approx(counted(every.best))
     assert (one.n_concept, one.n_firing) == (concept.sum(), fires[:, every.best].sum())
     for k, interval in enumerate(one[:3]):
@@ -345,8 +372,8 @@ def test_concept_scores_against_counting(seed, level):
 @pytest.mark.parametrize(("seed", "level"), [(0, 0), (1, 0.1), (2, 0.25)])
 def test_hole_rate_against_counting(seed, level):
     acts, concept, parts, story = case(seed)
-    latent = metrics.concept_scores(acts, concept, level).best
-    found = metrics.hole_rate(acts, latent, concept, parts, story, level)
+    latent = metrics.concept_scores(acts, concept, level=level).best
+    found = metrics.hole_rate(acts, latent, concept, parts=parts, story=story, level=level)
     fires = acts > level * acts.max(0)
     silent = [i for i in range(len(acts)) if concept[i] and not fires[i, latent]]
     assert found.rate.value == pytest.approx(len(silent) / concept.sum())
@@ -368,10 +395,10 @@ def test_concepts_on_texts_are_concepts_on_their_tokens():
     grid, mask = acts.reshape(24, 10, 12), np.random.default_rng(0).random((24, 10)) < 0.7
     sparse, flat = LatentActivations.from_dense(grid, mask), mask.reshape(-1)
     story = np.repeat(np.arange(24), 10)[flat]
-    found = metrics.hole_rate(sparse, 2, concept.reshape(24, 10), {k: part.reshape(24, 10) for k, part in parts.items()})
-    assert found == metrics.hole_rate(acts[flat], 2, concept[flat], {k: part[flat] for k, part in parts.items()}, story)
-    assert metrics.concept_score(sparse, 2, concept) == metrics.concept_score(acts[flat], 2, concept[flat], story)
-    assert metrics.fragmentation(sparse, concept) == metrics.fragmentation(acts[flat], concept[flat], story)
+    found = metrics.hole_rate(sparse, 2, concept.reshape(24, 10), parts={k: part.reshape(24, 10) for k, part in parts.items()})
+    assert found == metrics.hole_rate(acts[flat], 2, concept[flat], parts={k: part[flat] for k, part in parts.items()}, story=story)
+    assert metrics.concept_score(sparse, 2, concept) == metrics.concept_score(acts[flat], 2, concept[flat], story=story)
+    assert metrics.fragmentation(sparse, concept) == metrics.fragmentation(acts[flat], concept[flat], story=story)
     some = LatentActivations.from_dense(grid[..., [2]], mask)
     some.latents = np.array([77])
     some._index = {77: 0}
@@ -381,13 +408,13 @@ def test_concepts_on_texts_are_concepts_on_their_tokens():
 def test_what_does_not_fit_a_concept_is_refused():
     acts, concept, parts, _ = case(0)
     for call, message in [
-        (lambda: metrics.concept_score(acts, 99, concept), "no latent 99; there are 12, from 0 to 11"),
+        (lambda: metrics.concept_score(acts, 99, concept), "no latent 99 here; there are 12, from 0 to 11"),
         (lambda: metrics.concept_score(acts, 0, concept[1:]), r"one truth value per input, \(240,\), got a mask of shape \(239,\)"),
         (lambda: metrics.concept_score(acts, 0, concept & False), "none of the 240 inputs"),
-        (lambda: metrics.concept_score(acts, 0, concept, np.zeros(3)), r"one story number per input or per text, \(240,\)"),
-        (lambda: metrics.hole_rate(acts, 0, parts["a"], parts), "the part 'b' has none of the concept's tokens"),
+        (lambda: metrics.concept_score(acts, 0, concept, story=np.zeros(3)), r"one story number per input or per text, \(240,\)"),
+        (lambda: metrics.hole_rate(acts, 0, parts["a"], parts=parts), "the part 'b' has none of the concept's tokens"),
         (lambda: metrics.concept_score(acts, 0, concept, level=25), r"\[0, 1\), got 25; 0.25 is usual"),
-        (lambda: metrics.concept_scores(acts, concept, -0.1), r"\[0, 1\), got -0.1"),
+        (lambda: metrics.concept_scores(acts, concept, level=-0.1), r"\[0, 1\), got -0.1"),
         (lambda: metrics.fragmentation(acts, concept, share=0), r"\(0, 1\], got 0"),
         (lambda: metrics.fragmentation(acts, concept, levels=(0.5, 1.0)), r"\[0, 1\), got 1.0"),
         (lambda: metrics.fragmentation(acts, concept, levels=()), "levels must name at least one"),
@@ -413,7 +440,7 @@ def test_fragmentation_against_trying_every_choice(seed):
     tokens = np.flatnonzero(concept)
     sets = {k: set(tokens[acts[tokens, k] > 0]) for k in range(10) if concept[acts[:, k] > 0].mean() >= 0.5}
     for share in (0.3, 0.6, 1.0):
-        found = metrics.fragmentation(acts, concept, story, share=share)
+        found = metrics.fragmentation(acts, concept, story=story, share=share)
         needed = int(np.ceil(share * len(tokens)))
         smallest = smallest_cover(list(sets.values()), needed)
         left, covered, order = dict(sets), set(), []
@@ -473,7 +500,7 @@ def test_a_concept_in_pieces_is_counted_in_pieces():
     acts[np.arange(100), piece] = 1
     acts[:, 10] = 1  # fires on everything: half its firings are outside, so with a stricter precision it is no candidate
     acts[:5, 11] = 1
-    found = metrics.fragmentation(acts, piece < 5, np.arange(100) % 20, min_precision=0.6)
+    found = metrics.fragmentation(acts, piece < 5, story=np.arange(100) % 20, min_precision=0.6)
     assert (found.n_latents.value, found.at_least, found.latents) == (5, 5, [0, 1, 2, 3, 4])
     assert metrics.fragmentation(acts, piece < 5).n_latents.value == 1
     assert metrics.fragmentation(acts, piece < 5, share=0.8, min_precision=0.6).n_latents.value == 4
@@ -484,7 +511,7 @@ def test_a_concept_in_pieces_is_counted_in_pieces():
 @pytest.mark.parametrize(("levels", "min_precision"), [((0.0,), 0.5), ((0.0, 0.1, 0.25, 0.5), 0.85)])
 def test_the_interval_of_fragmentation_keeps_the_order(levels, min_precision):
     acts, concept, _, story = case(3)
-    found = metrics.fragmentation(acts, concept, story, share=0.6, min_precision=min_precision, levels=levels)
+    found = metrics.fragmentation(acts, concept, story=story, share=0.6, min_precision=min_precision, levels=levels)
     fires = acts[:, found.latents] > found.levels * acts[:, found.latents].max(0)
     assert max(found.levels) == max(levels)
 
@@ -515,7 +542,7 @@ def test_splitting_against_adding_latents_one_by_one(seed, level):
         scores.append(f1(order))
     gains = np.diff(scores)
     n = next((k for k, gain in enumerate(gains) if k and gain <= 0.03), len(gains))
-    found = metrics.splitting(acts, concept, story, level=level)
+    found = metrics.splitting(acts, concept, story=story, level=level)
     assert found.latents == order
     assert found.f1 == pytest.approx(scores[1:])
     assert found.n_latents.value == n
@@ -563,7 +590,7 @@ def absorption_of(acts, W_dec, p, t, own, min_share=0.4):
 def test_absorption_against_the_definition(sae, own):
     x, story = X - 49, stories_of(25, 400)
     concept = ((x[:, 0] > 1) & (torch.arange(400) % 3 > 0)).numpy()
-    found = metrics.absorption(sae, x, own, concept, story=story, chunk=37)
+    found = metrics.absorption(sae, x, concept, latents=own, story=story, chunk=37)
     p = x[concept].double().mean(0) - x[~concept].double().mean(0)
     assert torch.allclose(metrics.mean_difference(x, concept, chunk=90).double(), p, atol=1e-5)
     p = (p / p.norm()).numpy()
@@ -589,7 +616,7 @@ def test_a_latent_that_fires_but_weakly_is_partly_absorbed():
     sae.W_dec.copy_(torch.stack([torch.tensor([1.0, 0, 0]), child, torch.tensor([0.0, 0, 1])]))
     sae.encode = lambda x: torch.tensor([[4.0, 0, 0], [1, 3.75, 0], [0, 5, 0], [0, 0, 4]])[x[:, 2].long()]
     x = torch.tensor([[4.0, 0, 0], [4, 2.25, 1], [4, 3, 2], [4, 0, 3]])
-    found = metrics.absorption(sae, x, [0], np.ones(4, bool), direction=torch.tensor([2.0, 0, 0]))
+    found = metrics.absorption(sae, x, np.ones(4, bool), latents=[0], direction=torch.tensor([2.0, 0, 0]))
     assert found.fraction.value == pytest.approx((0 + 0.75 + 1 + 0) / 4)  # the last: silent, but nobody carries the direction instead
     assert (found.full.value, found.partial.value) == (0.25, 0.25)
     assert found.absorbers == {1: 1.0}

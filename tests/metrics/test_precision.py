@@ -13,7 +13,7 @@ import msae
 from msae import metrics
 from msae.activations.rows import read_texts
 from msae.explore import LatentActivations
-from msae.firings import firings as _firings
+from msae.firings import sources as _sources
 from msae.support import sums
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -92,7 +92,7 @@ def test_a_prefix_is_saved_measured_and_shown_like_any_sae(kind, tmp_path):
     expected = sae.encode(x)[:, :3].detach()
     assert metrics.encode(loaded, x).toarray() == pytest.approx(expected.numpy(), abs=1e-5)
     assert metrics.reconstruction(loaded, x).l0.value == pytest.approx(metrics.l0(expected))
-    assert np.isfinite(metrics.absorption(loaded, x, [0], numbers(x)[:, 0] > 3).fraction.value)
+    assert np.isfinite(metrics.absorption(loaded, x, numbers(x)[:, 0] > 3, latents=[0]).fraction.value)
     assert metrics.mean_max_correlation(loaded, sae, x).mean.value == pytest.approx(1)
 
     class Texts:
@@ -133,7 +133,7 @@ def numpy(x):
 def test_reconstruction(dtype, sae_dtype):
     sae, x = an_sae(dtype=sae_dtype), vectors(dtype, 3)
     acts, x_hat = by_definition(sae, x)
-    found = metrics.reconstruction(sae, x, torch.arange(len(x)) // 40, chunk=333)
+    found = metrics.reconstruction(sae, x, story=torch.arange(len(x)) // 40, chunk=333)
     assert found.fvu.value == pytest.approx(fvu(numbers(x), x_hat), rel=1e-5)
     assert found.l0.value == pytest.approx((acts > 0).sum(1).mean(), rel=1e-4)
     assert found.density.numpy() == pytest.approx((acts > 0).mean(0), abs=1e-3)
@@ -174,7 +174,7 @@ def test_firings_and_what_counts_them(dtype, size, monkeypatch):
     story = np.arange(len(exact)) // 30
     assert metrics.l0(acts) == pytest.approx((exact > 0).sum(1).mean())
     assert metrics.dead(acts).tolist() == (exact <= 0).all(0).tolist()
-    monkeypatch.setattr(_firings, "PART", 9 * 1000)
+    monkeypatch.setattr(_sources, "PART", 9 * 1000)
     for given in (acts, acts if dtype == torch.bfloat16 else acts.numpy(), acts.reshape(30, 100, 9)):
         assert np.array_equal(metrics.as_firings(given).matrix.toarray(), exact)
     monkeypatch.undo()
@@ -183,13 +183,13 @@ def test_firings_and_what_counts_them(dtype, size, monkeypatch):
     scores = metrics.concept_scores(acts, concept, level=0.25)
     assert scores.recall == pytest.approx(both / concept.sum())
     assert scores.f1 == pytest.approx(2 * both / (fired + concept.sum()))
-    one = metrics.concept_score(acts, 0, torch.from_numpy(concept), story, level=0.25)
+    one = metrics.concept_score(acts, 0, torch.from_numpy(concept), story=story, level=0.25)
     assert (one.recall.value, one.precision.value) == pytest.approx((both[0] / concept.sum(), both[0] / fired[0]))
-    holes = metrics.hole_rate(acts, 1, concept, {"all": concept}, story, level=0.25)
+    holes = metrics.hole_rate(acts, 1, concept, parts={"all": concept}, story=story, level=0.25)
     assert holes.rate.value == holes.by_part["all"].value == pytest.approx(1 - both[1] / concept.sum())
     in_float64 = torch.from_numpy(exact)
     for measure in (metrics.fragmentation, metrics.splitting):
-        found, expected = measure(acts, concept, story), measure(in_float64, concept, story)
+        found, expected = measure(acts, concept, story=story), measure(in_float64, concept, story=story)
         assert found == expected
 
 
@@ -201,7 +201,7 @@ def test_mean_max_correlation(dtype, size):
         expected = np.nanmax(np.corrcoef(numbers(a), numbers(b), rowvar=False)[[0, 1, 2, 4], 9:], axis=1)
     found = metrics.mean_max_correlation(a, b, story=np.arange(len(a)) // 30, n_resamples=50)
     assert found.best[[0, 1, 2, 4]] == pytest.approx(expected, abs=1e-9)
-    assert found.match[2] == 4
+    assert found.latents[2] == 4
     assert np.isnan(found.best[3])
 
 
@@ -211,7 +211,7 @@ def test_the_toy_measures(dtype, size):
     acts = (size * torch.cat([features[:, [2, 0, 1]], firings(torch.float64, n_latents=3, seed=2)], 1)).to(dtype)
     features[:, 3] = features[:, 0] * features[:, 1]
     for truth in (features, features.half(), features.bool(), features.long()):
-        assert metrics.match(acts, truth[:, :3]).tolist() == [1, 2, 0]
+        assert metrics.assign(acts, truth[:, :3]).tolist() == [1, 2, 0]
         assert metrics.closest(acts, truth[:, :3]).tolist() == [1, 2, 0]
         found = metrics.holes(acts, truth, 2, parent=0, children=[1, 2])
         present = (features[:, 0] > 0) & (features[:, 1:3] > 0).any(1)
@@ -228,8 +228,8 @@ def test_directions_and_absorption(dtype, size):
         sae = an_sae(dtype=dtype)
         sae.b_enc.zero_()
         sae.b_dec.zero_()
-        in_float64 = metrics.absorption(copy.deepcopy(sae).double(), x.double(), [2], concept)
-        found = metrics.absorption(sae, x, [2], concept, story=np.arange(len(x)) // 40)
+        in_float64 = metrics.absorption(copy.deepcopy(sae).double(), x.double(), concept, latents=[2])
+        found = metrics.absorption(sae, x, concept, latents=[2], story=np.arange(len(x)) // 40)
     assert found.fraction.value == pytest.approx(in_float64.fraction.value, abs=2e-3)
     assert found.full.value == pytest.approx(in_float64.full.value, abs=2e-3)
 

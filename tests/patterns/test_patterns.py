@@ -5,6 +5,7 @@ The naive matcher never sees a pattern's text: a random pattern is made together
 
 from __future__ import annotations
 
+import ast
 import itertools
 import json
 import random
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from msae import patterns
 from msae.explore import LatentActivations
 from msae.patterns import PatternError, parse, rank_latents
 from msae.patterns.matching import match
@@ -108,7 +110,7 @@ CORPORA = {name: corpus_of(**each) for name, each in SHARED["corpora"].items()}
 
 def answer(corpus: Corpus, pattern: str) -> dict[str, Any]:
     try:
-        marked = match(pattern, corpus.tokens, corpus.vocab, corpus.acts, corpus.mask)
+        marked = match(pattern, corpus.tokens, corpus.vocab, acts=corpus.acts, mask=corpus.mask)
     except PatternError as error:
         return {"error": {"reason": error.reason, "line": error.line, "column": error.column}}
     assert marked.shape == corpus.tokens.shape
@@ -462,7 +464,7 @@ def test_without_a_mask_everything_counts() -> None:
     assert match("^ b", tokens, ["a", "b"]).tolist() == [[False, False], [True, False]]
     assert match("^ b", tokens, ["a", "b"], mask=tokens == 1).tolist() == [[False, True], [True, False]]
     acts = LatentActivations.from_dense(np.ones((2, 2, 1)), mask=tokens == 1)
-    assert match("^ b", tokens, ["a", "b"], {"S": acts}).tolist() == [[False, True], [True, False]]
+    assert match("^ b", tokens, ["a", "b"], acts={"S": acts}).tolist() == [[False, True], [True, False]]
     assert match(".", tokens, ["a", "b"], mask=tokens > 5).sum() == 0
     assert match('b "a"', tokens[:0], ["a", "b"]).shape == (0, 2)
 
@@ -498,6 +500,15 @@ def test_import_of_msae_loads_neither_lark_nor_regex() -> None:
     assert msae.patterns.matching.match is match
 
 
+@pytest.mark.parametrize(
+    ("use", "loaded"), [("match('a b', [[0, 1]], ['a', 'b'])", "lark regex"), ("rank_latents", "torch"), ("hole_examples", "")]
+)
+def test_patterns_load_what_is_used(use: str, loaded: str) -> None:
+    code = f"import sys; from msae import patterns; patterns.{use}; print(*sorted({{'torch', 'lark', 'regex'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == loaded
+
+
 # Latents
 
 
@@ -515,16 +526,16 @@ def planted() -> tuple[np.ndarray, LatentActivations]:
 
 def test_latents_are_ranked() -> None:
     marked, acts = planted()
-    best = rank_latents(marked, acts)
+    best = rank_latents(acts, marked)
     assert [score.latent for score in best] == [0, 1, 2, 3]
     assert best[0]._replace(cosine=0) == (0, 1.0, 1.0, 1.0, 0.25, 0)
     assert best[0].cosine == pytest.approx(80 / np.sqrt(10 * (640 + 10)))
-    assert (best[1].precision, best[1].recall, best[1].threshold) == (1.0, 0.5, 0.0)
+    assert (best[1].precision, best[1].recall, best[1].level) == (1.0, 0.5, 0.0)
     assert best[3][1:4] == (pytest.approx(2 / 3), 0.5, 1.0)
-    assert [score.latent for score in rank_latents(marked, acts, by="precision")] == [0, 1, 2, 3]
-    assert [score.latent for score in rank_latents(marked, acts, by="recall", min_precision=0)] == [0, 3, 1, 2]
-    assert [score.latent for score in rank_latents(marked, acts, by="recall", min_precision=0.6)] == [0, 1, 2]
-    assert [score.latent for score in rank_latents(marked, acts, by="cosine", k=2)] == [0, 1]
+    assert [score.latent for score in rank_latents(acts, marked, by="precision")] == [0, 1, 2, 3]
+    assert [score.latent for score in rank_latents(acts, marked, by="recall", min_precision=0)] == [0, 3, 1, 2]
+    assert [score.latent for score in rank_latents(acts, marked, by="recall", min_precision=0.6)] == [0, 1, 2]
+    assert [score.latent for score in rank_latents(acts, marked, by="cosine", k=2)] == [0, 1]
 
 
 def test_scores_agree_with_counting() -> None:
@@ -537,14 +548,14 @@ def test_scores_agree_with_counting() -> None:
     for latent in range(50):
         values = np.where(mask, dense[..., latent], 0)
         scores = []
-        for threshold in (0.0, 0.1, 0.25, 0.5, 0.75):
-            fires = values > threshold * values.max()
+        for level in (0.0, 0.1, 0.25, 0.5, 0.75):
+            fires = values > level * values.max()
             both = (fires & marked).sum()
             scores.append(
-                (2 * both / (fires.sum() + (marked & mask).sum()), both / max(1, fires.sum()), both / (marked & mask).sum(), threshold)
+                (2 * both / (fires.sum() + (marked & mask).sum()), both / max(1, fires.sum()), both / (marked & mask).sum(), level)
             )
         by_hand[latent] = max(scores, key=lambda score: score[0])
-    ranked = rank_latents(marked, acts, k=50)
+    ranked = rank_latents(acts, marked, k=50)
     assert len(ranked) == 49
     assert [score.f1 for score in ranked] == sorted((score[0] for score in by_hand.values() if score[0]), reverse=True)
     for score in ranked:
@@ -554,8 +565,17 @@ def test_scores_agree_with_counting() -> None:
 def test_marks_have_to_fit() -> None:
     marked, acts = planted()
     with pytest.raises(ValueError, match=r"one truth value per input, \(4, 5\), got a mask of shape \(5, 4\)"):
-        rank_latents(marked.T, acts)
+        rank_latents(acts, marked.T)
     with pytest.raises(ValueError, match="on none of the 20 inputs"):
-        rank_latents(marked & False, acts)
+        rank_latents(acts, marked & False)
     with pytest.raises(ValueError, match="by must be"):
-        rank_latents(marked, acts, by="luck")
+        rank_latents(acts, marked, by="luck")
+
+
+def test_a_type_checker_sees_the_names_of_patterns() -> None:
+    tree = ast.parse(Path(patterns.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {(alias.asname, node.module) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == {(name, f"msae.patterns.{place}") for name, place in patterns._PLACE_OF.items()}
+    assert all(getattr(patterns, name) is not None for name in patterns.__all__)
+    assert patterns.THRESHOLDS is patterns.LEVELS, "the former name, for one release"

@@ -173,7 +173,7 @@ def test_a_matryoshka_sae_closes_the_holes_of_a_plain_one():
     for name, result in results.items():
         acts = result.sae.encode(x).detach()
         latents = msae.metrics.closest(acts, features)
-        rates[name] = [msae.metrics.holes(acts, features, int(latents[p]), p, TREE.children(p)).rate for p in TREE.parents]
+        rates[name] = [msae.metrics.holes(acts, features, int(latents[p]), parent=p, children=TREE.children(p)).rate for p in TREE.parents]
         assert msae.metrics.l0(acts) == pytest.approx({"plain": 0.85, "matryoshka": TREE.l0}[name], rel=0.05)
     assert min(rates["plain"]) > 0.9
     assert max(rates["matryoshka"]) < 0.01

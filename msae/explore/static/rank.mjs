@@ -66,8 +66,8 @@ function score(positions, q, marked, elsewhere, hits) {
   return { best, chance };
 }
 
-// The fragmentation of a pattern in an SAE: how many of its latents, each with a precision of at least 0.8, are needed to catch 90 % of
-// the marked tokens. Greedy: the latent that adds most comes next. What a latent adds only shrinks as others are taken, so what it added
+// The strict fragmentation of a pattern in an SAE: how many of its latents, each with a precision of at least 0.8 from a level of its own,
+// are needed to catch 90 % of the marked tokens (that of the book's tables asks for 0.5 at one level). Greedy: the latent that adds most comes next. What a latent adds only shrinks as others are taken, so what it added
 // when last looked at is a bound, and few have to be looked at again.
 // Returns { latents, recall, complete }; where not even all of them reach 90 %, `complete` is false.
 export async function fragmentation(bundle, mask, hits, rows) {

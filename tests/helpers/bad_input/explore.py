@@ -7,7 +7,7 @@ import torch
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 
 import msae
-from msae.explore import Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
+from msae.explore import Explorer, LatentActivations, address, read_bundle, write_bundle
 
 TOKENS = np.array([[0, 1, 2], [2, 1, 0]])
 VOCAB = ["a", " b", b"\xc3"]
@@ -36,6 +36,7 @@ def activations(**changes) -> SimpleNamespace:
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     origin = {"hook_name": "here", "language_model": "one"}
     given = {"x": x, "mask": torch.ones(2, 3, dtype=torch.bool), "tokens": torch.from_numpy(TOKENS), "str_tokens": VOCAB}
+    given["story"] = torch.arange(2)
     return SimpleNamespace(**{**given, "hook_name": "here", "origin": origin, **changes})
 
 
@@ -47,6 +48,10 @@ def with_place(x: torch.Tensor, value: float) -> torch.Tensor:
 
 def from_saes(saes, activations, model=None, labels=None):
     return Explorer.from_saes(saes, activations, model, labels=labels)
+
+
+def of_latents(latents, labels=None):
+    return Explorer.of(latents, labels)
 
 
 def saved(path):
@@ -66,76 +71,6 @@ DIRECTIONS = np.ones((2, 4), dtype=np.float32)
 OTHER = LatentActivations.from_dense(np.ones((1, 3, 2)))
 
 TABLE = [
-    Function(
-        LatentActivations,
-        lambda: {name: getattr(acts(), name) for name in ("latents", "start", "positions", "values", "mask")},
-        {
-            "latents": [*NOT_NUMBERS, [1, 0], [0.5, 1.0], Says([0, 1, 2], "start")],
-            "start": [*NOT_NUMBERS, [0, 99], [0, 9, 5], [1, 5, 11]],
-            "positions": [*NOT_NUMBERS, Says([0], "start"), Says(-np.ones(11, dtype=int), "positions")],
-            "values": [*NOT_NUMBERS, [1.0], np.full(11, NAN), np.full(11, INF), np.zeros(11), -np.ones(11)],
-            "mask": [*NOT_NUMBERS, [True], np.full((2, 3), 0.5)],
-        },
-    ),
-    Function(
-        LatentActivations.from_dense,
-        lambda: {"acts": DENSE, "mask": None},
-        {
-            "acts": [
-                *(Says(value, "activations") for value in NOT_NUMBERS),
-                *(
-                    Says(value, "activations")
-                    for value in (DENSE[0], -DENSE, DENSE * NAN, DENSE + INF, DENSE.astype(complex), DENSE * 1e300)
-                ),
-                *(Says(value, "activations") for value in (torch.full((1, 1, 1), NAN, dtype=torch.bfloat16), DENSE[..., :0])),
-            ],
-            "mask": ["a", 3, [True], np.ones((2, 2), bool), np.full((2, 3), NAN), np.full((2, 3), 2)],
-        },
-    ),
-    Function(
-        LatentActivations.from_sae,
-        lambda: {"sae": sae(), "activations": activations(), "latents": None, "chunk": 4},
-        {
-            "sae": [
-                *(Says(value, "sae must be") for value in (None, 3, "a", torch.ones(3))),
-                *(Says(sae(**{name: value}), name) for name in ("W_enc", "b_enc", "W_dec", "b_dec") for value in (NAN, INF)),
-                Says(sae(b_enc=NAN).half(), "b_enc"),
-                Says(sae(W_dec=-INF).bfloat16(), "W_dec"),
-                Says(msae.SAE(5, 3), "width 5"),
-                Says(sae(hook_name="there"), "there"),
-            ],
-            "activations": [
-                *(None, 3, "a"),
-                *(Says(activations(x=with_place(X, value)), "activations.x") for value in (NAN, INF)),
-                Says(activations(x=X[:4]), "activations.x has 4 rows"),
-                Says(activations(mask="a"), "mask"),
-            ],
-            "latents": [3, "ab", [3], [-1], [1.5], [], [NAN], ["S/0"]],
-            "chunk": [*NOT_WHOLE, 0, -1],
-        },
-    ),
-    Function(acts().row, lambda: {"latent": 1}, {"latent": [*NOT_WHOLE, 2, -1]}, name="LatentActivations.row"),
-    Function(acts().of, lambda: {"latent": 1}, {"latent": [*NOT_WHOLE, 2, -1]}, name="LatentActivations.of"),
-    Function(acts().dense, lambda: {"latent": 1}, {"latent": [*NOT_WHOLE, 2, -1]}, name="LatentActivations.dense"),
-    Function(
-        acts().occurrences,
-        lambda: {"tokens": TOKENS},
-        {"tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS * 1.0, -TOKENS]},
-        name="LatentActivations.occurrences",
-    ),
-    Function(
-        acts().top_tokens,
-        lambda: {"latent": 1, "tokens": TOKENS, "k": 2, "occurring": None},
-        {"latent": [*NOT_WHOLE, 2, -1], "tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS * 1.0, -TOKENS], "k": [*NOT_WHOLE, 0, -1]},
-        {"occurring": "what `occurrences` says"},
-        name="LatentActivations.top_tokens",
-    ),
-    Function(
-        acts().top_texts,
-        lambda: {"latent": 1, "k": 2},
-        {"latent": [*NOT_WHOLE, 2, -1], "k": [*NOT_WHOLE, 0, -1]},
-        name="LatentActivations.top_texts",
-    ),
     Function(
         Explorer,
         lambda: {
@@ -173,6 +108,11 @@ TABLE = [
             "page_bytes": [*NOT_A_NUMBER, -1],
             "made_from": [3, "a", {"scale": NAN}, {1: 2}, {"a": object()}],
         },
+    ),
+    Function(
+        of_latents,
+        lambda: {"latents": msae.Latents({"S": sae()}, activations()), "labels": {0: "a"}},
+        {"latents": [None, 3, "a", {"S": acts()}], "labels": [3, {0: 3}, Says({9: "a"}, "latent 9")]},
     ),
     Function(
         from_saes,
@@ -241,17 +181,6 @@ TABLE = [
         {
             **{"page": NOT_TEXT, "latent": NOT_TEXT, "pin": NOT_TEXT},
             **{"view": [*NOT_TEXT, "trees"], "query": [*NOT_TEXT, "\ud800"]},
-        },
-    ),
-    Function(
-        latent_tree,
-        lambda: {"acts": {"S": acts()}, "metric": "directed_cosine", "threshold": 0.5, "n_parents": 2, "min_firings": 1},
-        {
-            "acts": [None, 3, acts(), {"S": DENSE}, {"S": acts(), "T": OTHER}],
-            "metric": [None, "cosine", 3, ["directed_cosine"]],
-            "threshold": NOT_A_NUMBER,
-            "n_parents": [*NOT_WHOLE, 0, -1],
-            "min_firings": [*NOT_WHOLE, -1],
         },
     ),
     Function(read_bundle, lambda: {"folder": saved("folder").parent}, {"folder": [*NOT_A_PATH, "a\0b", Says("nowhere", "nowhere")]}),

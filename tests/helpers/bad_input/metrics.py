@@ -100,14 +100,6 @@ TABLE = [
         {"sae": SAES, "x": [*VECTORS, X[:1], X[:0]], "story": NO_STORY, "chunk": CHUNK},
     ),
     Function(metrics.encode, lambda: base("sae", "x"), {"sae": SAES, "x": VECTORS, "chunk": CHUNK}),
-    Function(metrics.as_firings, lambda: base("acts"), {"acts": NO_ACTS}),
-    Function(FIRINGS.column, lambda: base("latent"), of(SCORED, "latent"), name="Firings.column"),
-    Function(FIRINGS.where, lambda: base("latent", "level"), of(SCORED, "latent", "level"), name="Firings.where"),
-    Function(FIRINGS.above, lambda: {"level": np.full(L, 0.1)}, {"level": [*NO_LEVEL, np.full(L, NAN)]}, name="Firings.above"),
-    Function(
-        FIRINGS.concept, lambda: {"mask": CONCEPT}, {"mask": [Says(v, "concept") for v in NO_CONCEPT]}, {"name": "ours"}, "Firings.concept"
-    ),
-    Function(FIRINGS.story, lambda: base("story"), {"story": NO_STORY}, name="Firings.story"),
     Function(metrics.concept_score, lambda: base(*SCORED), SCORED),
     Function(metrics.concept_scores, lambda: base("acts", "concept", "level"), of(SCORED, "acts", "concept", "level")),
     Function(
@@ -144,6 +136,13 @@ TABLE = [
             "n_resamples": [*NOT_WHOLE, 0, -1],
         },
     ),
+    Function(
+        metrics.mean_max_correlation(ACTS, ACTS, n_resamples=10).interval,
+        lambda: {"i": 1},
+        {"i": [*NOT_WHOLE, -1, L]},
+        name="MaxCorrelation.interval",
+    ),
+    Function(metrics.ratio, lambda: {"sums": np.ones((3, 2))}, free={"sums": "a statistic: bootstrap judges what it makes"}),
     Function(
         metrics.absorption,
         lambda: (
@@ -183,12 +182,12 @@ TABLE = [
     ),
     Function(
         metrics.bootstrap,
-        lambda: {"statistic": lambda s: s[..., 0], "sums": np.ones((3, 2)), "n_resamples": 10, "level": 0.9, "seed": 0},
+        lambda: {"statistic": lambda s: s[..., 0], "sums": np.ones((3, 2)), "n_resamples": 10, "confidence": 0.9, "seed": 0},
         {
             "statistic": [None, 3, "mean", lambda s: s],
             "sums": [None, 3, "a", [], np.ones(3), np.ones((0, 2)), np.ones((3, 0)), one(np.ones((3, 2)), NAN), one(np.ones((3, 2)), INF)],
             "n_resamples": [*NOT_WHOLE, 0, -1],
-            "level": [*NOT_A_NUMBER, 0, 1, -0.5, 95],
+            "confidence": [*NOT_A_NUMBER, 0, 1, -0.5, 95],
             "seed": [*NOT_WHOLE, -1],
         },
     ),
@@ -207,22 +206,22 @@ TABLE = [
             lambda: {"acts": ACTS, "features": ACTS[:, :3]},
             {
                 "acts": [*NOT_A_TENSOR, ACTS[0], ACTS[:0], ACTS[1:], one(ACTS, NAN), one(ACTS, INF)]
-                + ([Says(ACTS[:, :2], "2 latents cannot be matched to 3")] if measure is metrics.match else []),
+                + ([Says(ACTS[:, :2], "2 latents cannot be matched to 3")] if measure is metrics.assign else []),
                 "features": [*NOT_A_TENSOR, ACTS[0], ACTS[1:], ACTS[:, :0], one(ACTS, NAN), one(ACTS, INF)],
             },
         )
-        for measure in (metrics.match, metrics.closest)
+        for measure in (metrics.assign, metrics.closest)
     ),
     Function(
         metrics.holes,
-        lambda: {"acts": ACTS, "features": torch.ones(N, 3), "latent": 1, "parent": 0, "children": [1, 2], "threshold": 0.1},
+        lambda: {"acts": ACTS, "features": torch.ones(N, 3), "latent": 1, "parent": 0, "children": [1, 2], "level": 0.1},
         {
             "acts": [*NOT_A_TENSOR, ACTS[0], ACTS[1:], one(ACTS, NAN), one(ACTS, INF)],
             "features": [*NOT_A_TENSOR, ACTS[0], ACTS[1:], one(ACTS, NAN), Says(torch.zeros(N, 3), "no input has feature 0 together")],
             "latent": NO_LATENT,
             "parent": [*NOT_WHOLE, -1, 3],
             "children": [None, 3, "a", [], [3], [-1], [1.5], [None]],
-            "threshold": NOT_A_NUMBER,
+            "level": NO_LEVEL,
         },
     ),
     Function(

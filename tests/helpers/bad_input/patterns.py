@@ -35,17 +35,17 @@ TABLE = [
     Function(
         rank_latents,
         lambda: {
-            **{"marked": TOKENS == 1, "acts": acts(), "by": "f1", "k": 2, "min_precision": None, "min_recall": 0.1},
-            **{"thresholds": (0.0, 0.5)},
+            **{"acts": acts(), "concept": TOKENS == 1, "by": "f1", "k": 2, "min_precision": None, "min_recall": 0.1},
+            **{"levels": (0.0, 0.5)},
         },
         {
             "by": [None, 3, "best", ["f1"]],
             "k": [*NOT_WHOLE, 0, -1],
             "min_precision": [*NOT_A_NUMBER[1:], -0.1, 1.1],
             "min_recall": [*NOT_A_NUMBER[1:], -0.1, 1.1],
-            "thresholds": [None, 0.5, "0.5", [], [NAN], [INF], [1.0], [-0.1], [None]],
+            "levels": [None, 0.5, "0.5", [], [NAN], [INF], [1.0], [-0.1], [None]],
         },
-        {"marked": "judged by metrics", "acts": "judged by metrics.as_firings"},
+        {"acts": "judged by metrics.as_firings", "concept": "judged by metrics"},
     ),
     Function(
         hole_examples,

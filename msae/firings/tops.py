@@ -1,0 +1,52 @@
+"""On which tokens and texts one latent is strongest, from its firings alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class TopToken(NamedTuple):
+    """A token and what one latent does on it, over all the texts."""
+
+    token: int
+    """Token id."""
+
+    n_firing: int
+    """Places with this token where the latent fires."""
+
+    n: int
+    """Places with this token."""
+
+    mean: float
+    """Mean activation over the places where the latent fires."""
+
+    max: float
+    """Largest activation on this token."""
+
+
+def tokens(ids: np.ndarray, positions: np.ndarray, values: np.ndarray, k: int, occurring: np.ndarray) -> list[TopToken]:
+    """The k tokens with the largest sum of a latent's activations.
+
+    Args:
+        ids: (n_inputs,) the token of each input.
+        positions: (n_firings,) the inputs where the latent fires.
+        values: (n_firings,) its activations there.
+        k: how many tokens.
+        occurring: how often each token stands at a place that counts.
+    """
+    kinds, inverse = np.unique(ids[positions], return_inverse=True)
+    total, count = np.bincount(inverse, weights=values), np.bincount(inverse)
+    largest = np.zeros(len(kinds), dtype=np.float32)
+    np.maximum.at(largest, inverse, values)
+    order = np.lexsort((kinds, -total))[:k]
+    return [TopToken(int(kinds[i]), int(count[i]), int(occurring[kinds[i]]), float(total[i] / count[i]), float(largest[i])) for i in order]
+
+
+def texts(positions: np.ndarray, values: np.ndarray, k: int, n_ctx: int) -> list[tuple[int, int]]:
+    """(text, place of its largest activation) of the k texts with the largest activations, strongest first; of equal ones the first."""
+    order = np.lexsort((positions, -values))
+    found, places = np.divmod(positions[order], n_ctx)
+    _, first = np.unique(found, return_index=True)
+    return [(int(found[i]), int(places[i])) for i in np.sort(first)[:k]]
