@@ -16,6 +16,7 @@ import torch
 from safetensors import torch as safetensors
 
 from msae.lm.bridge import boot_native
+from msae.lm.tokenizer import with_begin
 from msae.lm.transformer import Transformer, TransformerConfig
 from msae.support import arguments, hub
 from msae.support.files import as_json
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformer_lens.model_bridge import TransformerBridge
 
-BEGIN = "[BEGIN]"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
 DATA_LICENCE = "CDLA-Sharing-1.0 (TinyStories, Eldan and Li 2023, arXiv:2305.07759)"
 
@@ -55,8 +55,7 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
     if folder is None:
         return _from_hub(str(name), device)
     model, tokenizer = load_transformer(folder)
-
-    return boot_native(model.config.to_transformer_lens(), model.state_dict(), _with_begin(tokenizer, folder), device, folder.name)
+    return boot_native(model.config.to_transformer_lens(), model.state_dict(), with_begin(tokenizer, folder), device, folder.name)
 
 
 def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer, Tokenizer]:
@@ -162,22 +161,3 @@ def _from_hub(name: str, device: str) -> TransformerBridge:
         return TransformerBridge.boot_transformers(name, device=device)
 
     return hub.ask(client, repr(name), "check the name and the network, or use load_language_model('bundled'), which needs none")
-
-
-def _with_begin(tokenizer: Tokenizer, folder: Path) -> Any:
-    """The Hugging Face tokenizer around ours: [BEGIN] before every text, and [BEGIN] for its end and for padding too."""
-    from tokenizers import processors
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BEGIN} $A", pair=f"{BEGIN} $A {BEGIN} $B", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=BEGIN,
-        eos_token=BEGIN,
-        pad_token=BEGIN,
-        name_or_path=str(folder),
-        add_bos_token=True,  # TransformerLens would else ask the hub for a variant that adds it
-        clean_up_tokenization_spaces=False,
-    )

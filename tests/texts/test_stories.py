@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msae.lm import telling
-from msae.lm.pretraining import train_tokenizer
 from msae.lm.telling import sample_stories
-from msae.lm.transformer import Transformer, TransformerConfig
+from msae.lm.tokenizer import train_tokenizer
+from msae.lm.transformer import KeyValueCache, Transformer, TransformerConfig
 from msae.texts import stories as module
-from msae.texts.copies import copied_stories
+from msae.texts.copies import CopyIndex
 from msae.texts.files import write_lines
 from msae.texts.stories import load_stories, pack_stories, save_stories
 from msae.texts.tinystories import clean_stories, clean_story
@@ -197,16 +197,17 @@ def longest_shared(a: str, b: str) -> int:
 )
 def test_copied_stories_are_those_with_a_long_shared_passage(samples, training, length):
     expected = [any(longest_shared(sample, story) >= length for story in training) for sample in samples]
-    assert copied_stories(samples, training, length) == expected
+    assert CopyIndex(training, length).copied(samples) == expected
 
 
 def test_a_copy_of_exactly_the_length_counts_and_one_less_does_not():
     rng = random.Random(0)
     story = "".join(rng.choices("abcdefgh ", k=1000))
     fresh = "".join(rng.choices("ABCDEFGH", k=300))
-    assert copied_stories([fresh + story[500:600] + fresh, fresh + story[500:599] + fresh, fresh], ["x", story]) == [True, False, False]
-    assert copied_stories([story[900:] + story[:99]], [story[:99], story[900:]]) == [True]
-    assert copied_stories([story[950:] + story[:99]], [story[950:], story[:99]]) == [False]  # no passage runs from one story into the next
+    told = [fresh + story[500:600] + fresh, fresh + story[500:599] + fresh, fresh]
+    assert CopyIndex(["x", story]).copied(told) == [True, False, False]
+    assert CopyIndex([story[:99], story[900:]]).copied([story[900:] + story[:99]]) == [True]
+    assert CopyIndex([story[950:], story[:99]]).copied([story[950:] + story[:99]]) == [False]  # none runs from one story into the next
 
 
 @torch.no_grad()
@@ -214,12 +215,16 @@ def test_cached_logits_are_those_of_a_whole_forward_pass(tiny):
     model, _ = tiny
     config = model.config
     tokens = torch.randint(config.d_vocab, (3, config.n_ctx), generator=torch.Generator().manual_seed(0))
-    cache = torch.zeros(2, config.n_layers, 3, config.n_heads, config.n_ctx, config.d_head)
+    cache = KeyValueCache(config, 3)
     expected = model(tokens)
-    torch.testing.assert_close(telling._next_logits(model, tokens[:, :5], cache, 0), expected[:, 4])
+    torch.testing.assert_close(model.next_logits(tokens[:, :5], cache), expected[:, 4])
+    with pytest.raises(ValueError, match="must be one token behind 5"):
+        model.next_logits(tokens[:, :2], cache)
     for position in range(5, config.n_ctx):
-        found = telling._next_logits(model, tokens[:, position : position + 1], cache, position)
+        found = model.next_logits(tokens[:, position : position + 1], cache)
         torch.testing.assert_close(found, expected[:, position])
+    with pytest.raises(ValueError, match=f"at most {config.n_ctx} with them"):
+        model.next_logits(tokens[:, :1], cache)
 
 
 @torch.no_grad()
@@ -239,7 +244,8 @@ def test_sampling_equals_the_slow_way(tiny, monkeypatch):
         return most_likely_but_end(probabilities)
 
     monkeypatch.setattr(torch, "multinomial", remember)
-    told, unfinished = telling._tell(model, 1, 30, 1.0, torch.Generator())
+    anything = torch.ones(model.config.d_vocab, dtype=torch.bool)
+    told, unfinished = telling._Teller(model, anything, 1.0, 0).tell(1, 30)
     assert (told, unfinished) == ([], 1)
     window, slow = [0], []
     for _ in range(30):
@@ -266,7 +272,7 @@ def test_the_same_seed_tells_the_same_stories_and_copies_are_dropped(tiny):
     without = sample_stories((model, tokenizer), 6, seed=1, training=long, **how)
     assert long
     assert without.n_copied >= 1
-    assert not any(copied_stories(without.stories, long))
+    assert not any(CopyIndex(long).copied(without.stories))
 
 
 @pytest.mark.parametrize("wrong", [{"n": 0}, {"temperature": 0.0}, {"batch_size": 0}, {"max_tokens": 0}])
