@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from msae.activations.rows import Texts, check_language_model
-from msae.support.arguments import shown, tensor
+from msae.activations.checks import check_hook_names, check_language_model
+from msae.activations.rows import Texts
+from msae.support.arguments import tensor
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-
-def check_hook_names(lm: TransformerBridge, hook_names: Sequence[str]) -> None:
-    """Raise a ValueError with the nearest names if the model lacks one of the hooks."""
-    if isinstance(hook_names, (str, bytes)) or not isinstance(hook_names, Collection) or not hook_names:
-        raise ValueError(f"hook_names: expected a list of hook names, got {shown(hook_names)}")
-    for hook_name in hook_names:
-        if isinstance(hook_name, str) and hook_name in lm.hook_dict:
-            continue
-        nearest = difflib.get_close_matches(str(hook_name), list(lm.hook_dict), n=3, cutoff=0) or sorted(lm.hook_dict)[:3]
-        raise ValueError(f"hook_name: the model has no hook {shown(hook_name)}; the nearest are {', '.join(nearest)}")
 
 
 def widths(lm: TransformerBridge, hook_names: Sequence[str]) -> dict[str, int]:

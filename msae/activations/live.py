@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msae.activations.harvesting import BUFFER, Harvested, How, harvest_texts, origins_of
-from msae.activations.rows import check_language_model, read_texts
-from msae.activations.shuffling import shuffled
+from msae.activations.checks import check_language_model
+from msae.activations.harvesting import Harvested, harvest_texts, plan
+from msae.activations.settings import BUFFER, HarvestSettings
+from msae.activations.shuffling import Shuffled
 from msae.lm.origin import added_hooks, model_origin
 from msae.support import arguments
 from msae.support.origin import Origin, check_origin
@@ -57,11 +58,19 @@ class LiveActivations:
         scale_tokens: int = 2**17,
     ):
         check_language_model(lm)
-        self._lm, self.hook_name, self._hooks = lm, hook_name, added_hooks(lm)
-        self._how = How.judged(lm, [hook_name], batch_size, dtype, lm.cfg.device if device is None else device, None, buffer, False)
+        self._lm, self._hooks = lm, added_hooks(lm)
+        self._settings = HarvestSettings(
+            n_ctx=n_ctx,
+            n_tokens=n_tokens,
+            skip_first=skip_first,
+            batch_size=batch_size,
+            dtype=dtype,
+            device=lm.cfg.device if device is None else device,
+            buffer=buffer,
+        )
         scale_tokens = arguments.whole("scale_tokens", scale_tokens, 1)
-        self._texts = read_texts(lm, stories, n_ctx, n_tokens, skip_first)
-        self._origin = origins_of(lm, self._texts, [hook_name], self._how)[hook_name]
+        self._texts, origins = plan(lm, stories, [hook_name], self._settings)
+        self.hook_name, self._origin = hook_name, origins[hook_name]
         self.d_model = self._origin["d_model"]
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(self._texts.tokens)))
         n_texts = int((self._texts.counts[order].cumsum(0) < scale_tokens).sum()) + 1
@@ -88,12 +97,12 @@ class LiveActivations:
 
         self._check_hooks()
         check_origin({"language_model": self._origin["language_model"]}, model_origin(self._lm), "LiveActivations", CHANGED)
-        return shuffled(self._texts.counts.numpy(), batch_size, seed, skip, self._origin["buffer"], self.scale, load)
+        return Shuffled(self._texts.counts.numpy(), self._origin["buffer"], self.scale, load).batches(batch_size, seed, skip)
 
     def _check_hooks(self) -> None:
         if added_hooks(self._lm) != self._hooks:
             raise ValueError(f"the hooks of the model are others than when LiveActivations was made: {CHANGED}")
 
     def _run(self, rows: Tensor) -> Harvested:
-        (harvested,) = harvest_texts(self._lm, self._texts.pick(rows), {self.hook_name: self._origin}, self._how).values()
+        (harvested,) = harvest_texts(self._lm, self._texts.pick(rows), {self.hook_name: self._origin}, self._settings).values()
         return harvested

@@ -1,4 +1,4 @@
-"""From stories to the vectors a language model computes on them: rows of tokens, and forward passes that end at the last hook."""
+"""Stories as the rows of tokens that a language model reads, and the places in them that count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msae.support.arguments import shown, whole, yes_or_no
+from msae.activations.checks import check_language_model
+from msae.support.arguments import whole, yes_or_no
 from msae.texts.given import Stories, check_stories
 
 if TYPE_CHECKING:
@@ -37,11 +38,19 @@ class Texts(NamedTuple):
         """Some of the texts, by number or by a mask."""
         return Texts(self.tokens[rows], self.mask[rows], self.story[rows])
 
+    def sha256(self) -> str:
+        """Of the token ids and of the places wanted: it changes with the stories, the tokenizer, n_ctx and n_tokens."""
+        digest = hashlib.sha256(str(tuple(self.tokens.shape)).encode())
+        digest.update(self.tokens.numpy().data)
+        digest.update(self.mask.numpy().data)
+        return digest.hexdigest()
+
 
 def read_texts(
     lm: TransformerBridge,
     stories: Stories,
     n_ctx: int = 128,
+    *,
     n_tokens: int | None = None,
     skip_first: bool = True,
 ) -> Texts:
@@ -131,21 +140,3 @@ def _without_ends(ids: np.ndarray, before: set[int], after: set[int]) -> np.ndar
     if not (first.any() and last.any()):
         return ids[:0]
     return ids[first.argmax() : len(ids) - last[::-1].argmax()]
-
-
-def texts_hash(texts: Texts) -> str:
-    """SHA-256 of the token ids and of the places wanted: it changes with the stories, the tokenizer, n_ctx and n_tokens."""
-    digest = hashlib.sha256(str(tuple(texts.tokens.shape)).encode())
-    digest.update(texts.tokens.numpy().data)
-    digest.update(texts.mask.numpy().data)
-    return digest.hexdigest()
-
-
-def check_language_model(lm: Any) -> None:
-    """Raise a ValueError where this is no model whose activations can be read as they are."""
-    if not all(hasattr(lm, name) for name in ("cfg", "hook_dict", "run_with_hooks", "tokenizer")):
-        raise ValueError(f"lm must be a model of load_language_model, got {shown(lm)}")
-    if getattr(lm.cfg, "attention_dir", "causal") != "causal":
-        raise ValueError("lm reads in both directions, so that padding would change what it computes: expected a causal language model")
-    if any(isinstance(module, torch.nn.Dropout) and module.p > 0 and module.training for module in lm.modules()):
-        raise ValueError("lm is in training mode, in which dropout makes its activations random: call lm.eval()")
