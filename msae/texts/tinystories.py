@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msae.support import arguments, hub
+from msae.support.reasons import first_line
 from msae.texts.files import read_rows, write_lines
 
 INSTEAD = "use load_stories('bundled') or load_stories('your_file.jsonl'), which need no network"
@@ -120,7 +121,7 @@ def _stream(source: Source, split: str, n: int, prepare: Callable[[Iterable[Any]
     try:
         return hub.ask(client, source.what, source.instead)
     except ValueError as error:  # a stream has no hash to check
-        raise ConnectionError(f"{source.what} arrived damaged ({str(error).strip().splitlines()[0]}): {source.instead}") from error
+        raise ConnectionError(f"{source.what} arrived damaged ({first_line(error)}): {source.instead}") from error
 
 
 def _download(source: Source, split: str) -> list[Path]:

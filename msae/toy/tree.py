@@ -53,6 +53,22 @@ class _Node(NamedTuple):
     """Of being active when the parent is."""
 
 
+class _Above(NamedTuple):
+    """What a node is hung under; of the root, nothing."""
+
+    parent: int = -1
+    """The parent's place among the nodes."""
+
+    group: int = -1
+    """The same where the parent's children are exclusive."""
+
+    feature: int = -1
+    """The nearest node above that is a feature."""
+
+    probability: float = 1.0
+    """Exact, of the parent's being active."""
+
+
 @dataclass
 class FeatureTree:
     """Features in tree order, each after its parent.
@@ -133,22 +149,21 @@ class FeatureTree:
     @classmethod
     def _build(cls, tree: dict[str, Any]) -> FeatureTree:
         result = cls([], [], torch.empty(0), [])
-        result._add(tree, "tree", parent=-1, group=-1, feature_parent=-1, marginal=1.0)
+        result._add(tree, "tree", _Above())
         if not result.names:
             raise ValueError('tree: no node is read out, so there is no feature; set "is_read_out": true on some')
         return result
 
-    def _add(self, tree: dict[str, Any], path: str, parent: int, group: int, feature_parent: int, marginal: float) -> None:
-        """Append one node and all below it; `marginal` is the exact probability that its parent node is active."""
-        marginal *= tree["active_prob"]
+    def _add(self, tree: dict[str, Any], path: str, above: _Above) -> None:
+        """Append one node and all below it."""
+        marginal = above.probability * tree["active_prob"]
         index = len(self._nodes)
         feature = len(self.names) if tree.get("is_read_out", True) else -1
-        self._nodes.append(_Node(feature, parent, group, tree["active_prob"]))
+        self._nodes.append(_Node(feature, above.parent, above.group, tree["active_prob"]))
         if feature >= 0:
             self.names.append(tree.get("name", f"feature {feature}"))
-            self.parent.append(feature_parent)
+            self.parent.append(above.feature)
             self.probability = torch.cat([self.probability, torch.tensor([marginal], dtype=torch.float64)])
-            feature_parent = feature
         children = tree.get("children", [])
         exclusive = tree.get("mutually_exclusive_children", False) and bool(children)
         if exclusive:
@@ -158,8 +173,9 @@ class FeatureTree:
                     f"{path}: the active_prob of mutually exclusive children must sum to 1, got {total:g}; "
                     'for "none of them" add a child with "is_read_out": false'
                 )
+        here = _Above(index, index if exclusive else -1, feature if feature >= 0 else above.feature, marginal)
         for i, child in enumerate(children):
-            self._add(child, f"{path}.children[{i}]", index, index if exclusive else -1, feature_parent, marginal)
+            self._add(child, f"{path}.children[{i}]", here)
 
     def sample_features(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Which features are active: (*shape, n_features) of 0 and 1, float32. One uniform number per independent node and group."""

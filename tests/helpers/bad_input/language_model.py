@@ -13,7 +13,7 @@ from test_tinymodel import random_weights
 import msae
 from bad_input import NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 from bad_input.activations import DEVICES, LM, STORIES, TEXTS, lm
-from msae.lm import bridge, loading, measuring, pretraining, rows, tinymodel, transformer
+from msae.lm import bridge, loading, measuring, pretraining, rows, tinymodel, tinymodel_tokenizer, transformer
 from msae.lm.tokenizer import train_tokenizer
 from msae.support import manifests
 
@@ -177,7 +177,7 @@ TABLE = [
         tinymodel.read_weights, lambda: {"path": weights()}, {"path": [*NOT_A_PATH, "none.pt", Says(__file__, "not a file of weights")]}
     ),
     Function(
-        tinymodel.cut_tokenizer,
+        tinymodel_tokenizer.cut_tokenizer,
         lambda: {"vocab": {"a": 0, "b": 1}, "merges": [], "frequent": [0]},
         {
             "vocab": [None, 3, ["a"]],
