@@ -35,6 +35,7 @@ class CachedArray:
         identity: the format, and what the numbers depend on, as JSON values; only an array of the very same is gone on with.
         dtype: float16 or float32.
         bounds: block b holds the rows bounds[b] to bounds[b + 1].
+        d_model: numbers in a row.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], dtype: torch.dtype, bounds: list[int], d_model: int):

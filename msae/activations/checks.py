@@ -25,7 +25,23 @@ def check_language_model(lm: Any) -> None:
 
 
 def check_hook_names(lm: TransformerBridge, hook_names: Sequence[str]) -> None:
-    """Raise a ValueError with the nearest names if the model lacks one of the hooks."""
+    """Refuse hooks that the model does not have.
+
+    Args:
+        lm: a model of `load_language_model`.
+        hook_names: names as in `lm.hook_dict`.
+
+    Raises:
+        ValueError: naming the first that is not there, and the nearest names.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> msae.activations.check_hook_names(lm, ["blocks.1.hook_resid_pre"])
+        >>> msae.activations.check_hook_names(lm, ["blocks.1.resid_pre"])
+        Traceback (most recent call last):
+            ...
+        ValueError: hook_name: the model has no hook 'blocks.1.resid_pre'; the nearest are ...
+    """
     if isinstance(hook_names, (str, bytes)) or not isinstance(hook_names, Collection) or not hook_names:
         raise ValueError(f"hook_names: expected a list of hook names, got {shown(hook_names)}")
     for hook_name in hook_names:

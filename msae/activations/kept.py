@@ -73,6 +73,14 @@ class Activations:
         ValueError: no such hook (the nearest names are given), a hook without one vector per token, impossible n_ctx or n_tokens,
             a story that is neither text nor token ids, a cache for a model with a hook that cannot be told from another,
             or an activation that is NaN or infinite (its text and position are given).
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> activations = msae.Activations(lm, ["Lily ran.", "Sue sat."], "blocks.2.hook_resid_pre", n_ctx=8, progress=False)
+        >>> activations.x.shape
+        torch.Size([6, 256])
+        >>> [activations.str_tokens[i] for i in activations.tokens[activations.mask]]
+        ['Lily', ' ran', '.', 'Sue', ' sat', '.']
     """
 
     def __init__(
@@ -190,6 +198,12 @@ class Activations:
 
         Raises:
             ValueError: an impossible batch_size, seed or skip.
+
+        Example:
+            >>> lm = msae.load_language_model("bundled")
+            >>> activations = msae.Activations(lm, ["Lily ran."], "blocks.2.hook_resid_pre", n_ctx=8, progress=False)
+            >>> next(activations.batches(2, seed=0)).shape
+            torch.Size([2, 256])
         """
         counts = self._parts.texts.counts.numpy()
         starts = counts.cumsum() - counts
@@ -217,10 +231,32 @@ def harvest(
 ) -> dict[str, Activations]:
     """Activations at several hooks, in one pass over the model that ends at the last of them.
 
-    Args and Raises: as for `Activations`.
+    Args:
+        lm: a model of `load_language_model`.
+        stories: texts, or rows of token ids, as lists, arrays or a tensor. [BEGIN] and padding that rows carry already are left out.
+        hook_names: names as in `lm.hook_dict`.
+        n_ctx: tokens in a row, [BEGIN] included.
+        n_tokens: stop after this many activations; all of them if left out.
+        batch_size: rows in one forward pass.
+        dtype: how activations are kept; float16 halves the memory and keeps 11 bits.
+        device: where activations are kept and batches arrive; the forward pass runs where the model is.
+        skip_first: leave out position 0.
+        cache: a folder to keep them in; what is there already is checked against its hashes and read, not computed.
+        buffer: activations that are shuffled together in `batches`.
+        progress: show a progress bar with tokens per second and the time left.
 
     Returns:
         for each hook name its `Activations`; they share `tokens`, `mask` and `story`.
+
+    Raises:
+        ValueError: as `Activations`.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> hook_names = ["blocks.1.hook_resid_pre", "blocks.2.hook_resid_pre"]
+        >>> found = msae.harvest(lm, ["Lily ran.", "Sue sat."], hook_names, n_ctx=8, progress=False)
+        >>> [len(activations) for activations in found.values()]
+        [6, 6]
     """
     settings = HarvestSettings(
         n_ctx=n_ctx,

@@ -30,17 +30,36 @@ class LiveActivations:
     Every pass over the stories runs the model again. `batches(…, skip=n)` computes nothing of what it skips but the buffer it lands in.
 
     Args:
-        as for `Activations`, and
+        lm: a model of `load_language_model`.
+        stories: texts, or rows of token ids, as lists, arrays or a tensor. [BEGIN] and padding that rows carry already are left out.
+        hook_name: one of `lm.hook_dict`, such as "blocks.3.hook_resid_pre".
+        n_ctx: tokens in a row, [BEGIN] included.
+        n_tokens: stop after this many activations; all of them if left out.
+        batch_size: rows in one forward pass.
+        dtype: how the buffer keeps activations; float16 halves the memory and keeps 11 bits.
         device: where the buffer lies and batches arrive; the model's own device if left out.
+        skip_first: leave out position 0.
+        buffer: activations that are shuffled together in `batches`, and held at a time.
         scale_tokens: activations, of stories drawn at random, that the mean norm is measured on.
 
     Raises:
         ValueError: as `Activations`; and in `batches`, where the model was changed since.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> stream = msae.LiveActivations(lm, ["Lily ran.", "Sue sat."], "blocks.2.hook_resid_pre", n_ctx=8)
+        >>> next(stream.batches(4, seed=0)).shape
+        torch.Size([4, 256])
     """
 
     hook_name: str
+    """Where the activations are taken."""
+
     d_model: int
+    """Length of one activation."""
+
     scale: float
+    """`x * scale` has the mean norm sqrt(d_model), as measured on `scale_tokens` of them."""
 
     def __init__(
         self,
@@ -84,11 +103,29 @@ class LiveActivations:
 
     @property
     def origin(self) -> Origin:
-        """As `Activations.origin`."""
+        """What the batches are made from, as JSON values; but for the scale that of `Activations` of the same data."""
         return self._origin | {"scale": self.scale}
 
     def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
-        """As `Activations.batches`: the same seed and buffer give the same batches, up to the rounding of `dtype` and of `scale`."""
+        """The batches of `Activations.batches`: the same seed and buffer give the same, up to the rounding of `dtype` and of `scale`.
+
+        Args:
+            batch_size: rows in a batch. The few left over at the end of a pass are left out of that pass.
+            seed: the same seed gives the same batches.
+            skip: leave out this many batches at the start; of what is skipped only the buffer it ends in is computed.
+
+        Yields:
+            (batch_size, d_model) float32, multiplied by `scale`.
+
+        Raises:
+            ValueError: an impossible batch_size, seed or skip, or a model that was changed since.
+
+        Example:
+            >>> lm = msae.load_language_model("bundled")
+            >>> stream = msae.LiveActivations(lm, ["Lily ran."], "blocks.2.hook_resid_pre", n_ctx=8)
+            >>> next(stream.batches(2, seed=0)).shape
+            torch.Size([2, 256])
+        """
 
         def load(texts: np.ndarray) -> tuple[Tensor, np.ndarray]:
             self._check_hooks()

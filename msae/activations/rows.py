@@ -15,6 +15,7 @@ from msae.texts.given import Stories, check_stories
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
 
 
 class Texts(NamedTuple):
@@ -56,9 +57,25 @@ def read_texts(
 ) -> Texts:
     """Stories, or rows of their token ids, as the rows a model reads.
 
+    Args:
+        lm: a model of `load_language_model`.
+        stories: texts, or rows of token ids: lists, arrays, or a tensor (n, length), padded on whichever side.
+        n_ctx: tokens in a row, [BEGIN] included.
+        n_tokens: how many places count, from the first on; all of them if left out.
+        skip_first: leave out position 0, where [BEGIN] stands.
+
+    Returns:
+        the rows, and which of their places count; rows without any are left out.
+
     Raises:
         ValueError: one string instead of a list, a story that is neither text nor token ids, a token that the model does not know, no
             tokens at all, or an impossible n_ctx or n_tokens.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> texts = msae.activations.read_texts(lm, ["Lily ran.", "Sue sat."], n_ctx=8)
+        >>> texts.tokens.shape, texts.counts.tolist()
+        (torch.Size([2, 8]), [3, 3])
     """
     check_language_model(lm)
     n_ctx = whole("n_ctx", n_ctx, 2, lm.cfg.n_ctx, most_is=f"the model's {lm.cfg.n_ctx}")
@@ -76,14 +93,18 @@ def read_texts(
     return Texts(tokens, mask, story).pick(mask.any(1))
 
 
-def tokenize(tokenizer: Any, stories: Stories, n_ctx: int, *, d_vocab: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, stories: Stories, n_ctx: int, *, d_vocab: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Stories as rows of [BEGIN] and up to n_ctx - 1 tokens.
 
     What a row of tokens, or a text, carries already is left out first: [BEGIN] and padding before it, padding and the token that ends a
     text after it. So rows of `Activations.tokens`, `lm.to_tokens` and `msae.lm.tinymodel.load_tokens` give what their text gives.
 
     Args:
+        tokenizer: of `transformers`, with a token that begins a text.
         stories: texts, or rows of token ids: lists, arrays, or a tensor (n, length), padded on whichever side.
+        n_ctx: tokens in a row, [BEGIN] included.
         d_vocab: how many tokens the model knows.
 
     Returns:
@@ -91,6 +112,12 @@ def tokenize(tokenizer: Any, stories: Stories, n_ctx: int, *, d_vocab: int | Non
 
     Raises:
         ValueError: a story that is neither text nor token ids, a token that the model does not know, or a tokenizer without [BEGIN].
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> tokens, lengths, story = msae.activations.tokenize(lm.tokenizer, ["Lily ran.", "Sue sat."], n_ctx=3)
+        >>> lm.to_string(tokens[0]), lengths.tolist(), story.tolist()
+        ('[BEGIN]Lily ran', [3, 2, 3, 2], [0, 0, 1, 1])
     """
     begin = _begin(tokenizer, d_vocab)
     n_ctx = whole("n_ctx", n_ctx, 2)

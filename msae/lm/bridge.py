@@ -22,6 +22,8 @@ def boot_native(config: dict[str, Any], state: dict[str, Tensor], tokenizer: Any
     Args:
         config: keyword arguments of `transformer_lens.TransformerBridgeConfig`.
         state: every weight of the native model, by its name there; it may hold a bias of the unembedding.
+        tokenizer: of `transformers`; tokens alone need none.
+        device: where the model runs.
         name: what the model is called.
 
     Raises:

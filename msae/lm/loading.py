@@ -45,6 +45,11 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
         FileNotFoundError: the folder, or a file in it, is missing.
         ValueError: a file is not the one that the folder's manifest, or the hub, names; or this machine lacks the device.
         ConnectionError: the hub does not answer, or does not know the name.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> lm.to_str_tokens("Lily ran.")
+        ['[BEGIN]', 'Lily', ' ran', '.']
     """
     device = str(arguments.device("device", device))
     if name == "tinymodel":
@@ -65,7 +70,15 @@ def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer
         folder: "bundled", or a folder that `save_language_model` wrote.
 
     Raises:
-        FileNotFoundError, ValueError: as `load_language_model`.
+        FileNotFoundError: the folder, or a file in it, is missing.
+        ValueError: a file is not the one that the folder's manifest names.
+
+    Example:
+        >>> import torch
+        >>> model, tokenizer = msae.lm.load_transformer("bundled")
+        >>> tokens = [0, *tokenizer.encode("Lily ran").ids]
+        >>> model(torch.tensor([tokens])).shape[:2]
+        torch.Size([1, 3])
     """
     from tokenizers import Tokenizer
 
@@ -86,7 +99,19 @@ def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer
 
 
 def load_manifest(folder: str | os.PathLike = "bundled") -> dict[str, Any]:
-    """What is known about a packed model: command, seed, versions, hardware, licence of its data, and what was measured."""
+    """What is known about a packed model: command, seed, versions, hardware, licence of its data, and what was measured.
+
+    Args:
+        folder: "bundled", or a folder that `save_language_model` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no manifest in it.
+        ValueError: the manifest is damaged, or of a later version of msae.
+
+    Example:
+        >>> msae.lm.load_manifest("bundled")["what"]
+        'language model trained on TinyStories'
+    """
     path = _folder(folder)
     if path is None:
         raise FileNotFoundError(f"there is no folder {str(folder)!r}: give 'bundled', or a folder that `language-model pack` wrote")
@@ -101,6 +126,7 @@ def save_language_model(
     Args:
         folder: made if it is missing; files of the same names are replaced.
         model: the trained module.
+        tokenizer: the model's.
         report: what `msae.lm.pretraining.pretrain` returned: settings, seed, bits per character on held-out stories.
         command: the command line that makes this model again.
 
@@ -109,6 +135,15 @@ def save_language_model(
 
     Raises:
         ValueError: a weight does not fit into float16, or a report that JSON has no form for. Nothing is written then.
+
+    Example:
+        >>> import tempfile
+        >>> from msae.lm.transformer import Transformer, TransformerConfig
+        >>> model = Transformer(TransformerConfig(d_vocab=257, d_model=8, n_layers=1, n_heads=2, n_ctx=8))
+        >>> tokenizer = msae.lm.tokenizer.train_tokenizer(["Lily ran."], 257)
+        >>> manifest = msae.lm.save_language_model(tempfile.mkdtemp(), model, tokenizer, report={}, command="by hand")
+        >>> manifest["n_parameters"]
+        4952
     """
     path, command = arguments.path("folder", folder), arguments.text("command", command)
     if not isinstance(model, Transformer):

@@ -41,6 +41,7 @@ def bits_per_character(
         ValueError: stories that are no texts, or hold no character; an impossible n_ctx; a device that is not there.
 
     Example:
+        >>> import msae
         >>> model, tokenizer = msae.lm.load_transformer("bundled")
         >>> bits_per_character(model, ["Lily saw a cat. She was happy."], tokenizer, n_ctx=64) < 2
         True

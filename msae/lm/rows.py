@@ -59,6 +59,7 @@ def batches(stories_tokens: Sequence[np.ndarray], n_ctx: int, batch_size: int, s
         ValueError: with the first batch, for impossible numbers or stories too short for a row.
 
     Example:
+        >>> import numpy as np
         >>> next(batches([np.arange(1, 9)], n_ctx=4, batch_size=2, seed=0)).shape
         torch.Size([2, 5])
     """

@@ -58,10 +58,16 @@ def sample_stories(
         batch_size: stories told side by side.
         max_tokens: a story that has not ended by then is dropped, and another told.
         training: where given, stories that share 100 or more characters with one of these are dropped, and others told.
+        progress: show a progress bar.
 
     Raises:
         ValueError: an impossible n, temperature, batch_size or max_tokens, or a model that is not of `msae.transformer`.
         RuntimeError: almost no story ends or is original, so that n is out of reach.
+
+    Example:
+        >>> told = msae.sample_stories(msae.lm.load_transformer("bundled"), 1, seed=0, batch_size=1, progress=False)
+        >>> len(told.stories), told.n_copied
+        (1, 0)
     """
     from tqdm.auto import tqdm
 

@@ -49,9 +49,17 @@ TOKENS = Source(
 def load_tinymodel(device: str = "cpu") -> TransformerBridge:
     """The article's model with TransformerLens' hooks, in float32.
 
+    Args:
+        device: where the model runs.
+
     Raises:
         ConnectionError: weights or tokenizer could not be fetched.
         ValueError: a fetched file was altered, or does not hold this model.
+
+    Example:
+        >>> lm = msae.tinymodel.load_tinymodel()  # doctest: +SKIP
+        >>> lm.to_str_tokens("Once upon a time")  # doctest: +SKIP
+        ['[BEGIN]', 'Once', ' upon', ' a', ' time']
     """
     device = str(arguments.device("device", device))
     path = hub.fetch(MODEL_REPO, MODEL_FILE, "the article's model", INSTEAD)
@@ -93,6 +101,10 @@ def load_tokens(n: int | None = None, split: str = "train") -> Tensor:
     Raises:
         ConnectionError: the data set could not be fetched.
         ValueError: n is not positive, the split is unknown, or rows are not of this kind.
+
+    Example:
+        >>> msae.tinymodel.load_tokens(100).shape  # doctest: +SKIP
+        torch.Size([100, 128])
     """
     n = None if n is None else arguments.whole("n", n, 1, hint="leave it out for all rows")
     rows = load_rows(TOKENS, "tinymodel-tokens", n, split, lambda rows: rows)

@@ -29,9 +29,9 @@ def train_tokenizer(stories: Sequence[str], d_vocab: int) -> Tokenizer:
         ValueError: stories that are no texts, or a smaller d_vocab.
 
     Example:
-        >>> tokenizer = train_tokenizer(["Lily saw Lily."], d_vocab=259)
+        >>> tokenizer = train_tokenizer(["Lily", "Lily"], d_vocab=260)
         >>> tokenizer.encode("Lily").tokens
-        ['L', 'ily']
+        ['Lily']
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 

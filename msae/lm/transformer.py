@@ -46,6 +46,7 @@ class TransformerConfig:
 
     @property
     def d_head(self) -> int:
+        """Width of one head."""
         return self.d_model // self.n_heads
 
     def to_transformer_lens(self) -> dict[str, Any]:
@@ -95,6 +96,7 @@ class MLP(nn.Module):
         self.fc_out = nn.Linear(4 * config.d_model, config.d_model)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """What is added to the residual stream."""
         return self.fc_out(F.relu(self.fc_in(x_BTD)))
 
 
@@ -108,6 +110,7 @@ class Block(nn.Module):
         self.attn, self.mlp = Attention(config), MLP(config)
 
     def forward(self, x_BTD: Tensor, rotation_TC: Tensor, past: Tensor | None = None) -> Tensor:
+        """The residual stream after this layer; the arguments are those of `Attention.forward`."""
         x_BTD = x_BTD + self.attn(self.ln1(x_BTD), rotation_TC, past)
         return x_BTD + self.mlp(self.ln2(x_BTD))
 
@@ -122,7 +125,7 @@ class KeyValueCache:
     """
 
     def __init__(self, config: TransformerConfig, n_rows: int, device: torch.device | str = "cpu"):
-        self.kept = torch.zeros(2, config.n_layers, n_rows, config.n_heads, config.n_ctx, config.d_head, device=device)
+        self.kept = torch.zeros((2, config.n_layers, n_rows, config.n_heads, config.n_ctx, config.d_head), device=device)
         """[keys or values, layer, row, head, position, coordinate]"""
 
         self.length = 0
@@ -144,6 +147,7 @@ class Transformer(nn.Module):
         config: the shape.
 
     Example:
+        >>> import torch
         >>> model = Transformer(TransformerConfig(d_vocab=10, d_model=8, n_layers=1, n_heads=2, n_ctx=4))
         >>> model(torch.tensor([[0, 3, 7]])).shape
         torch.Size([1, 3, 10])
@@ -174,6 +178,14 @@ class Transformer(nn.Module):
                     parameter.mul_((2 * self.config.n_layers) ** -0.5)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
+        """Logits of the token that follows each position.
+
+        Args:
+            tokens_BT: (batch, position) whole numbers below d_vocab.
+
+        Raises:
+            ValueError: other numbers, or more in a row than the context holds.
+        """
         self._check(tokens_BT)
         return self.head(self.ln_out(self._residual(tokens_BT)))
 

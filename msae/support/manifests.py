@@ -72,6 +72,12 @@ def check_manifest(folder: Path, files: tuple[str, ...]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
+    """`manifest.json` as it is; the files are not looked at.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or none in it.
+        ValueError: it is none, or of a later format.
+    """
     path = folder / "manifest.json"
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")

@@ -75,7 +75,10 @@ def load_rows(source: Source, name: str, n: int | None, split: str, prepare: Cal
     """Rows of a data set: the first n from the cache or as a stream, or all from the files.
 
     Args:
+        source: the data set.
         name: of the file in the cache.
+        n: the first n rows; None for all.
+        split: "train" or "validation".
         prepare: turns values of the column into the rows to return.
     """
     if split not in [*source.files]:

@@ -40,6 +40,8 @@ TREE_SCHEMA: dict[str, Any] = {
 
 
 class _Node(NamedTuple):
+    """A node of the tree, feature or not."""
+
     feature: int
     """Its feature's index, -1 for a node that is not read out."""
 
@@ -75,9 +77,16 @@ class FeatureTree:
 
     Build one with `article`, `from_dict` or `from_json`. Nodes that are not read out shape the probabilities but are no features;
     `parent` names the nearest ancestor that is a feature.
+
+    Example:
+        >>> tree = msae.FeatureTree.article()
+        >>> tree.names[:4], tree.parent[:4]
+        (['female', 'Lily', 'Sue', 'she'], [-1, 0, 0, 0])
     """
 
     names: list[str]
+    """What each feature is called."""
+
     parent: list[int]
     """For each feature the index of its parent feature, -1 for none."""
 
@@ -88,6 +97,7 @@ class FeatureTree:
 
     @property
     def n_features(self) -> int:
+        """How many features the tree has."""
         return len(self.names)
 
     @property
@@ -101,6 +111,18 @@ class FeatureTree:
         return sorted({p for p in self.parent if p >= 0})
 
     def children(self, feature: int) -> list[int]:
+        """The features right below one.
+
+        Args:
+            feature: its index.
+
+        Raises:
+            ValueError: the tree has no such feature.
+
+        Example:
+            >>> msae.FeatureTree.article().children(0)
+            [1, 2, 3]
+        """
         feature = whole("feature", feature, 0, self.n_features - 1)
         return [i for i, p in enumerate(self.parent) if p == feature]
 
@@ -109,6 +131,11 @@ class FeatureTree:
         """The article's toy: three parents with three mutually exclusive children each, and eight features on their own.
 
         The probabilities are the article's; the words are ours, labels to think with.
+
+        Example:
+            >>> tree = msae.FeatureTree.article()
+            >>> tree.n_features, round(tree.l0, 2)
+            (20, 1.12)
         """
         families = {"female": ["Lily", "Sue", "she"], "male": ["Tom", "Ben", "he"], "animal": ["dog", "cat", "bird"]}
         nobody = {"active_prob": 0.4, "is_read_out": False}
@@ -126,7 +153,21 @@ class FeatureTree:
 
     @classmethod
     def from_json(cls, path: str | PathLike) -> FeatureTree:
-        """Read a tree file; raises ValueError with the path to the bad node."""
+        """Read a tree file.
+
+        Args:
+            path: a JSON file of nested nodes, such as `from_dict` takes.
+
+        Raises:
+            ValueError: with the path to the bad node, as `from_dict`; or the file is no JSON.
+
+        Example:
+            >>> import pathlib, tempfile
+            >>> path = pathlib.Path(tempfile.mkdtemp(), "tree.json")
+            >>> _ = path.write_text('{"active_prob": 0.5, "name": "animal", "children": [{"active_prob": 0.1, "name": "dog"}]}')
+            >>> msae.FeatureTree.from_json(path).names
+            ['animal', 'dog']
+        """
         try:
             tree = json.loads(arguments.path("path", path).read_text(encoding="utf-8-sig"))
         except RecursionError as error:
@@ -137,11 +178,19 @@ class FeatureTree:
 
     @classmethod
     def from_dict(cls, tree: dict[str, Any]) -> FeatureTree:
-        """The same from a nested dict of `active_prob`, `is_read_out`, `mutually_exclusive_children`, `name`, `children`.
+        """A tree from nested dicts.
+
+        Args:
+            tree: the root, with `active_prob` and, where wanted, `is_read_out`, `mutually_exclusive_children`, `name` and `children`.
 
         Raises:
             ValueError: naming the node, where the dict does not fit `TREE_SCHEMA`, the probabilities of mutually exclusive children do not
                 sum to 1 (add a child that is not read out for "none of them"), or no node is a feature.
+
+        Example:
+            >>> tree = msae.FeatureTree.from_dict({"active_prob": 0.5, "name": "animal", "children": [{"active_prob": 0.1, "name": "dog"}]})
+            >>> tree.probability.tolist()
+            [0.5, 0.05]
         """
         _check_schema(tree)
         return cls._build(tree)
@@ -178,7 +227,22 @@ class FeatureTree:
             self._add(child, f"{path}.children[{i}]", here)
 
     def sample_features(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-        """Which features are active: (*shape, n_features) of 0 and 1, float32. One uniform number per independent node and group."""
+        """Which features are active in some inputs. One uniform number is drawn per independent node and group.
+
+        Args:
+            shape: how many inputs, along as many axes as wanted.
+            generator: of random numbers, on the CPU; the global one if left out.
+
+        Returns:
+            (*shape, n_features) of 0 and 1, float32.
+
+        Raises:
+            ValueError: no positive numbers.
+
+        Example:
+            >>> msae.FeatureTree.article().sample_features((5,)).shape
+            torch.Size([5, 20])
+        """
         shape = checked_shape("shape", shape)
         arguments.generator("generator", generator)
         active = torch.empty(len(self._nodes), *shape, dtype=torch.bool)
@@ -203,6 +267,7 @@ class FeatureTree:
         Args:
             batch: how many inputs, or their leading shape.
             directions: (n_features, d_model), or (n_seeds, n_features, d_model) for several toys at once with batch (n_seeds, n).
+            generator: of random numbers, on the CPU; the global one if left out.
 
         Returns:
             x (*batch, d_model), the sum of the active features' directions; features (*batch, n_features) of 0 and 1. Both lie where
@@ -210,6 +275,12 @@ class FeatureTree:
 
         Raises:
             ValueError: no positive number of inputs, or directions that do not fit or are NaN or infinite.
+
+        Example:
+            >>> tree = msae.FeatureTree.article()
+            >>> x, features = tree.sample(5, msae.orthogonal_directions(tree.n_features, 24))
+            >>> x.shape, features.shape
+            (torch.Size([5, 24]), torch.Size([5, 20]))
         """
         directions = checked_directions(directions, self)
         shape = checked_shape("batch", batch if isinstance(batch, (tuple, list)) else (batch,))
@@ -225,8 +296,18 @@ class FeatureTree:
 def orthogonal_directions(n_features: int, d_model: int, seed: int = 0) -> Tensor:
     """(n_features, d_model) orthonormal rows in a random orientation, as in the article's toy.
 
+    Args:
+        n_features: how many.
+        d_model: length of each.
+        seed: of the orientation.
+
     Raises:
         ValueError: where n_features > d_model; draw random unit vectors instead if you want superposition.
+
+    Example:
+        >>> directions = msae.orthogonal_directions(3, 8)
+        >>> (directions @ directions.T).round(decimals=4).abs().tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     n_features, d_model = whole("n_features", n_features, 1), whole("d_model", d_model, 1)
     seed = whole("seed", seed, 0, 2**64 - 1)
@@ -251,6 +332,7 @@ def _check_schema(tree: Any) -> None:
 
 
 def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
+    """One or more whole numbers, each at least 1."""
     if not isinstance(shape, (tuple, list)) or not shape:
         raise ValueError(f"{name} must be whole numbers, at least one, got {shown(shape)}")
     return tuple(whole(name, n, 1) for n in shape)

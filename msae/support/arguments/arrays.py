@@ -19,6 +19,8 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
     """A tensor of torch; arrays of NumPy are taken too.
 
     Args:
+        name: of the argument, for the error.
+        value: what was given.
         shape: a size for each axis, or a word for an axis of any size ("batch"); a leading "…" stands for any leading axes.
         numbers: "any" kind but complex; "real", floating point; "whole", integers.
         finite: refuse NaN and infinity, naming the first place. It reads the whole tensor.
@@ -78,8 +80,11 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
     """An array of NumPy; tensors of torch on any device and lists of numbers are taken too, bfloat16 as float32.
 
     Args:
-        shape, finite: as for `tensor`.
+        name: of the argument, for the error.
+        value: what was given.
+        shape: a size for each axis, or a word for an axis of any size ("batch"); a leading "…" stands for any leading axes.
         numbers: "any" kind but complex; "whole", integers; "marks", True and False, or 0 and 1.
+        finite: refuse NaN and infinity, naming the first place.
     """
     plain(name, value)
     try:

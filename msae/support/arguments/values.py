@@ -54,7 +54,14 @@ def number(
     """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float.
 
     Args:
+        name: of the argument, for the error.
+        value: what was given.
+        least: the smallest that is taken.
+        most: the largest that is taken.
+        above: what it must be larger than.
+        below: what it must be smaller than.
         also: what else the argument may be, for the error: " or None". The caller has let it through before.
+        hint: the fix, for the error.
     """
     low, high = max(least, above), min(most, below)
     if low > -math.inf and high < math.inf:
