@@ -92,6 +92,8 @@ class _Array(Protocol):
 
 
 class _ArrayInMemory:
+    """The same in memory, complete at the end of one pass."""
+
     def __init__(self, bounds: list[int], d_model: int, dtype: torch.dtype, device: str | torch.device):
         self.x = torch.empty(bounds[-1], d_model, dtype=dtype, device=device)
         self.bounds, self.missing, self.norms = bounds, list(range(len(bounds) - 1)), 0.0

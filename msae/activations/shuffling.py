@@ -29,7 +29,19 @@ class Shuffled:
     """Reads some texts, given by number: a matrix (m, d_model), and which of its rows are theirs, text after text."""
 
     def batches(self, batch_size: int, seed: int, skip: int) -> Iterator[Tensor]:
-        """(batch_size, d_model) float32 at a time, without end; what is wrong is said before the first."""
+        """Batches without end.
+
+        Args:
+            batch_size: rows in a batch. The few left over at the end of a pass are left out of that pass.
+            seed: of the order.
+            skip: leave out this many batches at the start; a buffer that they fill is not read.
+
+        Yields:
+            (batch_size, d_model) float32, multiplied by `scale`.
+
+        Raises:
+            ValueError: at once, for impossible numbers, or a buffer smaller than a batch.
+        """
         total = int(self.counts.sum())
         batch_size = arguments.whole("batch_size", batch_size, 1, total, most_is=f"the {total:,} activations there are")
         seed, skip = arguments.whole("seed", seed), arguments.whole("skip", skip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,30 +72,30 @@ def sample_stories(
     """
     from tqdm.auto import tqdm
 
-    n, batch_size, max_tokens = (
-        arguments.whole(name, value, 1) for name, value in {"n": n, "batch_size": batch_size, "max_tokens": max_tokens}.items()
-    )
+    n, batch_size, max_tokens = _sizes(n=n, batch_size=batch_size, max_tokens=max_tokens)
     seed, progress = arguments.whole("seed", seed, 0, 2**63 - 1), arguments.yes_or_no("progress", progress)
     temperature = arguments.number("temperature", temperature, above=0, hint="0.8 is usual")
     model, tokenizer = _model_and_tokenizer(lm)
     index = None if training is None else CopyIndex(training)
     teller = _Teller(model, _can_open_a_story(tokenizer, model.config.d_vocab), temperature, seed)
     kept: list[str] = []
-    n_copied = n_unfinished = n_told = 0
+    counts: Counter[str] = Counter()
     with tqdm(total=n, unit="story", desc="telling stories", disable=not progress) as bar:
         while len(kept) < n:
             told, unfinished = teller.tell(min(batch_size, 2 * (n - len(kept)) + 2), max_tokens)
-            n_unfinished += unfinished
-            n_told += len(told) + unfinished
             texts = [text for text in (tokenizer.decode(ids).strip() for ids in told) if text]
             fresh = texts if index is None else [text for text, is_copy in zip(texts, index.copied(texts), strict=True) if not is_copy]
-            n_copied += len(texts) - len(fresh)
+            counts.update(told=len(told) + unfinished, unfinished=unfinished, copied=len(texts) - len(fresh))
             bar.update(min(len(fresh), n - len(kept)))
             kept += fresh
-            if n_told >= 10 * batch_size and len(kept) < n_told / 50:
-                counts = f"of {n_told} stories {n_unfinished} did not end and {n_copied} were copies"
-                raise RuntimeError(f"{counts}: raise max_tokens, or train the model for longer")
-    return Samples(kept[:n], n_copied, n_unfinished)
+            if counts["told"] >= 10 * batch_size and len(kept) < counts["told"] / 50:
+                lost = f"of {counts['told']} stories {counts['unfinished']} did not end and {counts['copied']} were copies"
+                raise RuntimeError(f"{lost}: raise max_tokens, or train the model for longer")
+    return Samples(kept[:n], counts["copied"], counts["unfinished"])
+
+
+def _sizes(**given: int) -> tuple[int, ...]:
+    return tuple(arguments.whole(name, value, 1) for name, value in given.items())
 
 
 def _model_and_tokenizer(lm: TransformerBridge | tuple[Transformer, Tokenizer]) -> tuple[Transformer, Any]:

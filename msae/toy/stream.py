@@ -10,7 +10,8 @@ from torch import Tensor
 
 from msae.support.arguments import number, shown, text, whole
 from msae.support.origin import Origin, sha256_of_array
-from msae.toy.tree import FeatureTree, checked_directions
+from msae.toy.checks import checked_directions
+from msae.toy.tree import FeatureTree
 
 
 @dataclass
@@ -42,7 +43,7 @@ class TreeStream:
     def __post_init__(self) -> None:
         if not isinstance(self.tree, FeatureTree):
             raise ValueError(f"tree must be a FeatureTree, got {shown(self.tree)}")
-        self.directions = checked_directions(self.directions, self.tree)
+        self.directions = checked_directions(self.directions, self.tree.n_features)
         self.hook_name = None if self.hook_name is None else text("hook_name", self.hook_name)
         self.scale = number("scale", self.scale, above=0)
 

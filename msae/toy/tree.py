@@ -9,66 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from msae.support import arguments
-from msae.support.arguments import all_finite, shown, tensor, whole
-from msae.support.files import as_json
-from msae.support.sums import wide
-
-TREE_SCHEMA: dict[str, Any] = {
-    "$ref": "#/$defs/node",
-    "$defs": {
-        "node": {
-            "type": "object",
-            "required": ["active_prob"],
-            "additionalProperties": False,
-            "properties": {
-                "active_prob": {"type": "number", "minimum": 0, "maximum": 1},
-                "is_read_out": {"type": "boolean"},
-                "mutually_exclusive_children": {"type": "boolean"},
-                "name": {"type": "string"},
-                "children": {"type": "array", "items": {"$ref": "#/$defs/node"}},
-            },
-        }
-    },
-}
-"""JSON Schema of a tree file; the keys are those of the article's tree (Nabeshima 2024)."""
-
-
-class _Node(NamedTuple):
-    """A node of the tree, feature or not."""
-
-    feature: int
-    """Its feature's index, -1 for a node that is not read out."""
-
-    parent: int
-    """Its parent's place among the nodes, -1 for the root."""
-
-    group: int
-    """The node whose exclusive children it belongs to, -1 for none."""
-
-    probability: float
-    """Of being active when the parent is."""
-
-
-class _Above(NamedTuple):
-    """What a node is hung under; of the root, nothing."""
-
-    parent: int = -1
-    """The parent's place among the nodes."""
-
-    group: int = -1
-    """The same where the parent's children are exclusive."""
-
-    feature: int = -1
-    """The nearest node above that is a feature."""
-
-    probability: float = 1.0
-    """Exact, of the parent's being active."""
+from msae.support.arguments import whole
+from msae.toy.checks import check_schema, checked_directions, checked_shape
+from msae.toy.nodes import Node, grow
 
 
 @dataclass
@@ -93,7 +42,7 @@ class FeatureTree:
     probability: Tensor
     """(n_features,) float64: exact probability that the feature is active in an input."""
 
-    _nodes: list[_Node] = field(repr=False)
+    _nodes: list[Node] = field(repr=False)
 
     @property
     def n_features(self) -> int:
@@ -149,7 +98,7 @@ class FeatureTree:
             for parent, children in families.items()
         ]
         alone = [{"active_prob": 0.05, "name": name} for name in ["ball", "tree", "rain", "cake", "red", "big", "ran", "said"]]
-        return cls._build({"active_prob": 1.0, "is_read_out": False, "children": parents + alone})
+        return cls._grown({"active_prob": 1.0, "is_read_out": False, "children": parents + alone})
 
     @classmethod
     def from_json(cls, path: str | PathLike) -> FeatureTree:
@@ -192,39 +141,14 @@ class FeatureTree:
             >>> tree.probability.tolist()
             [0.5, 0.05]
         """
-        _check_schema(tree)
-        return cls._build(tree)
+        check_schema(tree)
+        return cls._grown(tree)
 
     @classmethod
-    def _build(cls, tree: dict[str, Any]) -> FeatureTree:
-        result = cls([], [], torch.empty(0), [])
-        result._add(tree, "tree", _Above())
-        if not result.names:
-            raise ValueError('tree: no node is read out, so there is no feature; set "is_read_out": true on some')
-        return result
-
-    def _add(self, tree: dict[str, Any], path: str, above: _Above) -> None:
-        """Append one node and all below it."""
-        marginal = above.probability * tree["active_prob"]
-        index = len(self._nodes)
-        feature = len(self.names) if tree.get("is_read_out", True) else -1
-        self._nodes.append(_Node(feature, above.parent, above.group, tree["active_prob"]))
-        if feature >= 0:
-            self.names.append(tree.get("name", f"feature {feature}"))
-            self.parent.append(above.feature)
-            self.probability = torch.cat([self.probability, torch.tensor([marginal], dtype=torch.float64)])
-        children = tree.get("children", [])
-        exclusive = tree.get("mutually_exclusive_children", False) and bool(children)
-        if exclusive:
-            total = sum(child["active_prob"] for child in children)
-            if abs(total - 1) > 1e-6:
-                raise ValueError(
-                    f"{path}: the active_prob of mutually exclusive children must sum to 1, got {total:g}; "
-                    'for "none of them" add a child with "is_read_out": false'
-                )
-        here = _Above(index, index if exclusive else -1, feature if feature >= 0 else above.feature, marginal)
-        for i, child in enumerate(children):
-            self._add(child, f"{path}.children[{i}]", here)
+    def _grown(cls, tree: dict[str, Any]) -> FeatureTree:
+        features, nodes = grow(tree)
+        probability = torch.tensor([feature.probability for feature in features], dtype=torch.float64)
+        return cls([feature.name for feature in features], [feature.parent for feature in features], probability, nodes)
 
     def sample_features(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Which features are active in some inputs. One uniform number is drawn per independent node and group.
@@ -282,7 +206,7 @@ class FeatureTree:
             >>> x.shape, features.shape
             (torch.Size([5, 24]), torch.Size([5, 20]))
         """
-        directions = checked_directions(directions, self)
+        directions = checked_directions(directions, self.n_features)
         shape = checked_shape("batch", batch if isinstance(batch, (tuple, list)) else (batch,))
         if directions.ndim == 3 and (len(shape) < 2 or shape[-2] != len(directions)):
             raise ValueError(f"batch must be ({len(directions)}, n) for {len(directions)} toys at once, got {shape}")
@@ -316,34 +240,3 @@ def orthogonal_directions(n_features: int, d_model: int, seed: int = 0) -> Tenso
     generator = torch.Generator().manual_seed(seed)
     q, _ = torch.linalg.qr(torch.randn(d_model, d_model, generator=generator))
     return q[:n_features]
-
-
-def _check_schema(tree: Any) -> None:
-    from jsonschema import Draft202012Validator
-
-    try:
-        error = next(iter(Draft202012Validator(TREE_SCHEMA).iter_errors(tree)), None)
-        if error is not None:
-            path = "tree" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-            raise ValueError(f"{path}: {' '.join(error.message.split())[:300]}")
-        as_json(tree, "tree")  # a schema lets NaN and half of a surrogate pair pass
-    except RecursionError as error:
-        raise ValueError("tree is nested too deeply: a few dozen levels are the most that is read") from error
-
-
-def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
-    """One or more whole numbers, each at least 1."""
-    if not isinstance(shape, (tuple, list)) or not shape:
-        raise ValueError(f"{name} must be whole numbers, at least one, got {shown(shape)}")
-    return tuple(whole(name, n, 1) for n in shape)
-
-
-def checked_directions(directions: Any, tree: FeatureTree) -> Tensor:
-    """Finite numbers (n_features, d_model) or (n_seeds, n_features, d_model), in float32 at least: sums leave half precision."""
-    directions = tensor("directions", directions, numbers="real")
-    if directions.ndim not in (2, 3) or 0 in directions.shape:
-        raise ValueError(f"directions must be (n_features, d_model) or (n_seeds, n_features, d_model), got {tuple(directions.shape)}")
-    if directions.shape[-2] != tree.n_features:
-        raise ValueError(f"directions: expected one direction for each of {tree.n_features} features, got {directions.shape[-2]}")
-    all_finite("directions", directions)
-    return wide(directions)
