@@ -95,7 +95,7 @@ class Activations:
         dtype: torch.dtype = torch.float16,
         device: str | torch.device = "cpu",
         skip_first: bool = True,
-        cache: str | os.PathLike | None = None,
+        cache: str | os.PathLike[str] | None = None,
         buffer: int = BUFFER,
         progress: bool = True,
     ):
@@ -121,12 +121,12 @@ class Activations:
     @property
     def hook_name(self) -> str:
         """Where the activations were taken."""
-        return self._parts.origin["hook_name"]
+        return str(self._parts.origin["hook_name"])
 
     @property
     def d_model(self) -> int:
         """Length of one activation."""
-        return self._parts.origin["d_model"]
+        return int(self._parts.origin["d_model"])
 
     @property
     def scale(self) -> float:
@@ -225,7 +225,7 @@ def harvest(
     dtype: torch.dtype = torch.float16,
     device: str | torch.device = "cpu",
     skip_first: bool = True,
-    cache: str | os.PathLike | None = None,
+    cache: str | os.PathLike[str] | None = None,
     buffer: int = BUFFER,
     progress: bool = True,
 ) -> dict[str, Activations]:

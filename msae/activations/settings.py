@@ -44,7 +44,7 @@ class HarvestSettings:
     buffer: int
     """Activations that are shuffled together."""
 
-    cache: str | os.PathLike | None = None
+    cache: str | os.PathLike[str] | None = None
     """A folder to keep them in."""
 
     progress: bool = False

@@ -14,9 +14,12 @@ from msae.support import arguments
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
 
 
-def boot_native(config: dict[str, Any], state: dict[str, Tensor], tokenizer: Any, device: str, name: str) -> TransformerBridge:
+def boot_native(
+    config: dict[str, Any], state: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase | None, device: str, name: str
+) -> TransformerBridge:
     """TransformerLens' native model with given weights.
 
     Args:

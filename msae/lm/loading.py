@@ -30,7 +30,7 @@ FILES = ("model.safetensors", "config.json", "tokenizer.json")
 DATA_LICENCE = "CDLA-Sharing-1.0 (TinyStories, Eldan and Li 2023, arXiv:2305.07759)"
 
 
-def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu") -> TransformerBridge:
+def load_language_model(name: str | os.PathLike[str] = "bundled", device: str = "cpu") -> TransformerBridge:
     """A language model with TransformerLens' hooks, in float32, ready for `to_tokens`, `run_with_cache` and `generate`.
 
     Args:
@@ -63,7 +63,7 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
     return boot_native(model.config.to_transformer_lens(), model.state_dict(), with_begin(tokenizer, folder), device, folder.name)
 
 
-def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer, Tokenizer]:
+def load_transformer(folder: str | os.PathLike[str] = "bundled") -> tuple[Transformer, Tokenizer]:
     """The same weights without hooks: the plain module, quick to import and to sample from, and its tokenizer.
 
     Args:
@@ -98,7 +98,7 @@ def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer
     return model.eval().requires_grad_(False), tokenizer
 
 
-def load_manifest(folder: str | os.PathLike = "bundled") -> dict[str, Any]:
+def load_manifest(folder: str | os.PathLike[str] = "bundled") -> dict[str, Any]:
     """What is known about a packed model: command, seed, versions, hardware, licence of its data, and what was measured.
 
     Args:
@@ -119,7 +119,7 @@ def load_manifest(folder: str | os.PathLike = "bundled") -> dict[str, Any]:
 
 
 def save_language_model(
-    folder: str | os.PathLike, model: Transformer, tokenizer: Tokenizer, *, report: dict[str, Any], command: str
+    folder: str | os.PathLike[str], model: Transformer, tokenizer: Tokenizer, *, report: dict[str, Any], command: str
 ) -> dict[str, Any]:
     """Write a folder that `load_language_model` reads: float16 weights, shape, tokenizer and a manifest.
 
@@ -172,7 +172,7 @@ def save_language_model(
     return write_with_manifest(path, files, about)
 
 
-def _folder(name: str | os.PathLike) -> Path | None:
+def _folder(name: str | os.PathLike[str]) -> Path | None:
     path = arguments.path("name", name)
     if name == "bundled":
         return ASSETS / "language_model"

@@ -81,7 +81,8 @@ def frequent_tokens() -> list[int]:
     """GPT-Neo's ids of the model's tokens 0 to 9,995, roughly from the most frequent to the least."""
     folder = ASSETS / "tinymodel"
     check_manifest(folder, ("tokens.json",))
-    return json.loads((folder / "tokens.json").read_text())
+    tokens: list[int] = json.loads((folder / "tokens.json").read_text())
+    return tokens
 
 
 def load_tokens(n: int | None = None, split: str = "train") -> Tensor:

@@ -84,7 +84,8 @@ class Attention(nn.Module):
             past[0, :, :, -n_new:], past[1, :, :, -n_new:] = k, v
             k, v = past
         mixed = F.scaled_dot_product_attention(q, k, v.to(q.dtype), is_causal=k.shape[-2] == q.shape[-2])
-        return self.o(mixed.transpose(1, 2).flatten(-2))
+        out: Tensor = self.o(mixed.transpose(1, 2).flatten(-2))
+        return out
 
 
 class MLP(nn.Module):
@@ -97,7 +98,8 @@ class MLP(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """What is added to the residual stream."""
-        return self.fc_out(F.relu(self.fc_in(x_BTD)))
+        out: Tensor = self.fc_out(F.relu(self.fc_in(x_BTD)))
+        return out
 
 
 class Block(nn.Module):
@@ -110,9 +112,16 @@ class Block(nn.Module):
         self.attn, self.mlp = Attention(config), MLP(config)
 
     def forward(self, x_BTD: Tensor, rotation_TC: Tensor, past: Tensor | None = None) -> Tensor:
-        """The residual stream after this layer; the arguments are those of `Attention.forward`."""
+        """The residual stream after this layer.
+
+        Args:
+            x_BTD: the stream before it.
+            rotation_TC: the angles of its positions.
+            past: keys and values of this layer, as `Attention` takes them.
+        """
         x_BTD = x_BTD + self.attn(self.ln1(x_BTD), rotation_TC, past)
-        return x_BTD + self.mlp(self.ln2(x_BTD))
+        x_BTD = x_BTD + self.mlp(self.ln2(x_BTD))
+        return x_BTD
 
 
 class KeyValueCache:
@@ -187,7 +196,7 @@ class Transformer(nn.Module):
             ValueError: other numbers, or more in a row than the context holds.
         """
         self._check(tokens_BT)
-        return self.head(self.ln_out(self._residual(tokens_BT)))
+        return self._logits(self._residual(tokens_BT))
 
     def next_logits(self, tokens_BT: Tensor, cache: KeyValueCache) -> Tensor:
         """Logits (batch, d_vocab) of what follows the last of some new tokens.
@@ -204,17 +213,21 @@ class Transformer(nn.Module):
             raise ValueError(f"tokens_BT must be one token behind {cache.length}, and at most {n_ctx} with them, got {n_new}")
         x_BTD = self._residual(tokens_BT, cache)
         cache.length += n_new
-        return self.head(self.ln_out(x_BTD[:, -1]))
+        return self._logits(x_BTD[:, -1])
 
     def _residual(self, tokens_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """The residual stream after the last layer, (batch, position, d_model)."""
         begin = 0 if cache is None else cache.length
         end = begin + tokens_BT.shape[1]
-        x_BTD = self.tok_embed(tokens_BT)
+        x_BTD: Tensor = self.tok_embed(tokens_BT)
         for layer, block in enumerate(self.layers):
             past = None if cache is None else cache.kept[:, layer, :, :, :end]
             x_BTD = block(x_BTD, self.rotation[begin:end], past)
         return x_BTD
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.ln_out(x))
+        return logits
 
     def _check(self, tokens_BT: Tensor) -> None:
         config = self.config

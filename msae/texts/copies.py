@@ -54,4 +54,5 @@ def _passage_hashes(text: str, length: int) -> np.ndarray:
         powers = np.cumprod(np.full(len(codes), base, np.uint64))
         unpowers = np.cumprod(np.full(len(codes), inverse, np.uint64))
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers)])
-        return (sums[length:] - sums[:-length]) * unpowers[: len(codes) - length + 1]
+        hashes: np.ndarray = (sums[length:] - sums[:-length]) * unpowers[: len(codes) - length + 1]
+    return hashes

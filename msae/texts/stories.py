@@ -18,7 +18,7 @@ HELD_OUT = 20
 """Every 20th story is for measuring only."""
 
 
-def load_stories(source: str | os.PathLike = "bundled", n: int | None = None, *, split: str = "train") -> list[str]:
+def load_stories(source: str | os.PathLike[str] = "bundled", n: int | None = None, *, split: str = "train") -> list[str]:
     """Texts, one string per story.
 
     The two data sets of the hub are cleaned as the article's author did (`clean_story`). With n, the first n stories are streamed, and
@@ -85,7 +85,7 @@ def split_stories(stories: Sequence[str]) -> tuple[list[str], list[str]]:
     return [story for i, story in enumerate(stories) if i % HELD_OUT != HELD_OUT - 1], list(stories[HELD_OUT - 1 :: HELD_OUT])
 
 
-def save_stories(stories: Sequence[str], path: str | os.PathLike) -> None:
+def save_stories(stories: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Write stories as `.jsonl` or, compressed, `.jsonl.zst`: one object `{"text": …}` per line.
 
     Args:
@@ -108,7 +108,7 @@ def save_stories(stories: Sequence[str], path: str | os.PathLike) -> None:
     write_lines(place, ({"text": story} for story in check_stories(stories)))
 
 
-def pack_stories(folder: str | os.PathLike, stories: Sequence[str], *, manifest: dict[str, Any]) -> dict[str, Any]:
+def pack_stories(folder: str | os.PathLike[str], stories: Sequence[str], *, manifest: dict[str, Any]) -> dict[str, Any]:
     """Write a folder such as `load_stories("bundled")` reads: the stories, and a manifest with their hash.
 
     Args:

@@ -147,4 +147,5 @@ def _download(source: Source, split: str) -> list[Path]:
 def _progress(rows: Iterable[Any], total: int | None) -> Iterable[Any]:
     from tqdm.auto import tqdm
 
-    return tqdm(rows, total=total, unit="row", unit_scale=True, desc="TinyStories", delay=2)
+    shown: Iterable[Any] = tqdm(rows, total=total, unit="row", unit_scale=True, desc="TinyStories", delay=2)
+    return shown

@@ -101,7 +101,7 @@ class FeatureTree:
         return cls._grown({"active_prob": 1.0, "is_read_out": False, "children": parents + alone})
 
     @classmethod
-    def from_json(cls, path: str | PathLike) -> FeatureTree:
+    def from_json(cls, path: str | PathLike[str]) -> FeatureTree:
         """Read a tree file.
 
         Args:
@@ -238,5 +238,5 @@ def orthogonal_directions(n_features: int, d_model: int, seed: int = 0) -> Tenso
     if n_features > d_model:
         raise ValueError(f"{n_features} orthogonal directions do not fit into d_model={d_model}")
     generator = torch.Generator().manual_seed(seed)
-    q, _ = torch.linalg.qr(torch.randn(d_model, d_model, generator=generator))
+    q: Tensor = torch.linalg.qr(torch.randn(d_model, d_model, generator=generator))[0]
     return q[:n_features]
