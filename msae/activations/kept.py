@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -28,17 +28,22 @@ from msae.texts.given import Stories
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
 
 
 class _Parts(NamedTuple):
     """All that activations at one hook consist of."""
 
     texts: Texts
+    """The rows that were read."""
+
     origin: Origin
     """What they are made from, but for the scale."""
 
     harvested: Harvested
-    tokenizer: Any
+    """Their numbers."""
+
+    tokenizer: PreTrainedTokenizerBase
     """Of the model, for the texts of tokens."""
 
 
