@@ -35,6 +35,7 @@ class CachedArray:
         identity: the format, and what the numbers depend on, as JSON values; only an array of the very same is gone on with.
         dtype: float16 or float32.
         bounds: block b holds the rows bounds[b] to bounds[b + 1].
+        d_model: numbers in a row.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], dtype: torch.dtype, bounds: list[int], d_model: int):
@@ -114,13 +115,13 @@ class CachedArray:
         write_file(self.folder / "manifest.json", content)
 
 
-def cache_folder(root: str | os.PathLike, identity: dict[str, Any]) -> Path:
+def cache_folder(root: str | os.PathLike[str], identity: dict[str, Any]) -> Path:
     """Where the array of an identity lies: its hook name, and a digest of all of it, so that one root serves any model and stories."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return Path(root) / f"{identity['hook_name']}-{digest[:12]}"
 
 
-def cache_lock(root: str | os.PathLike) -> AbstractContextManager[Any]:
+def cache_lock(root: str | os.PathLike[str]) -> AbstractContextManager[Any]:
     """Two processes that want the same cache take turns: the second finds it complete. A process that dies lets go.
 
     A cache that is to be read alone, another user's say, needs no turns.

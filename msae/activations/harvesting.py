@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 import torch
 from torch import Tensor
 
-from msae.activations.cache import DTYPES, FORMAT, CachedArray, cache_folder, cache_lock
-from msae.activations.hooks import check_hook_names, forward, run_to_hook, widths
-from msae.activations.rows import Texts, check_language_model, texts_hash
+from msae.activations.cache import FORMAT, CachedArray, cache_folder, cache_lock
+from msae.activations.checks import check_hook_names, check_language_model
+from msae.activations.hooks import forward, run_to_hook, widths
+from msae.activations.rows import Texts, read_texts
+from msae.activations.settings import HarvestSettings
 from msae.lm.origin import check_hooks_are_known, model_origin
-from msae.support import arguments
 from msae.support.letters import vocabulary
 from msae.support.origin import Origin
+from msae.texts.given import Stories
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -27,67 +28,73 @@ if TYPE_CHECKING:
 BLOCK = 512
 """Texts that are harvested, written and hashed together."""
 
-DTYPES_IN_MEMORY = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-BUFFER = 2**20
-"""Activations that are shuffled together, unless told otherwise."""
+
+class Harvested(NamedTuple):
+    """What one hook holds on some texts."""
+
+    x: Tensor
+    """(n_tokens, d_model), not scaled."""
+
+    scale: float
+    """`x * scale` has the mean norm sqrt(d_model)."""
+
+    tokens_per_second: float | None
+    """Of the pass, all hooks together; None where nothing was left to compute."""
 
 
-class How(NamedTuple):
-    """How activations are harvested and kept."""
+class Pass(NamedTuple):
+    """Stories as they are read, and what the activations at each hook will be made from."""
 
-    batch_size: int
-    dtype: torch.dtype
-    device: torch.device
-    cache: Path | None
-    buffer: int
-    progress: bool
-
-    @classmethod
-    def judged(cls, lm: Any, hook_names: Any, batch_size: Any, dtype: Any, device: Any, cache: Any, buffer: Any, progress: Any) -> How:
-        """What was asked for, where it is possible."""
-        check_language_model(lm)
-        check_hook_names(lm, hook_names)
-        if cache is not None:
-            cache = arguments.path("cache", cache)
-            if cache.exists() and not cache.is_dir():
-                raise ValueError(f"cache must be a folder, got the file {cache}")
-            if dtype not in DTYPES:
-                raise ValueError(f"a cache holds {', '.join(map(str, DTYPES))}, got dtype={arguments.shown(dtype)}")
-            check_hooks_are_known(lm)
-        return cls(
-            arguments.whole("batch_size", batch_size, 1),
-            arguments.one_of("dtype", dtype, DTYPES_IN_MEMORY),
-            arguments.device("device", device),
-            cache,
-            arguments.whole("buffer", buffer, 1),
-            arguments.yes_or_no("progress", progress),
-        )
+    texts: Texts
+    origins: dict[str, Origin]
+    """For each hook all that an origin tells but the scale, which is measured on the activations."""
 
 
-def origins_of(lm: TransformerBridge, texts: Texts, hook_names: Sequence[str], how: How) -> dict[str, Origin]:
-    """For each hook what its activations are made from: all that an origin tells but the scale, which is measured on them."""
+def plan(lm: TransformerBridge, stories: Stories, hook_names: Sequence[str], settings: HarvestSettings) -> Pass:
+    """See that all that is asked for can be had, before the model reads more than two tokens.
+
+    Raises:
+        ValueError: as `msae.Activations`.
+    """
+    check_language_model(lm)
+    check_hook_names(lm, hook_names)
+    if settings.cache is not None:
+        check_hooks_are_known(lm)
+    texts = read_texts(lm, stories, settings.n_ctx, n_tokens=settings.n_tokens, skip_first=settings.skip_first)
     width = widths(lm, hook_names)
     n_tokens = int(texts.mask.sum())
     shared = model_origin(lm) | {
-        "texts": texts_hash(texts),
+        "texts": texts.sha256(),
         "n_ctx": texts.tokens.shape[1],
         "n_tokens": n_tokens,
-        "dtype": str(how.dtype),
-        "buffer": min(how.buffer, n_tokens),  # in a larger one the order is the same
+        "dtype": str(settings.dtype),
+        "buffer": min(settings.buffer, n_tokens),  # in a larger one the order is the same
     }
-    return {name: shared | {"hook_name": name, "d_model": width[name]} for name in hook_names}
+    return Pass(texts, {name: shared | {"hook_name": name, "d_model": width[name]} for name in hook_names})
 
 
-class Harvested(NamedTuple):
-    x: Tensor
-    scale: float
-    tokens_per_second: float | None
+class _Array(Protocol):
+    """(n_tokens, d_model) numbers that are filled block by block: `CachedArray` on disk, `_ArrayInMemory`."""
+
+    @property
+    def missing(self) -> list[int]:
+        """The blocks that are still to be harvested."""
+
+    @property
+    def norms(self) -> float:
+        """Sum of the norms of all rows so far."""
+
+    def write(self, block: int, values: Tensor, norms: float) -> None:
+        """Keep one block, and the sum of its norms."""
+
+    def open(self) -> Tensor:
+        """The whole array, once no block is missing."""
 
 
-class _Array:
-    """The part of `CachedArray` that is needed, in memory."""
+class _ArrayInMemory:
+    """The same in memory, complete at the end of one pass."""
 
-    def __init__(self, bounds: list[int], d_model: int, dtype: torch.dtype, device: torch.device):
+    def __init__(self, bounds: list[int], d_model: int, dtype: torch.dtype, device: str | torch.device):
         self.x = torch.empty(bounds[-1], d_model, dtype=dtype, device=device)
         self.bounds, self.missing, self.norms = bounds, list(range(len(bounds) - 1)), 0.0
 
@@ -100,63 +107,57 @@ class _Array:
 
 
 @torch.no_grad()
-def harvest_texts(
-    lm: TransformerBridge,
-    texts: Texts,
-    origins: Mapping[str, Origin],
-    how: How,
-) -> dict[str, Harvested]:
+def harvest_texts(lm: TransformerBridge, texts: Texts, origins: Mapping[str, Origin], settings: HarvestSettings) -> dict[str, Harvested]:
     """Run the model on every block of texts that some hook still lacks."""
-    from tqdm.auto import tqdm
-
-    width = {name: int(origin["d_model"]) for name, origin in origins.items()}
     blocks = list(torch.arange(len(texts.tokens)).split(BLOCK))
     bounds = [0, *texts.counts.cumsum(0)[[int(rows[-1]) for rows in blocks]].tolist()]
-    with nullcontext() if how.cache is None else cache_lock(how.cache):
-        arrays: dict[str, _Array | CachedArray] = {}
-        for name, origin in origins.items():
-            if how.cache is None:
-                arrays[name] = _Array(bounds, width[name], how.dtype, how.device)
-            else:
-                identity = {key: value for key, value in origin.items() if key != "buffer"}
-                identity |= {"format": FORMAT, "texts_per_block": BLOCK}
-                arrays[name] = CachedArray(cache_folder(how.cache, identity), identity, how.dtype, bounds, width[name])
-        todo: dict[int, list[str]] = {b: [] for b in range(len(blocks))}
-        for name, array in arrays.items():
-            for b in array.missing:
-                todo[b].append(name)
-        n_todo = sum(bounds[b + 1] - bounds[b] for b, names in todo.items() if names)
+    with nullcontext() if settings.cache is None else cache_lock(settings.cache):
+        arrays = {name: _array(origin, bounds, settings) for name, origin in origins.items()}
+        missing = {name: set(array.missing) for name, array in arrays.items()}
+        todo = {b: names for b in range(len(blocks)) if (names := [name for name in arrays if b in missing[name]])}
+        n_todo = sum(bounds[b + 1] - bounds[b] for b in todo)
         started = time.perf_counter()
-        with tqdm(total=n_todo, unit="token", unit_scale=True, desc=", ".join(arrays), disable=not how.progress or not n_todo) as bar:
+        with _progress(n_todo, arrays, settings) as bar:
             for b, names in todo.items():
-                if names:
-                    found = _block(lm, texts.pick(blocks[b]), names, width, how, bar.update)
-                    for name, (values, norms) in found.items():
-                        arrays[name].write(b, values, norms)
+                width = {name: int(origins[name]["d_model"]) for name in names}
+                for name, (values, norms) in _block(lm, texts.pick(blocks[b]), width, settings, bar.update).items():
+                    arrays[name].write(b, values, norms)
         rate = n_todo / (time.perf_counter() - started) if n_todo else None
         result = {}
         for name, array in arrays.items():
             if not 0 < array.norms < math.inf:
                 raise ValueError(f"the mean norm at {name} is {array.norms / bounds[-1]}: expected a positive number to divide by")
-            result[name] = Harvested(array.open().to(how.device), math.sqrt(width[name]) * bounds[-1] / array.norms, rate)
+            scale = math.sqrt(int(origins[name]["d_model"])) * bounds[-1] / array.norms
+            result[name] = Harvested(array.open().to(settings.device), scale, rate)
         return result
 
 
+def _array(origin: Origin, bounds: list[int], settings: HarvestSettings) -> _Array:
+    """Where the activations of one hook are put: block b holds the rows bounds[b] to bounds[b + 1]."""
+    d_model = int(origin["d_model"])
+    if settings.cache is None:
+        return _ArrayInMemory(bounds, d_model, settings.dtype, settings.device)
+    identity = {key: value for key, value in origin.items() if key != "buffer"} | {"format": FORMAT, "texts_per_block": BLOCK}
+    return CachedArray(cache_folder(settings.cache, identity), identity, settings.dtype, bounds, d_model)
+
+
+def _progress(n_todo: int, hook_names: Iterable[str], settings: HarvestSettings) -> Any:
+    from tqdm.auto import tqdm
+
+    silent = not settings.progress or not n_todo
+    return tqdm(total=n_todo, unit="token", unit_scale=True, desc=", ".join(hook_names), disable=silent)
+
+
 def _block(
-    lm: TransformerBridge,
-    texts: Texts,
-    hook_names: Sequence[str],
-    width: dict[str, int],
-    how: How,
-    count: Callable[[int], Any],
+    lm: TransformerBridge, texts: Texts, width: Mapping[str, int], settings: HarvestSettings, count: Callable[[int], Any]
 ) -> dict[str, tuple[Tensor, float]]:
-    """For each hook the (n, d_model) activations of some texts, and the sum of their norms."""
+    """For each hook, given with its width, the (n, d_model) activations of some texts, and the sum of their norms."""
     n = int(texts.mask.sum())
-    kept = {name: torch.empty(n, width[name], dtype=how.dtype, device=lm.cfg.device) for name in hook_names}
-    for place, values in forward(lm, texts, hook_names, how.batch_size):
+    kept = {name: torch.empty(n, width[name], dtype=settings.dtype, device=lm.cfg.device) for name in width}
+    for place, values in forward(lm, texts, list(width), settings.batch_size):
         place = place.to(lm.cfg.device)
         for name, value in values.items():
-            kept[name].index_copy_(0, place, value.to(how.dtype))
+            kept[name].index_copy_(0, place, value.to(settings.dtype))
         count(len(place))
     found = {}
     for name, x in kept.items():

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from msae.activations.rows import Texts, check_language_model
-from msae.support.arguments import shown, tensor
+from msae.activations.checks import check_hook_names, check_language_model
+from msae.activations.rows import Texts
+from msae.support.arguments import tensor
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-
-def check_hook_names(lm: TransformerBridge, hook_names: Sequence[str]) -> None:
-    """Raise a ValueError with the nearest names if the model lacks one of the hooks."""
-    if isinstance(hook_names, (str, bytes)) or not isinstance(hook_names, Collection) or not hook_names:
-        raise ValueError(f"hook_names: expected a list of hook names, got {shown(hook_names)}")
-    for hook_name in hook_names:
-        if isinstance(hook_name, str) and hook_name in lm.hook_dict:
-            continue
-        nearest = difflib.get_close_matches(str(hook_name), list(lm.hook_dict), n=3, cutoff=0) or sorted(lm.hook_dict)[:3]
-        raise ValueError(f"hook_name: the model has no hook {shown(hook_name)}; the nearest are {', '.join(nearest)}")
 
 
 def widths(lm: TransformerBridge, hook_names: Sequence[str]) -> dict[str, int]:
@@ -52,13 +41,22 @@ def run_to_hooks(lm: TransformerBridge, tokens: Tensor, hook_names: Sequence[str
     """The values at some hooks, by one forward pass that ends at the last of them.
 
     Args:
+        lm: a model of `load_language_model`.
         tokens: (batch, position) int64.
+        hook_names: names as in `lm.hook_dict`.
 
     Returns:
         whatever each hook holds; the residual stream is (batch, position, d_model).
 
     Raises:
         ValueError: no such hook, one that a forward pass never reaches, or tokens that are none of the model's.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> tokens = lm.to_tokens("Lily ran.")
+        >>> found = msae.activations.run_to_hooks(lm, tokens, ["blocks.0.hook_resid_pre", "blocks.1.hook_mlp_out"])
+        >>> [tuple(value.shape) for value in found.values()]
+        [(1, 4, 256), (1, 4, 256)]
     """
     check_language_model(lm)
     check_hook_names(lm, hook_names)
@@ -86,7 +84,24 @@ def run_to_hooks(lm: TransformerBridge, tokens: Tensor, hook_names: Sequence[str
 
 
 def run_to_hook(lm: TransformerBridge, tokens: Tensor, hook_name: str) -> Tensor:
-    """The value at one hook, by a forward pass that ends there."""
+    """The value at one hook, by a forward pass that ends there.
+
+    Args:
+        lm: a model of `load_language_model`.
+        tokens: (batch, position) int64.
+        hook_name: a name as in `lm.hook_dict`.
+
+    Returns:
+        whatever the hook holds; the residual stream is (batch, position, d_model).
+
+    Raises:
+        ValueError: no such hook, one that a forward pass never reaches, or tokens that are none of the model's.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> msae.activations.run_to_hook(lm, lm.to_tokens("Lily ran."), "blocks.2.hook_resid_pre").shape
+        torch.Size([1, 4, 256])
+    """
     return run_to_hooks(lm, tokens, [hook_name])[hook_name]
 
 

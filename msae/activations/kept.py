@@ -12,21 +12,39 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from msae.activations.harvesting import BUFFER, Harvested, How, harvest_texts, origins_of
-from msae.activations.rows import Texts, read_texts
-from msae.activations.shuffling import ranges, shuffled
+from msae.activations.harvesting import Harvested, harvest_texts, plan
+from msae.activations.rows import Texts
+from msae.activations.settings import BUFFER, HarvestSettings
+from msae.activations.shuffling import Shuffled, ranges
 from msae.support.letters import vocabulary
 from msae.support.origin import Origin
 from msae.texts.given import Stories
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
+
+
+class _Parts(NamedTuple):
+    """All that activations at one hook consist of."""
+
+    texts: Texts
+    """The rows that were read."""
+
+    origin: Origin
+    """What they are made from, but for the scale."""
+
+    harvested: Harvested
+    """Their numbers."""
+
+    tokenizer: PreTrainedTokenizerBase
+    """Of the model, for the texts of tokens."""
 
 
 class Activations:
@@ -60,31 +78,15 @@ class Activations:
         ValueError: no such hook (the nearest names are given), a hook without one vector per token, impossible n_ctx or n_tokens,
             a story that is neither text nor token ids, a cache for a model with a hook that cannot be told from another,
             or an activation that is NaN or infinite (its text and position are given).
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> activations = msae.Activations(lm, ["Lily ran.", "Sue sat."], "blocks.2.hook_resid_pre", n_ctx=8, progress=False)
+        >>> activations.x.shape
+        torch.Size([6, 256])
+        >>> [activations.str_tokens[i] for i in activations.tokens[activations.mask]]
+        ['Lily', ' ran', '.', 'Sue', ' sat', '.']
     """
-
-    hook_name: str
-    """Where the activations were taken."""
-
-    d_model: int
-    """Length of one activation."""
-
-    scale: float
-    """`x * scale` has the mean norm sqrt(d_model)."""
-
-    tokens: Tensor
-    """(n_texts, n_ctx) int64: the texts as token ids, padded at the end with [BEGIN]'s id."""
-
-    mask: Tensor
-    """(n_texts, n_ctx) bool: the places that have an activation in `x`, row after row."""
-
-    story: Tensor
-    """(n_texts,) int64: which story each text belongs to."""
-
-    x: Tensor
-    """(n_tokens, d_model): the activations as the model computes them, not scaled; memory-mapped where they come from a cache."""
-
-    tokens_per_second: float | None
-    """How fast they were harvested, all hooks of the pass together; None where nothing was left to compute."""
 
     def __init__(
         self,
@@ -98,21 +100,22 @@ class Activations:
         dtype: torch.dtype = torch.float16,
         device: str | torch.device = "cpu",
         skip_first: bool = True,
-        cache: str | os.PathLike | None = None,
+        cache: str | os.PathLike[str] | None = None,
         buffer: int = BUFFER,
         progress: bool = True,
     ):
-        how = How.judged(lm, [hook_name], batch_size, dtype, device, cache, buffer, progress)
-        texts = read_texts(lm, stories, n_ctx, n_tokens, skip_first)
-        origins = origins_of(lm, texts, [hook_name], how)
-        (harvested,) = harvest_texts(lm, texts, origins, how).values()
-        self._set(lm, texts, origins[hook_name], harvested)
-
-    def _set(self, lm: TransformerBridge, texts: Texts, origin: Origin, harvested: Harvested) -> None:
-        self._tokenizer, self._texts = lm.tokenizer, texts
-        self.tokens, self.mask, self.story = texts
-        self.x, self.scale, self.tokens_per_second = harvested
-        self.hook_name, self.d_model, self._origin = origin["hook_name"], origin["d_model"], origin
+        settings = HarvestSettings(
+            n_ctx=n_ctx,
+            n_tokens=n_tokens,
+            skip_first=skip_first,
+            batch_size=batch_size,
+            dtype=dtype,
+            device=device,
+            buffer=buffer,
+            cache=cache,
+            progress=progress,
+        )
+        self._parts = _harvest(lm, stories, [hook_name], settings)[hook_name]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -121,13 +124,53 @@ class Activations:
         return f"Activations({self.hook_name!r}, {len(self.tokens):,} texts, {len(self):,} tokens, d_model={self.d_model})"
 
     @property
+    def hook_name(self) -> str:
+        """Where the activations were taken."""
+        return str(self._parts.origin["hook_name"])
+
+    @property
+    def d_model(self) -> int:
+        """Length of one activation."""
+        return int(self._parts.origin["d_model"])
+
+    @property
+    def scale(self) -> float:
+        """`x * scale` has the mean norm sqrt(d_model)."""
+        return self._parts.harvested.scale
+
+    @property
+    def tokens(self) -> Tensor:
+        """(n_texts, n_ctx) int64: the texts as token ids, padded at the end with [BEGIN]'s id."""
+        return self._parts.texts.tokens
+
+    @property
+    def mask(self) -> Tensor:
+        """(n_texts, n_ctx) bool: the places that have an activation in `x`, row after row."""
+        return self._parts.texts.mask
+
+    @property
+    def story(self) -> Tensor:
+        """(n_texts,) int64: which story each text belongs to."""
+        return self._parts.texts.story
+
+    @property
+    def x(self) -> Tensor:
+        """(n_tokens, d_model): the activations as the model computes them, not scaled; memory-mapped where they come from a cache."""
+        return self._parts.harvested.x
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """How fast they were harvested, all hooks of the pass together; None where nothing was left to compute."""
+        return self._parts.harvested.tokens_per_second
+
+    @property
     def origin(self) -> Origin:
         """What the batches are made from, as JSON values; `LiveActivations` of the same data have the same, but for the scale.
 
         `language_model` (a hash of weights and settings), `hooks` (those that were added to the model), `texts` (a hash of token ids and
         of the places that count), `hook_name`, `d_model`, `n_ctx`, `n_tokens`, `dtype`, `buffer` and `scale`.
         """
-        return self._origin | {"scale": self.scale}
+        return self._parts.origin | {"scale": self.scale}
 
     @cached_property
     def position(self) -> Tensor:
@@ -137,12 +180,12 @@ class Activations:
     @cached_property
     def x_story(self) -> Tensor:
         """(n_tokens,) int64: the story of each row of `x`."""
-        return self.story.repeat_interleave(self._texts.counts)
+        return self.story.repeat_interleave(self._parts.texts.counts)
 
     @cached_property
     def str_tokens(self) -> list[str]:
         """The vocabulary as text to show, one string per token id; `\\xc3` and the like, with its bytes as `raw`, for part of a letter."""
-        return vocabulary(self._tokenizer)
+        return vocabulary(self._parts.tokenizer)
 
     def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
         """Activations in random order, without end; every pass over the data is shuffled anew.
@@ -160,14 +203,20 @@ class Activations:
 
         Raises:
             ValueError: an impossible batch_size, seed or skip.
+
+        Example:
+            >>> lm = msae.load_language_model("bundled")
+            >>> activations = msae.Activations(lm, ["Lily ran."], "blocks.2.hook_resid_pre", n_ctx=8, progress=False)
+            >>> next(activations.batches(2, seed=0)).shape
+            torch.Size([2, 256])
         """
-        counts = self._texts.counts.numpy()
+        counts = self._parts.texts.counts.numpy()
         starts = counts.cumsum() - counts
 
         def load(texts: np.ndarray) -> tuple[Tensor, np.ndarray]:
             return self.x, ranges(starts[texts], counts[texts])
 
-        return shuffled(counts, batch_size, seed, skip, self._origin["buffer"], self.scale, load)
+        return Shuffled(counts, self._parts.origin["buffer"], self.scale, load).batches(batch_size, seed, skip)
 
 
 def harvest(
@@ -181,22 +230,61 @@ def harvest(
     dtype: torch.dtype = torch.float16,
     device: str | torch.device = "cpu",
     skip_first: bool = True,
-    cache: str | os.PathLike | None = None,
+    cache: str | os.PathLike[str] | None = None,
     buffer: int = BUFFER,
     progress: bool = True,
 ) -> dict[str, Activations]:
     """Activations at several hooks, in one pass over the model that ends at the last of them.
 
-    Args and Raises: as for `Activations`.
+    Args:
+        lm: a model of `load_language_model`.
+        stories: texts, or rows of token ids, as lists, arrays or a tensor. [BEGIN] and padding that rows carry already are left out.
+        hook_names: names as in `lm.hook_dict`.
+        n_ctx: tokens in a row, [BEGIN] included.
+        n_tokens: stop after this many activations; all of them if left out.
+        batch_size: rows in one forward pass.
+        dtype: how activations are kept; float16 halves the memory and keeps 11 bits.
+        device: where activations are kept and batches arrive; the forward pass runs where the model is.
+        skip_first: leave out position 0.
+        cache: a folder to keep them in; what is there already is checked against its hashes and read, not computed.
+        buffer: activations that are shuffled together in `batches`.
+        progress: show a progress bar with tokens per second and the time left.
 
     Returns:
         for each hook name its `Activations`; they share `tokens`, `mask` and `story`.
+
+    Raises:
+        ValueError: as `Activations`.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> hook_names = ["blocks.1.hook_resid_pre", "blocks.2.hook_resid_pre"]
+        >>> found = msae.harvest(lm, ["Lily ran.", "Sue sat."], hook_names, n_ctx=8, progress=False)
+        >>> [len(activations) for activations in found.values()]
+        [6, 6]
     """
-    how = How.judged(lm, hook_names, batch_size, dtype, device, cache, buffer, progress)
-    texts = read_texts(lm, stories, n_ctx, n_tokens, skip_first)
-    origins = origins_of(lm, texts, hook_names, how)
-    result = {}
-    for hook_name, harvested in harvest_texts(lm, texts, origins, how).items():
-        result[hook_name] = Activations.__new__(Activations)
-        result[hook_name]._set(lm, texts, origins[hook_name], harvested)
-    return result
+    settings = HarvestSettings(
+        n_ctx=n_ctx,
+        n_tokens=n_tokens,
+        skip_first=skip_first,
+        batch_size=batch_size,
+        dtype=dtype,
+        device=device,
+        buffer=buffer,
+        cache=cache,
+        progress=progress,
+    )
+    return {hook_name: _OneOfSeveral(parts) for hook_name, parts in _harvest(lm, stories, hook_names, settings).items()}
+
+
+class _OneOfSeveral(Activations):
+    """Activations at a hook that was harvested together with others."""
+
+    def __init__(self, parts: _Parts):
+        self._parts = parts
+
+
+def _harvest(lm: TransformerBridge, stories: Stories, hook_names: Sequence[str], settings: HarvestSettings) -> dict[str, _Parts]:
+    texts, origins = plan(lm, stories, hook_names, settings)
+    harvested = harvest_texts(lm, texts, origins, settings)
+    return {name: _Parts(texts, origins[name], harvested[name], lm.tokenizer) for name in origins}

@@ -1,4 +1,4 @@
-"""From stories to the vectors a language model computes on them: rows of tokens, and forward passes that end at the last hook."""
+"""Stories as the rows of tokens that a language model reads, and the places in them that count."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msae.support.arguments import shown, whole, yes_or_no
+from msae.activations.checks import check_language_model
+from msae.support.arguments import whole, yes_or_no
 from msae.texts.given import Stories, check_stories
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
 
 
 class Texts(NamedTuple):
@@ -37,19 +39,43 @@ class Texts(NamedTuple):
         """Some of the texts, by number or by a mask."""
         return Texts(self.tokens[rows], self.mask[rows], self.story[rows])
 
+    def sha256(self) -> str:
+        """Of the token ids and of the places wanted: it changes with the stories, the tokenizer, n_ctx and n_tokens."""
+        digest = hashlib.sha256(str(tuple(self.tokens.shape)).encode())
+        digest.update(self.tokens.numpy().data)
+        digest.update(self.mask.numpy().data)
+        return digest.hexdigest()
+
 
 def read_texts(
     lm: TransformerBridge,
     stories: Stories,
     n_ctx: int = 128,
+    *,
     n_tokens: int | None = None,
     skip_first: bool = True,
 ) -> Texts:
     """Stories, or rows of their token ids, as the rows a model reads.
 
+    Args:
+        lm: a model of `load_language_model`.
+        stories: texts, or rows of token ids: lists, arrays, or a tensor (n, length), padded on whichever side.
+        n_ctx: tokens in a row, [BEGIN] included.
+        n_tokens: how many places count, from the first on; all of them if left out.
+        skip_first: leave out position 0, where [BEGIN] stands.
+
+    Returns:
+        the rows, and which of their places count; rows without any are left out.
+
     Raises:
         ValueError: one string instead of a list, a story that is neither text nor token ids, a token that the model does not know, no
             tokens at all, or an impossible n_ctx or n_tokens.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> texts = msae.activations.read_texts(lm, ["Lily ran.", "Sue sat."], n_ctx=8)
+        >>> texts.tokens.shape, texts.counts.tolist()
+        (torch.Size([2, 8]), [3, 3])
     """
     check_language_model(lm)
     n_ctx = whole("n_ctx", n_ctx, 2, lm.cfg.n_ctx, most_is=f"the model's {lm.cfg.n_ctx}")
@@ -67,14 +93,18 @@ def read_texts(
     return Texts(tokens, mask, story).pick(mask.any(1))
 
 
-def tokenize(tokenizer: Any, stories: Stories, n_ctx: int, *, d_vocab: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, stories: Stories, n_ctx: int, *, d_vocab: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Stories as rows of [BEGIN] and up to n_ctx - 1 tokens.
 
     What a row of tokens, or a text, carries already is left out first: [BEGIN] and padding before it, padding and the token that ends a
     text after it. So rows of `Activations.tokens`, `lm.to_tokens` and `msae.lm.tinymodel.load_tokens` give what their text gives.
 
     Args:
+        tokenizer: of `transformers`, with a token that begins a text.
         stories: texts, or rows of token ids: lists, arrays, or a tensor (n, length), padded on whichever side.
+        n_ctx: tokens in a row, [BEGIN] included.
         d_vocab: how many tokens the model knows.
 
     Returns:
@@ -82,6 +112,12 @@ def tokenize(tokenizer: Any, stories: Stories, n_ctx: int, *, d_vocab: int | Non
 
     Raises:
         ValueError: a story that is neither text nor token ids, a token that the model does not know, or a tokenizer without [BEGIN].
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> tokens, lengths, story = msae.activations.tokenize(lm.tokenizer, ["Lily ran.", "Sue sat."], n_ctx=3)
+        >>> lm.to_string(tokens[0]), lengths.tolist(), story.tolist()
+        ('[BEGIN]Lily ran', [3, 2, 3, 2], [0, 0, 1, 1])
     """
     begin = _begin(tokenizer, d_vocab)
     n_ctx = whole("n_ctx", n_ctx, 2)
@@ -131,21 +167,3 @@ def _without_ends(ids: np.ndarray, before: set[int], after: set[int]) -> np.ndar
     if not (first.any() and last.any()):
         return ids[:0]
     return ids[first.argmax() : len(ids) - last[::-1].argmax()]
-
-
-def texts_hash(texts: Texts) -> str:
-    """SHA-256 of the token ids and of the places wanted: it changes with the stories, the tokenizer, n_ctx and n_tokens."""
-    digest = hashlib.sha256(str(tuple(texts.tokens.shape)).encode())
-    digest.update(texts.tokens.numpy().data)
-    digest.update(texts.mask.numpy().data)
-    return digest.hexdigest()
-
-
-def check_language_model(lm: Any) -> None:
-    """Raise a ValueError where this is no model whose activations can be read as they are."""
-    if not all(hasattr(lm, name) for name in ("cfg", "hook_dict", "run_with_hooks", "tokenizer")):
-        raise ValueError(f"lm must be a model of load_language_model, got {shown(lm)}")
-    if getattr(lm.cfg, "attention_dir", "causal") != "causal":
-        raise ValueError("lm reads in both directions, so that padding would change what it computes: expected a causal language model")
-    if any(isinstance(module, torch.nn.Dropout) and module.p > 0 and module.training for module in lm.modules()):
-        raise ValueError("lm is in training mode, in which dropout makes its activations random: call lm.eval()")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,51 +12,63 @@ from torch import Tensor
 from msae.support import arguments
 
 
-def shuffled(
-    counts: np.ndarray,
-    batch_size: int,
-    seed: int,
-    skip: int,
-    buffer: int,
-    scale: float,
-    load: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
-) -> Iterator[Tensor]:
-    """Check, and then yield the batches of `_passes`."""
-    total = int(counts.sum())
-    batch_size = arguments.whole("batch_size", batch_size, 1, total, most_is=f"the {total:,} activations there are")
-    seed, skip = arguments.whole("seed", seed), arguments.whole("skip", skip)
-    if buffer < batch_size:
-        raise ValueError(f"buffer must hold at least one batch of {batch_size:,} activations, got {buffer:,}")
-    return _passes(counts, batch_size, seed, skip, buffer, scale, load)
+@dataclass(frozen=True)
+class Shuffled:
+    """Activations that are read `buffer` at a time, whole texts together, and shuffled there."""
 
+    counts: np.ndarray
+    """(n_texts,) activations of each text."""
 
-def _passes(
-    counts: np.ndarray,
-    batch_size: int,
-    seed: int,
-    skip: int,
-    buffer: int,
-    scale: float,
-    load: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
-) -> Iterator[Tensor]:
-    epoch, first = divmod(skip, int(counts.sum()) // batch_size)
-    while True:
-        at = 0  # where in this pass the next buffer begins
-        rest: list[Tensor] = []  # a batch that goes on in the next buffer
-        start = first * batch_size
-        for b, texts in enumerate(_buffers(counts, buffer, np.random.default_rng([seed, epoch, 0, 1]))):
-            n = int(counts[texts].sum())
-            if at + n > start:
-                x, rows = load(texts)
-                rows = rows[np.random.default_rng([seed, epoch, b]).permutation(n)]
-                order = torch.from_numpy(rows[max(0, start - at) :]).to(x.device)
-                for part in _cut(order, batch_size - sum(map(len, rest)), batch_size):
-                    rest.append(x[part])
-                    if sum(map(len, rest)) == batch_size:
-                        yield (rest[0] if len(rest) == 1 else torch.cat(rest)).float() * scale
-                        rest = []
-            at += n
-        epoch, first = epoch + 1, 0
+    buffer: int
+    """Activations that are shuffled together."""
+
+    scale: float
+    """What every activation is multiplied by."""
+
+    load: Callable[[np.ndarray], tuple[Tensor, np.ndarray]]
+    """Reads some texts, given by number: a matrix (m, d_model), and which of its rows are theirs, text after text."""
+
+    def batches(self, batch_size: int, seed: int, skip: int) -> Iterator[Tensor]:
+        """Batches without end.
+
+        Args:
+            batch_size: rows in a batch. The few left over at the end of a pass are left out of that pass.
+            seed: of the order.
+            skip: leave out this many batches at the start; a buffer that they fill is not read.
+
+        Yields:
+            (batch_size, d_model) float32, multiplied by `scale`.
+
+        Raises:
+            ValueError: at once, for impossible numbers, or a buffer smaller than a batch.
+        """
+        total = int(self.counts.sum())
+        batch_size = arguments.whole("batch_size", batch_size, 1, total, most_is=f"the {total:,} activations there are")
+        seed, skip = arguments.whole("seed", seed), arguments.whole("skip", skip)
+        if self.buffer < batch_size:
+            raise ValueError(f"buffer must hold at least one batch of {batch_size:,} activations, got {self.buffer:,}")
+        return self._passes(batch_size, seed, skip)
+
+    def _passes(self, batch_size: int, seed: int, skip: int) -> Iterator[Tensor]:
+        counts = self.counts
+        epoch, first = divmod(skip, int(counts.sum()) // batch_size)
+        while True:
+            at = 0  # where in this pass the next buffer begins
+            rest: list[Tensor] = []  # a batch that goes on in the next buffer
+            start = first * batch_size
+            for b, texts in enumerate(_buffers(counts, self.buffer, np.random.default_rng([seed, epoch, 0, 1]))):
+                n = int(counts[texts].sum())
+                if at + n > start:
+                    x, rows = self.load(texts)
+                    rows = rows[np.random.default_rng([seed, epoch, b]).permutation(n)]
+                    order = torch.from_numpy(rows[max(0, start - at) :]).to(x.device)
+                    for part in _cut(order, batch_size - sum(map(len, rest)), batch_size):
+                        rest.append(x[part])
+                        if sum(map(len, rest)) == batch_size:
+                            yield (rest[0] if len(rest) == 1 else torch.cat(rest)).float() * self.scale
+                            rest = []
+                at += n
+            epoch, first = epoch + 1, 0
 
 
 def _buffers(counts: np.ndarray, buffer: int, rng: np.random.Generator) -> list[np.ndarray]:

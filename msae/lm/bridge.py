@@ -14,14 +14,19 @@ from msae.support import arguments
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
 
 
-def boot_native(config: dict[str, Any], state: dict[str, Tensor], tokenizer: Any, device: str, name: str) -> TransformerBridge:
+def boot_native(
+    config: dict[str, Any], state: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase | None, device: str, name: str
+) -> TransformerBridge:
     """TransformerLens' native model with given weights.
 
     Args:
         config: keyword arguments of `transformer_lens.TransformerBridgeConfig`.
         state: every weight of the native model, by its name there; it may hold a bias of the unembedding.
+        tokenizer: of `transformers`; tokens alone need none.
+        device: where the model runs.
         name: what the model is called.
 
     Raises:

@@ -16,6 +16,7 @@ import torch
 from safetensors import torch as safetensors
 
 from msae.lm.bridge import boot_native
+from msae.lm.tokenizer import with_begin
 from msae.lm.transformer import Transformer, TransformerConfig
 from msae.support import arguments, hub
 from msae.support.files import as_json
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformer_lens.model_bridge import TransformerBridge
 
-BEGIN = "[BEGIN]"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
 DATA_LICENCE = "CDLA-Sharing-1.0 (TinyStories, Eldan and Li 2023, arXiv:2305.07759)"
 
 
-def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu") -> TransformerBridge:
+def load_language_model(name: str | os.PathLike[str] = "bundled", device: str = "cpu") -> TransformerBridge:
     """A language model with TransformerLens' hooks, in float32, ready for `to_tokens`, `run_with_cache` and `generate`.
 
     Args:
@@ -45,6 +45,11 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
         FileNotFoundError: the folder, or a file in it, is missing.
         ValueError: a file is not the one that the folder's manifest, or the hub, names; or this machine lacks the device.
         ConnectionError: the hub does not answer, or does not know the name.
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> lm.to_str_tokens("Lily ran.")
+        ['[BEGIN]', 'Lily', ' ran', '.']
     """
     device = str(arguments.device("device", device))
     if name == "tinymodel":
@@ -55,18 +60,25 @@ def load_language_model(name: str | os.PathLike = "bundled", device: str = "cpu"
     if folder is None:
         return _from_hub(str(name), device)
     model, tokenizer = load_transformer(folder)
+    return boot_native(model.config.to_transformer_lens(), model.state_dict(), with_begin(tokenizer, folder), device, folder.name)
 
-    return boot_native(model.config.to_transformer_lens(), model.state_dict(), _with_begin(tokenizer, folder), device, folder.name)
 
-
-def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer, Tokenizer]:
+def load_transformer(folder: str | os.PathLike[str] = "bundled") -> tuple[Transformer, Tokenizer]:
     """The same weights without hooks: the plain module, quick to import and to sample from, and its tokenizer.
 
     Args:
         folder: "bundled", or a folder that `save_language_model` wrote.
 
     Raises:
-        FileNotFoundError, ValueError: as `load_language_model`.
+        FileNotFoundError: the folder, or a file in it, is missing.
+        ValueError: a file is not the one that the folder's manifest names.
+
+    Example:
+        >>> import torch
+        >>> model, tokenizer = msae.lm.load_transformer("bundled")
+        >>> tokens = [0, *tokenizer.encode("Lily ran").ids]
+        >>> model(torch.tensor([tokens])).shape[:2]
+        torch.Size([1, 3])
     """
     from tokenizers import Tokenizer
 
@@ -86,8 +98,20 @@ def load_transformer(folder: str | os.PathLike = "bundled") -> tuple[Transformer
     return model.eval().requires_grad_(False), tokenizer
 
 
-def load_manifest(folder: str | os.PathLike = "bundled") -> dict[str, Any]:
-    """What is known about a packed model: command, seed, versions, hardware, licence of its data, and what was measured."""
+def load_manifest(folder: str | os.PathLike[str] = "bundled") -> dict[str, Any]:
+    """What is known about a packed model: command, seed, versions, hardware, licence of its data, and what was measured.
+
+    Args:
+        folder: "bundled", or a folder that `save_language_model` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no manifest in it.
+        ValueError: the manifest is damaged, or of a later version of msae.
+
+    Example:
+        >>> msae.lm.load_manifest("bundled")["what"]
+        'language model trained on TinyStories'
+    """
     path = _folder(folder)
     if path is None:
         raise FileNotFoundError(f"there is no folder {str(folder)!r}: give 'bundled', or a folder that `language-model pack` wrote")
@@ -95,13 +119,14 @@ def load_manifest(folder: str | os.PathLike = "bundled") -> dict[str, Any]:
 
 
 def save_language_model(
-    folder: str | os.PathLike, model: Transformer, tokenizer: Tokenizer, *, report: dict[str, Any], command: str
+    folder: str | os.PathLike[str], model: Transformer, tokenizer: Tokenizer, *, report: dict[str, Any], command: str
 ) -> dict[str, Any]:
     """Write a folder that `load_language_model` reads: float16 weights, shape, tokenizer and a manifest.
 
     Args:
         folder: made if it is missing; files of the same names are replaced.
         model: the trained module.
+        tokenizer: the model's.
         report: what `msae.lm.pretraining.pretrain` returned: settings, seed, bits per character on held-out stories.
         command: the command line that makes this model again.
 
@@ -110,6 +135,15 @@ def save_language_model(
 
     Raises:
         ValueError: a weight does not fit into float16, or a report that JSON has no form for. Nothing is written then.
+
+    Example:
+        >>> import tempfile
+        >>> from msae.lm.transformer import Transformer, TransformerConfig
+        >>> model = Transformer(TransformerConfig(d_vocab=257, d_model=8, n_layers=1, n_heads=2, n_ctx=8))
+        >>> tokenizer = msae.lm.tokenizer.train_tokenizer(["Lily ran."], 257)
+        >>> manifest = msae.lm.save_language_model(tempfile.mkdtemp(), model, tokenizer, report={}, command="by hand")
+        >>> manifest["n_parameters"]
+        4952
     """
     path, command = arguments.path("folder", folder), arguments.text("command", command)
     if not isinstance(model, Transformer):
@@ -138,7 +172,7 @@ def save_language_model(
     return write_with_manifest(path, files, about)
 
 
-def _folder(name: str | os.PathLike) -> Path | None:
+def _folder(name: str | os.PathLike[str]) -> Path | None:
     path = arguments.path("name", name)
     if name == "bundled":
         return ASSETS / "language_model"
@@ -162,22 +196,3 @@ def _from_hub(name: str, device: str) -> TransformerBridge:
         return TransformerBridge.boot_transformers(name, device=device)
 
     return hub.ask(client, repr(name), "check the name and the network, or use load_language_model('bundled'), which needs none")
-
-
-def _with_begin(tokenizer: Tokenizer, folder: Path) -> Any:
-    """The Hugging Face tokenizer around ours: [BEGIN] before every text, and [BEGIN] for its end and for padding too."""
-    from tokenizers import processors
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BEGIN} $A", pair=f"{BEGIN} $A {BEGIN} $B", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=BEGIN,
-        eos_token=BEGIN,
-        pad_token=BEGIN,
-        name_or_path=str(folder),
-        add_bos_token=True,  # TransformerLens would else ask the hub for a variant that adds it
-        clean_up_tokenization_spaces=False,
-    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from msae.lm.loading import FILES
-from msae.support.manifests import ASSETS
+from msae.support.manifests import ASSETS, sha256_of
 from msae.support.origin import Origin
 from msae.texts.stories import STORIES_FILE
 
@@ -72,8 +72,4 @@ def sha256_of_file(path: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _sha256(path: str, mtime_ns: int, size: int) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(1 << 22):
-            digest.update(part)
-    return digest.hexdigest()
+    return sha256_of(Path(path))

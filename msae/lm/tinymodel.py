@@ -10,29 +10,28 @@ Which ones these are ships with msae (`assets/tinymodel`), read from the author'
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from msae.lm.bridge import boot_native
+from msae.lm.tinymodel_tokenizer import MODEL_REPO, SPECIAL, cut_tokenizer
 from msae.support import arguments, hub
 from msae.support.manifests import ASSETS, check_manifest
+from msae.support.reasons import first_line
 from msae.texts.tinystories import Source, load_rows
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
 
-MODEL_REPO, MODEL_FILE = "noanabeshima/tiny_model", "tiny_model.pt"
+MODEL_FILE = "tiny_model.pt"
 TOKENIZER_REPO = "EleutherAI/gpt-neo-125m"
 N_HEADS = 16
 """The one size that the weights do not tell."""
-
-SPECIAL = ("[BEGIN]", "[END]", "[PAD]", "[UNK]")
-"""The last tokens of the vocabulary, in this order. A training row is [BEGIN], a story, [END], and [PAD] to the end."""
 
 D_VOCAB = 10_000
 
@@ -50,9 +49,17 @@ TOKENS = Source(
 def load_tinymodel(device: str = "cpu") -> TransformerBridge:
     """The article's model with TransformerLens' hooks, in float32.
 
+    Args:
+        device: where the model runs.
+
     Raises:
         ConnectionError: weights or tokenizer could not be fetched.
         ValueError: a fetched file was altered, or does not hold this model.
+
+    Example:
+        >>> lm = msae.tinymodel.load_tinymodel()  # doctest: +SKIP
+        >>> lm.to_str_tokens("Once upon a time")  # doctest: +SKIP
+        ['[BEGIN]', 'Once', ' upon', ' a', ' time']
     """
     device = str(arguments.device("device", device))
     path = hub.fetch(MODEL_REPO, MODEL_FILE, "the article's model", INSTEAD)
@@ -60,7 +67,7 @@ def load_tinymodel(device: str = "cpu") -> TransformerBridge:
     return to_bridge(state, load_tokenizer(), device=device)
 
 
-def load_tokenizer() -> Any:
+def load_tokenizer() -> PreTrainedTokenizerBase:
     """The model's tokenizer, as one of `transformers`. Raises as `load_tinymodel`."""
     from tokenizers.models import BPE
 
@@ -74,7 +81,8 @@ def frequent_tokens() -> list[int]:
     """GPT-Neo's ids of the model's tokens 0 to 9,995, roughly from the most frequent to the least."""
     folder = ASSETS / "tinymodel"
     check_manifest(folder, ("tokens.json",))
-    return json.loads((folder / "tokens.json").read_text())
+    tokens: list[int] = json.loads((folder / "tokens.json").read_text())
+    return tokens
 
 
 def load_tokens(n: int | None = None, split: str = "train") -> Tensor:
@@ -94,6 +102,10 @@ def load_tokens(n: int | None = None, split: str = "train") -> Tensor:
     Raises:
         ConnectionError: the data set could not be fetched.
         ValueError: n is not positive, the split is unknown, or rows are not of this kind.
+
+    Example:
+        >>> msae.tinymodel.load_tokens(100).shape  # doctest: +SKIP
+        torch.Size([100, 128])
     """
     n = None if n is None else arguments.whole("n", n, 1, hint="leave it out for all rows")
     rows = load_rows(TOKENS, "tinymodel-tokens", n, split, lambda rows: rows)
@@ -120,20 +132,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the unpickler stumbles over
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        reason = first_line(error)[:300]
         raise ValueError(f"{path} is not a file of weights alone, and is not opened: {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict: expected names and tensors, got {type(state).__name__}")
     return state
 
 
-def to_bridge(state: Mapping[str, Tensor], tokenizer: Any = None, n_heads: int = N_HEADS, device: str = "cpu") -> TransformerBridge:
+def to_bridge(
+    state: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase | None = None, n_heads: int = N_HEADS, device: str = "cpu"
+) -> TransformerBridge:
     """The author's weights on TransformerLens' native model.
 
     Args:
         state: names and tensors as in the author's file; sizes are read from them.
         tokenizer: for text; tokens alone need none.
         n_heads: attention heads.
+        device: where the model runs.
 
     Raises:
         ValueError: a name is missing or unknown, or a size does not fit.
@@ -183,73 +198,3 @@ def _native_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             native[f"{tops.get(part, part)}.{kind}"] = value
     return native
-
-
-def cut_tokenizer(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], frequent: Sequence[int]) -> Any:
-    """A byte-pair tokenizer whose rare tokens become [UNK].
-
-    The text is cut by all merges, as before; only then is a token outside the frequent ones replaced. (With fewer merges the text would
-    be cut otherwise.) So every token keeps an id of its own here: the frequent ones first, then the special ones, then the rare ones,
-    and what is returned to the caller is [UNK] for each of the latter.
-
-    Args:
-        vocab: token to id.
-        merges: pairs of tokens, in order of their rank.
-        frequent: ids in `vocab` that the model knows, in its order.
-
-    Raises:
-        ValueError: `vocab` lacks one of these.
-    """
-    from tokenizers import Tokenizer, decoders, pre_tokenizers
-    from tokenizers.models import BPE
-
-    if not isinstance(vocab, Mapping):
-        raise ValueError(f"vocab must map tokens to ids, got {arguments.shown(vocab)}")
-    for name, value in (("merges", merges), ("frequent", frequent)):
-        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-            raise ValueError(f"{name} must be a list, got {arguments.shown(value)}")
-    token_of = {i: token for token, i in vocab.items()}
-    missing = [i for i in frequent if i not in token_of]
-    if missing:
-        raise ValueError(f"the tokenizer has no token {missing[0]}, one of the model's: expected GPT-Neo's with 50,257, got {len(vocab):,}")
-    kept = set(frequent)
-    order = [*(token_of[i] for i in frequent), *SPECIAL, *(token_of[i] for i in sorted(token_of) if i not in kept)]
-    tokenizer = Tokenizer(BPE({token: i for i, token in enumerate(order)}, list(merges)))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIAL))
-    return _with_unknown(tokenizer, len(frequent) + len(SPECIAL))
-
-
-def _with_unknown(tokenizer: Tokenizer, d_vocab: int) -> Any:
-    from transformers import PreTrainedTokenizerFast
-
-    class TinyModelTokenizer(PreTrainedTokenizerFast):
-        """[BEGIN] before every text; ids from d_vocab on are [UNK]."""
-
-        def _convert_encoding(self, *args: Any, **kwargs: Any) -> Any:
-            converted, encodings = super()._convert_encoding(*args, **kwargs)
-            converted["input_ids"] = [[min(i, d_vocab - 1) for i in ids] for ids in converted["input_ids"]]
-            return converted, encodings
-
-        def __len__(self) -> int:
-            return d_vocab
-
-        @property
-        def vocab_size(self) -> int:
-            return d_vocab
-
-        def get_vocab(self) -> dict[str, int]:
-            return {token: i for token, i in super().get_vocab().items() if i < d_vocab}
-
-    begin, end, pad, unknown = SPECIAL
-    return TinyModelTokenizer(
-        tokenizer_object=tokenizer,
-        bos_token=begin,
-        eos_token=end,
-        pad_token=pad,
-        unk_token=unknown,
-        name_or_path=MODEL_REPO,
-        add_bos_token=True,  # TransformerLens would else ask the hub for a variant that adds it
-        clean_up_tokenization_spaces=False,
-    )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 import torch
 from torch import Tensor
 
-from msae.activations.hooks import check_hook_names, widths
+from msae.activations.checks import check_hook_names
+from msae.activations.hooks import widths
 from msae.firings.reading import checked_sae
 from msae.metrics.intervals import Interval, bootstrap, ratio
 from msae.sae.sae import SAE

@@ -16,7 +16,7 @@ from torch import Tensor
 from msae.support.files import as_json, write_file
 
 
-def save_checkpoint(path: str | os.PathLike, state: dict[str, Any]) -> None:
+def save_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     """Write a nested dict of tensors and JSON values; the old file stays whole until the new one is complete."""
     tensors: dict[str, Tensor] = {}
     skeleton = _take_tensors(state, "", tensors)
@@ -24,7 +24,7 @@ def save_checkpoint(path: str | os.PathLike, state: dict[str, Any]) -> None:
 
 
 @contextmanager
-def of_this_version(path: str | os.PathLike | None) -> Iterator[None]:
+def of_this_version(path: str | os.PathLike[str] | None) -> Iterator[None]:
     """While the content of a checkpoint is taken over: what it lacks, or holds in another form, is told as such.
 
     Raises:
@@ -38,7 +38,7 @@ def of_this_version(path: str | os.PathLike | None) -> Iterator[None]:
         raise ValueError(f"{path} is not a checkpoint that this version of msae goes on from ({why}): {fix}") from error
 
 
-def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote. Integer keys of dicts come back as integers.
 
     Raises:

@@ -112,7 +112,9 @@ def as_json(value: Any, what: str, *, indent: int | None = 2) -> str:
     """JSON that any reader takes, and a newline.
 
     Args:
+        value: strings, numbers, True, False, None, lists and dicts.
         what: how an error calls the value, such as "config".
+        indent: spaces of a level; None for all on one line.
 
     Raises:
         ValueError: naming the first entry that JSON has no form for: NaN, infinity, an object, a key that is no string.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from msae.support import arguments
+from msae.support.reasons import first_line
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ def ask(client: Callable[[], T], what: str, instead: str) -> T:
             except Exception as error:
                 if not _is_of_the_network(error):
                     raise
-                reason = no_answer or _first_line(error)
+                reason = no_answer or first_line(error)
                 raise ConnectionError(f"{what} could not be fetched from the Hugging Face hub ({reason}): {instead}") from error
         check_hashes(since=start)
     except ImportError as error:
@@ -162,8 +163,3 @@ def _is_of_the_network(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno != errno.ENOSPC
     return _response(error) is not None or type(error).__module__.split(".")[0] in ("httpx", "httpx2", "requests")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -134,7 +134,8 @@ def join(ids: np.ndarray, start: np.ndarray, str_tokens: Sequence[str | bytes]) 
     """Number the tokens anew, so that those which share a letter are told by the letter.
 
     Args:
-        ids: (n,) token ids, text after text. start: (n_texts + 1,) where each text begins, and n.
+        ids: (n,) token ids, text after text.
+        start: (n_texts + 1,) where each text begins, and n.
         str_tokens: the text of each id; `PartOfLetter` or bytes where it is no text alone.
 
     Returns:

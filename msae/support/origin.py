@@ -70,7 +70,10 @@ def check_origin(recorded: Mapping[str, Any], asked: Mapping[str, Any], what: st
     """Hold what a result was made from against what is asked for.
 
     Args:
-        what: the result, as the error calls it. fix: what to do, after a colon.
+        recorded: what the result was made from.
+        asked: what is asked for; entries that only one of them has are not compared.
+        what: the result, as the error calls it.
+        fix: what to do, after a colon.
 
     Raises:
         ValueError: naming everything that differs.

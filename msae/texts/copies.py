@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msae.support import arguments
 from msae.texts.given import check_stories
 
-if TYPE_CHECKING:
-    pass
-
-
-def copied_stories(samples: Sequence[str], training: Sequence[str], length: int = 100) -> list[bool]:
-    """Which samples share a passage of `length` or more characters with any training story.
-
-    Exact: characters are compared as they are, and a passage never runs across the border of two stories.
-
-    Args:
-        samples: texts to look at.
-        training: texts they may have been copied from.
-        length: the shortest passage that counts, in characters.
-
-    Returns:
-        one bool per sample.
-    """
-    return CopyIndex(training, length).copied(samples)
-
 
 class CopyIndex:
-    """All passages of `length` characters of the training stories, as 64-bit polynomial hashes; a hit is checked letter by letter."""
+    """Tells stories that repeat a passage of training stories from those that do not.
+
+    Exact: it holds a 64-bit hash of every passage, and a hit is compared letter by letter. A passage never runs across the border of two
+    stories.
+
+    Args:
+        training: texts that others may have been copied from.
+        length: the shortest passage that counts, in characters.
+
+    Example:
+        >>> CopyIndex(["Once upon a time"], length=6).copied(["It was once upon a day.", "It was once."])
+        [True, False]
+    """
 
     def __init__(self, training: Sequence[str], length: int = 100):
         length, training = arguments.whole("length", length, 1), check_stories(training, "training")
@@ -40,7 +32,7 @@ class CopyIndex:
         self.hashes = np.unique(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64)
 
     def copied(self, samples: Sequence[str]) -> list[bool]:
-        """One bool per sample: does it share a passage with a training story?"""
+        """One bool per text of `samples`: does it share a passage with a training story?"""
         return [self._is_copied(sample) for sample in check_stories(samples, "samples")]
 
     def _is_copied(self, sample: str) -> bool:
@@ -62,4 +54,5 @@ def _passage_hashes(text: str, length: int) -> np.ndarray:
         powers = np.cumprod(np.full(len(codes), base, np.uint64))
         unpowers = np.cumprod(np.full(len(codes), inverse, np.uint64))
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers)])
-        return (sums[length:] - sums[:-length]) * unpowers[: len(codes) - length + 1]
+        hashes: np.ndarray = (sums[length:] - sums[:-length]) * unpowers[: len(codes) - length + 1]
+    return hashes

@@ -10,6 +10,7 @@ from typing import Any
 
 from msae.support import arguments
 from msae.support.files import as_json, write_file
+from msae.support.reasons import first_line
 
 END_OF_TEXT = "<|endoftext|>"
 KINDS = ".txt, .jsonl, .jsonl.zst or .parquet"
@@ -72,7 +73,7 @@ def _parquet(path: Path, column: str) -> Iterator[Any]:
     except (pyarrow.ArrowInvalid, pyarrow.ArrowIOError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError(f"{path} is not a whole Parquet file: {_first_line(error)}") from error
+        raise ValueError(f"{path} is not a whole Parquet file: {first_line(error)}") from error
 
 
 def _jsonl(path: Path, column: str) -> Iterator[Any]:
@@ -143,7 +144,3 @@ def _checked(value: Any, column: str, place: str) -> Any:
         except UnicodeEncodeError as error:
             raise ValueError(f"{place} is no text: it holds half of a surrogate pair") from error
     return value
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

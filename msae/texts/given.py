@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from msae.support.arguments import shown
-
-if TYPE_CHECKING:
-    pass
-
 
 Stories = Sequence[str] | Sequence[Sequence[int]] | Tensor | np.ndarray
 """Texts, or rows of token ids."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msae.support import arguments, hub
+from msae.support.reasons import first_line
 from msae.texts.files import read_rows, write_lines
 
 INSTEAD = "use load_stories('bundled') or load_stories('your_file.jsonl'), which need no network"
@@ -74,7 +75,10 @@ def load_rows(source: Source, name: str, n: int | None, split: str, prepare: Cal
     """Rows of a data set: the first n from the cache or as a stream, or all from the files.
 
     Args:
+        source: the data set.
         name: of the file in the cache.
+        n: the first n rows; None for all.
+        split: "train" or "validation".
         prepare: turns values of the column into the rows to return.
     """
     if split not in [*source.files]:
@@ -120,7 +124,7 @@ def _stream(source: Source, split: str, n: int, prepare: Callable[[Iterable[Any]
     try:
         return hub.ask(client, source.what, source.instead)
     except ValueError as error:  # a stream has no hash to check
-        raise ConnectionError(f"{source.what} arrived damaged ({str(error).strip().splitlines()[0]}): {source.instead}") from error
+        raise ConnectionError(f"{source.what} arrived damaged ({first_line(error)}): {source.instead}") from error
 
 
 def _download(source: Source, split: str) -> list[Path]:
@@ -143,4 +147,5 @@ def _download(source: Source, split: str) -> list[Path]:
 def _progress(rows: Iterable[Any], total: int | None) -> Iterable[Any]:
     from tqdm.auto import tqdm
 
-    return tqdm(rows, total=total, unit="row", unit_scale=True, desc="TinyStories", delay=2)
+    shown: Iterable[Any] = tqdm(rows, total=total, unit="row", unit_scale=True, desc="TinyStories", delay=2)
+    return shown

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from msae.support.arguments import number, shown, text, whole
 from msae.support.origin import Origin, sha256_of_array
-from msae.toy.tree import FeatureTree, checked_directions
+from msae.toy.checks import checked_directions
+from msae.toy.tree import FeatureTree
 
 
 @dataclass
@@ -19,22 +20,36 @@ class TreeStream:
 
     With directions (n_features, d_model) the batches are (batch, d_model); with (n_seeds, n_features, d_model) they are
     (n_seeds, batch, d_model), one independent toy per seed.
+
+    Example:
+        >>> tree = msae.FeatureTree.article()
+        >>> stream = msae.TreeStream(tree, msae.orthogonal_directions(tree.n_features, 24))
+        >>> next(stream.batches(4, seed=0)).shape
+        torch.Size([4, 24])
     """
 
     tree: FeatureTree
+    """Where the features come from."""
+
     directions: Tensor
+    """(n_features, d_model), or one such matrix per seed: what each feature adds to an input."""
+
     hook_name: str | None = None
+    """What an SAE records as the place that its inputs were taken at."""
+
     scale: float = 1.0
+    """What an SAE records as the factor its inputs were multiplied by; the batches are not multiplied here."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.tree, FeatureTree):
             raise ValueError(f"tree must be a FeatureTree, got {shown(self.tree)}")
-        self.directions = checked_directions(self.directions, self.tree)
+        self.directions = checked_directions(self.directions, self.tree.n_features)
         self.hook_name = None if self.hook_name is None else text("hook_name", self.hook_name)
         self.scale = number("scale", self.scale, above=0)
 
     @property
     def d_model(self) -> int:
+        """Length of one input."""
         return self.directions.shape[-1]
 
     @property
@@ -53,10 +68,18 @@ class TreeStream:
         """Endless batches; the same seed gives the same ones.
 
         Args:
+            batch_size: inputs in a batch, of each toy.
+            seed: the same seed gives the same batches.
             skip: leave out this many batches at the start: where a resumed run goes on.
 
         Raises:
             ValueError: at once, for impossible numbers.
+
+        Example:
+            >>> tree = msae.FeatureTree.article()
+            >>> batches = msae.TreeStream(tree, msae.orthogonal_directions(20, 20)).batches(4, seed=0)
+            >>> next(batches).shape
+            torch.Size([4, 20])
         """
         shape = (*self.directions.shape[:-2], whole("batch_size", batch_size, 1))
         return self._batches(shape, whole("seed", seed, 0, 2**64 - 1), whole("skip", skip))

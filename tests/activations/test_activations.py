@@ -16,7 +16,7 @@ import msae
 from msae import activations as home
 from msae.activations import harvesting, run_to_hook
 from msae.activations.cache import CachedArray
-from msae.activations.shuffling import ranges, shuffled
+from msae.activations.shuffling import Shuffled, ranges
 from msae.lm.bridge import plain_transformer
 
 STORIES = [
@@ -242,9 +242,9 @@ def ones_of_each(n_stories):
 def test_a_pass_through_small_buffers_shows_every_activation_once(buffer):
     counts, x, load = ones_of_each(60)
     n_batches = len(x) // 7
-    seen = torch.cat(list(islice(shuffled(counts, 7, 0, 0, buffer, 1.0, load), n_batches))).flatten().tolist()
+    seen = torch.cat(list(islice(Shuffled(counts, buffer, 1.0, load).batches(7, 0, 0), n_batches))).flatten().tolist()
     assert len(set(seen)) == len(seen) == 7 * n_batches
-    second = torch.cat(list(islice(shuffled(counts, 7, 0, n_batches, buffer, 1.0, load), n_batches))).flatten().tolist()
+    second = torch.cat(list(islice(Shuffled(counts, buffer, 1.0, load).batches(7, 0, n_batches), n_batches))).flatten().tolist()
     assert len(set(second)) == 7 * n_batches
     assert second != seen
 
@@ -252,14 +252,14 @@ def test_a_pass_through_small_buffers_shows_every_activation_once(buffer):
 @pytest.mark.parametrize("buffer", [7, 50, 10**6])
 def test_skipping_lands_where_reading_on_would(buffer):
     counts, _, load = ones_of_each(40)
-    read = list(islice(shuffled(counts, 7, 5, 0, buffer, 2.0, load), 60))
+    read = list(islice(Shuffled(counts, buffer, 2.0, load).batches(7, 5, 0), 60))
     for skip in range(50):
-        assert torch.equal(next(shuffled(counts, 7, 5, skip, buffer, 2.0, load)), read[skip]), skip
+        assert torch.equal(next(Shuffled(counts, buffer, 2.0, load).batches(7, 5, skip)), read[skip]), skip
 
 
 def test_a_buffer_mixes_stories_from_everywhere():
     counts, x, load = ones_of_each(2000)
-    batch = next(shuffled(counts, 200, 0, 0, 1000, 1.0, load)).flatten() / len(x)
+    batch = next(Shuffled(counts, 1000, 1.0, load).batches(200, 0, 0)).flatten() / len(x)
     assert 0.4 < batch.mean() < 0.6  # of numbers spread evenly over 0 to 1, give or take 5 standard errors
     assert 0.23 < batch.std() < 0.35
 

@@ -16,7 +16,7 @@ def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers
     import torch
 
     from msae.lm.loading import save_language_model
-    from msae.lm.pretraining import train_tokenizer
+    from msae.lm.tokenizer import train_tokenizer
     from msae.lm.transformer import Transformer, TransformerConfig
 
     torch.manual_seed(0)

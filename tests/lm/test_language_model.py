@@ -17,7 +17,8 @@ from places import PATIENCE
 import msae
 from msae.lm.bridge import plain_transformer
 from msae.lm.loading import FILES, load_manifest, load_transformer, save_language_model
-from msae.lm.pretraining import bits_per_character, train_tokenizer
+from msae.lm.measuring import bits_per_character
+from msae.lm.tokenizer import train_tokenizer
 from msae.lm.transformer import Transformer, TransformerConfig
 from msae.support.manifests import write_with_manifest
 

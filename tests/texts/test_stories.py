@@ -1,37 +1,22 @@
-"""Stories: every kind of file, the check for copied passages against brute force, and sampling against the model's own forward pass."""
+"""Stories: every kind of file, cleaned and checked."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import re
 
 import pytest
-import torch
 import unidecode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msae.lm import telling
-from msae.lm.pretraining import train_tokenizer
-from msae.lm.telling import sample_stories
-from msae.lm.transformer import Transformer, TransformerConfig
 from msae.texts import stories as module
-from msae.texts.copies import copied_stories
 from msae.texts.files import write_lines
 from msae.texts.stories import load_stories, pack_stories, save_stories
 from msae.texts.tinystories import clean_stories, clean_story
 
 TEXTS = ["Lily has a cat.\nShe is happy.", "Sue — “yes” — runs.", "She sees Lily."]
-
-
-@pytest.fixture(scope="module")
-def tiny() -> tuple:
-    torch.manual_seed(0)
-    tokenizer = train_tokenizer(TEXTS, 280)
-    config = TransformerConfig(d_vocab=tokenizer.get_vocab_size(), d_model=16, n_layers=2, n_heads=2, n_ctx=12)
-    return Transformer(config).eval(), tokenizer
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.zst"])
@@ -183,94 +168,3 @@ def test_the_bundled_stories_are_checked(tmp_path, monkeypatch):
     save_stories(TEXTS[:1], tmp_path / "stories" / "stories.jsonl.zst")
     with pytest.raises(ValueError, match="was altered"):
         load_stories("bundled")
-
-
-def longest_shared(a: str, b: str) -> int:
-    return max((n for n in range(len(a) + 1) for i in range(len(a) - n + 1) if a[i : i + n] in b), default=0)
-
-
-@settings(deadline=None, max_examples=150)
-@given(
-    st.lists(st.text("ab \U0001f600", max_size=14), max_size=4),
-    st.lists(st.text("ab \U0001f600", max_size=14), max_size=4),
-    st.integers(1, 8),
-)
-def test_copied_stories_are_those_with_a_long_shared_passage(samples, training, length):
-    expected = [any(longest_shared(sample, story) >= length for story in training) for sample in samples]
-    assert copied_stories(samples, training, length) == expected
-
-
-def test_a_copy_of_exactly_the_length_counts_and_one_less_does_not():
-    rng = random.Random(0)
-    story = "".join(rng.choices("abcdefgh ", k=1000))
-    fresh = "".join(rng.choices("ABCDEFGH", k=300))
-    assert copied_stories([fresh + story[500:600] + fresh, fresh + story[500:599] + fresh, fresh], ["x", story]) == [True, False, False]
-    assert copied_stories([story[900:] + story[:99]], [story[:99], story[900:]]) == [True]
-    assert copied_stories([story[950:] + story[:99]], [story[950:], story[:99]]) == [False]  # no passage runs from one story into the next
-
-
-@torch.no_grad()
-def test_cached_logits_are_those_of_a_whole_forward_pass(tiny):
-    model, _ = tiny
-    config = model.config
-    tokens = torch.randint(config.d_vocab, (3, config.n_ctx), generator=torch.Generator().manual_seed(0))
-    cache = torch.zeros(2, config.n_layers, 3, config.n_heads, config.n_ctx, config.d_head)
-    expected = model(tokens)
-    torch.testing.assert_close(telling._next_logits(model, tokens[:, :5], cache, 0), expected[:, 4])
-    for position in range(5, config.n_ctx):
-        found = telling._next_logits(model, tokens[:, position : position + 1], cache, position)
-        torch.testing.assert_close(found, expected[:, position])
-
-
-@torch.no_grad()
-def test_sampling_equals_the_slow_way(tiny, monkeypatch):
-    """One token at a time with whole forward passes, the window starting anew with [BEGIN] and the later half when it is full."""
-    model, _ = tiny
-
-    def most_likely_but_end(probabilities, *_, **__):
-        probabilities = probabilities.clone()
-        probabilities[:, 0] = 0
-        return probabilities.argmax(-1, keepdim=True)
-
-    seen: list[int] = []
-
-    def remember(probabilities, *_, **__):
-        seen.append(int(most_likely_but_end(probabilities)))
-        return most_likely_but_end(probabilities)
-
-    monkeypatch.setattr(torch, "multinomial", remember)
-    told, unfinished = telling._tell(model, 1, 30, 1.0, torch.Generator())
-    assert (told, unfinished) == ([], 1)
-    window, slow = [0], []
-    for _ in range(30):
-        if len(window) > model.config.n_ctx:
-            window = [0, *window[-(model.config.n_ctx // 2) :]]
-        slow.append(int(most_likely_but_end(model(torch.tensor([window]))[:, -1].softmax(-1))))
-        window.append(slow[-1])
-    assert seen == slow
-
-
-def test_the_same_seed_tells_the_same_stories_and_copies_are_dropped(tiny):
-    model, tokenizer = tiny
-    with torch.no_grad():
-        model.head.weight[0] *= 0
-    how = {"batch_size": 8, "max_tokens": 200, "progress": False, "temperature": 1.0}
-    first = sample_stories((model, tokenizer), 6, seed=1, **how)
-    again = sample_stories((model, tokenizer), 6, seed=1, **how)
-    other = sample_stories((model, tokenizer), 2, seed=2, **how)
-    assert first == again
-    assert first.stories[:2] != other.stories
-    assert len(first.stories) == 6
-    assert all(story[0].isupper() or story[0] in '"“‘' for story in first.stories)
-    long = [story for story in first.stories if len(story) >= 100]
-    without = sample_stories((model, tokenizer), 6, seed=1, training=long, **how)
-    assert long
-    assert without.n_copied >= 1
-    assert not any(copied_stories(without.stories, long))
-
-
-@pytest.mark.parametrize("wrong", [{"n": 0}, {"temperature": 0.0}, {"batch_size": 0}, {"max_tokens": 0}])
-def test_impossible_sampling_is_refused(tiny, wrong):
-    (name,) = wrong
-    with pytest.raises(ValueError, match=name):
-        sample_stories(tiny, **({"n": 1, "progress": False} | wrong))

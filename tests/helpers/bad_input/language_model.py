@@ -13,7 +13,8 @@ from bad_input.activations import DEVICES, LM, STORIES, TEXTS, lm
 from tiny_models import random_weights
 
 import msae
-from msae.lm import bridge, loading, pretraining, tinymodel, transformer
+from msae.lm import bridge, loading, measuring, pretraining, rows, tinymodel, tinymodel_tokenizer, transformer
+from msae.lm.tokenizer import train_tokenizer
 from msae.support import manifests
 
 NOT_A_RATE = [*NOT_A_NUMBER, 0, -1, 1, True]
@@ -29,7 +30,7 @@ def folder():
 
 @functools.cache
 def tokenizer():
-    return pretraining.train_tokenizer(STORIES, 257)
+    return train_tokenizer(STORIES, 257)
 
 
 @functools.cache
@@ -53,7 +54,7 @@ def forward(tokens_BT):
 
 
 def batches(stories_tokens, n_ctx, batch_size, seed):
-    return next(pretraining.batches(stories_tokens, n_ctx, batch_size, seed))
+    return next(rows.batches(stories_tokens, n_ctx, batch_size, seed))
 
 
 def nan(name):
@@ -136,11 +137,9 @@ TABLE = [
         {"n_ctx": [*NOT_WHOLE, 0, 1], "batch_size": [*NOT_WHOLE, 0], "seed": [*NOT_WHOLE, -1]}
         | {"stories_tokens": [Says([], "stories have 0 tokens"), Says([np.arange(7)], "expected at least 9")]},
     ),
+    Function(train_tokenizer, lambda: {"stories": STORIES, "d_vocab": 257}, {"stories": TEXTS[:-4], "d_vocab": [*NOT_WHOLE, 0, 256]}),
     Function(
-        pretraining.train_tokenizer, lambda: {"stories": STORIES, "d_vocab": 257}, {"stories": TEXTS[:-4], "d_vocab": [*NOT_WHOLE, 0, 256]}
-    ),
-    Function(
-        pretraining.bits_per_character,
+        measuring.bits_per_character,
         lambda: {"model": module(), "stories": STORIES, "tokenizer": tokenizer(), "n_ctx": 8, "device": "cpu"},
         {
             "model": [None, 3],
@@ -178,7 +177,7 @@ TABLE = [
         tinymodel.read_weights, lambda: {"path": weights()}, {"path": [*NOT_A_PATH, "none.pt", Says(__file__, "not a file of weights")]}
     ),
     Function(
-        tinymodel.cut_tokenizer,
+        tinymodel_tokenizer.cut_tokenizer,
         lambda: {"vocab": {"a": 0, "b": 1}, "merges": [], "frequent": [0]},
         {
             "vocab": [None, 3, ["a"]],

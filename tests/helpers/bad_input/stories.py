@@ -18,6 +18,10 @@ N = [*NOT_WHOLE[1:], 0, -1]
 SPLIT = ["test", None, 3, ["train"]]
 
 
+def copied(samples):
+    return copies.CopyIndex(STORIES, 5).copied(samples)
+
+
 TABLE = [
     Function(
         msae.load_stories,
@@ -50,18 +54,14 @@ TABLE = [
         },
     ),
     Function(
-        copies.copied_stories,
-        lambda: {"samples": STORIES, "training": STORIES, "length": 5},
-        {
-            "samples": [Says("Lily", "one string"), *NOT_STORIES[:4], [None], ["a", 3]],
-            "training": [Says("Lily", "one string"), *NOT_STORIES[:4], [None], ["a", 3]],
-            "length": [*NOT_WHOLE, 0, -1],
-        },
+        copied,
+        lambda: {"samples": STORIES},
+        {"samples": [Says("Lily", "one string"), *NOT_STORIES[:4], [None], ["a", 3]]},
     ),
     Function(
         copies.CopyIndex,
         lambda: {"training": STORIES, "length": 5},
-        {"training": [*NOT_STORIES[:4], [None], ["a", 3]], "length": [*NOT_WHOLE, 0, -1]},
+        {"training": [Says("Lily", "one string"), *NOT_STORIES[:4], [None], ["a", 3]], "length": [*NOT_WHOLE, 0, -1]},
     ),
     Function(
         textfiles.write_lines,

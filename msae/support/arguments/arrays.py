@@ -1,159 +1,26 @@
-"""Where an argument from outside is judged: the value that the rest of the library may rely on, or one sentence and no work done.
-
-Each check takes the argument's name and what was given, returns the value as the kind that is wanted, and raises a ValueError that says
-what was given, what was expected and, where there is one, the fix.
-"""
+"""Arrays, tensors, and what torch does with them: their shape, their kind of number, a device, a generator."""
 
 from __future__ import annotations
 
-import math
-import os
-import sys
-import tempfile
 import warnings
-from collections.abc import Collection, Iterable
-from numbers import Integral, Real
-from pathlib import Path
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from msae.support.arguments.values import is_tensor, shown
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 
-def shown(value: Any) -> str:
-    """A value as an error can show it: short, on one line, and for arrays the shape and the kind of number."""
-    if _is_tensor(value):
-        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape} and {value.dtype}"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
-def whole(name: str, value: Any, least: int = 0, most: int | None = None, hint: str = "", *, most_is: str = "") -> int:
-    """A whole number from `least` to `most`, as an int; `most_is` is how an error calls the latter."""
-    bounds = f"{least:,} to {most_is or f'{most:,}'}" if most is not None else f"at least {least:,}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise ValueError(f"{name} must be a whole number, {bounds}, got {shown(value)}{hint and f'; {hint}'}")
-    n = int(value)
-    if n < least or (most is not None and n > most):
-        wanted = f"be {bounds}" if most is None else f"lie between {least:,} and {most_is or f'{most:,}'}"
-        raise ValueError(f"{name} must {wanted}, got {n:,}{hint and f'; {hint}'}")
-    return n
-
-
-def number(
-    name: str,
-    value: Any,
-    least: float = -math.inf,
-    most: float = math.inf,
-    *,
-    above: float = -math.inf,
-    below: float = math.inf,
-    also: str = "",
-    hint: str = "",
-) -> float:
-    """A finite number: at least `least`, at most `most`, and strictly between `above` and `below`; as a float.
-
-    Args:
-        also: what else the argument may be, for the error: " or None". The caller has let it through before.
-    """
-    low, high = max(least, above), min(most, below)
-    if low > -math.inf and high < math.inf:
-        wanted = f"lie between {low:g} and {high:g}"
-    elif low > -math.inf:
-        wanted = "be positive" if above == 0 else f"be at least {low:g}" if least == low else f"be above {low:g}"
-    else:
-        wanted = f"be below {high:g}" if below == high < math.inf else f"be at most {high:g}" if high < math.inf else "be a finite number"
-    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
-    if not is_number or not (least <= value <= most and above < value < below):
-        raise ValueError(f"{name} must {wanted}{also}, got {shown(value)}{hint and f'; {hint}'}")
-    return float(value)
-
-
-def yes_or_no(name: str, value: Any) -> bool:
-    """True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} must be True or False, got {shown(value)}")
-    return bool(value)
-
-
-def one_of(name: str, value: Any, choices: Collection[Any], hint: str = "") -> Any:
-    """One of some values, which are named where it is none of them."""
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {shown(value)}{hint and f'; {hint}'}")
-    return value
-
-
-def text(name: str, value: Any, hint: str = "") -> str:
-    """A string."""
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be a string, got {shown(value)}{hint and f'; {hint}'}")
-    return value
-
-
-def written(name: str, value: Any) -> str:
-    """A string that can stand in a file: half of a surrogate pair cannot."""
-    if not _is_encodable(text(name, value)):
-        raise ValueError(f"{name} must be text that UTF-8 can hold, got {shown(value)}: it has half of a surrogate pair")
-    return value
-
-
-def _is_encodable(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def path(name: str, value: Any) -> Path:
-    """A path, given as a string or a path."""
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
-        raise ValueError(f"{name} must be a path, got {shown(value)}")
-    found = Path(value)
-    try:
-        os.fsencode(found)
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{name} must be a path that the disk can hold, got {shown(value)}") from error
-    if "\0" in str(found):
-        raise ValueError(f"{name} must be a path, got {shown(value)}: no name has a zero byte")
-    return found
-
-
-def new_file(name: str, value: Any) -> Path:
-    """A path that a file can be written to, once its folder is made. Nothing is written to find out."""
-    found = path(name, value)
-    _writable(name, found, found.parent)
-    if found.is_dir():
-        raise ValueError(f"{name} must be a file, got the folder {found}: give a name in it")
-    return found
-
-
-def new_folder(name: str, value: Any) -> Path:
-    """A path of a folder that can be written into, or be made. Nothing is written to find out."""
-    found = path(name, value)
-    _writable(name, found, found)
-    return found
-
-
-def _writable(name: str, given: Path, folder: Path) -> None:
-    try:
-        there = next(part for part in (folder, *folder.parents) if part.exists())
-        if not there.is_dir():
-            raise ValueError(f"{name} must lie in a folder, got {given}: {there} is a file")
-        tempfile.TemporaryFile(dir=there).close()  # without a name, so that no one sees it
-    except OSError as error:
-        raise ValueError(f"{name} must be a place that can be written to, got {shown(str(given))}: {error.strerror or error}") from error
-
-
 def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, numbers: str = "any", finite: bool = False) -> Tensor:
     """A tensor of torch; arrays of NumPy are taken too.
 
     Args:
+        name: of the argument, for the error.
+        value: what was given.
         shape: a size for each axis, or a word for an axis of any size ("batch"); a leading "…" stands for any leading axes.
         numbers: "any" kind but complex; "real", floating point; "whole", integers.
         finite: refuse NaN and infinity, naming the first place. It reads the whole tensor.
@@ -167,7 +34,7 @@ def tensor(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *,
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of arrays that cannot be written to: nobody here writes to what it is given
             value = torch.from_numpy(np.asarray(value, order="C"))
-    if not _is_tensor(value):
+    if not is_tensor(value):
         raise ValueError(f"{name} must be a tensor{_of(shape)}, got {shown(value)}")
     if shape is not None and not _fits(tuple(value.shape), shape):
         raise ValueError(f"{name} must have the shape {_words(shape)}, got {tuple(value.shape)}")
@@ -184,7 +51,7 @@ def plain(name: str, value: Any) -> None:
     """Refuse a tensor that does not hold its numbers one by one, and an array with entries that are masked."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(value):,}: give {name}.filled(…), or leave them out")
-    if not _is_tensor(value):
+    if not is_tensor(value):
         return
     import torch
 
@@ -213,12 +80,15 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
     """An array of NumPy; tensors of torch on any device and lists of numbers are taken too, bfloat16 as float32.
 
     Args:
-        shape, finite: as for `tensor`.
+        name: of the argument, for the error.
+        value: what was given.
+        shape: a size for each axis, or a word for an axis of any size ("batch"); a leading "…" stands for any leading axes.
         numbers: "any" kind but complex; "whole", integers; "marks", True and False, or 0 and 1.
+        finite: refuse NaN and infinity, naming the first place.
     """
     plain(name, value)
     try:
-        if _is_tensor(value):
+        if is_tensor(value):
             found = (value.float() if str(value.dtype) == "torch.bfloat16" else value).detach().cpu().resolve_neg().numpy()
         else:
             found = np.asarray(value)
@@ -236,13 +106,6 @@ def array(name: str, value: Any, shape: tuple[int | str, ...] | None = None, *, 
         place = tuple(np.argwhere(~np.isfinite(found))[0].tolist())
         raise ValueError(f"{name} must be finite, got {found[place]} at {list(place)}")
     return found.astype(bool) if numbers == "marks" else found
-
-
-def items(name: str, value: Any) -> list[Any]:
-    """The items of a list, a tuple, an array or what else can be gone through; a string is no list."""
-    if isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0 or not isinstance(value, Iterable):
-        raise ValueError(f"{name} must be a list, got {shown(value)}")
-    return list(value)
 
 
 def generator(name: str, value: Any) -> torch.Generator | None:
@@ -279,10 +142,6 @@ def device(name: str, value: Any) -> torch.device:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise ValueError(f"{name}: this machine has no {wanted.type}, got {shown(str(wanted))}; use 'cpu'") from error
     return wanted
-
-
-def _is_tensor(value: Any) -> bool:
-    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)  # what needs no torch need not wait for it
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
