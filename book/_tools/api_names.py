@@ -38,7 +38,11 @@ class Name(NamedTuple):
     @property
     def short(self) -> str:
         """As a chapter writes it: `msae.train` where the package itself has the name."""
-        return f"msae.{self.name}" if msae._PLACE_OF.get(self.name) == f"msae.{self.room}" else self.full
+        return (
+            f"msae.{self.name}"
+            if msae._PLACE_OF.get(self.name) == f"msae.{self.room}"
+            else self.full
+        )
 
 
 @cache
@@ -46,9 +50,19 @@ def defined_in(module: str, name: str) -> str:
     """The module whose own source gives the name its value, found along the imports."""
     source = Path(import_module(module).__file__ or "").read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module and any((a.asname or a.name) == name for a in node.names):
-            original = next(a.name for a in node.names if (a.asname or a.name) == name)
-            return defined_in(node.module, original) if node.module.startswith("msae.") else module
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and any((a.asname or a.name) == name for a in node.names)
+        ):
+            original = next(
+                a.name for a in node.names if (a.asname or a.name) == name
+            )
+            return (
+                defined_in(node.module, original)
+                if node.module.startswith("msae.")
+                else module
+            )
     return module
 
 
@@ -74,26 +88,61 @@ def addresses() -> dict[str, Name]:
             found[way] = entry
     for room in ROOMS:
         for name in import_module(f"msae.{room}").__all__:
-            found.setdefault(f"msae.{room}.{name}", found.get(f"{defined_in(f'msae.{room}', name)}.{name}"))
+            found.setdefault(
+                f"msae.{room}.{name}",
+                found.get(f"{defined_in(f'msae.{room}', name)}.{name}"),
+            )
     return {way: entry for way, entry in found.items() if entry}
 
 
-def names_used(notebook: Path, known: dict[str, Name]) -> set[str]:
-    """The public names, in full, that the code of a notebook uses."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+class Notebook(NamedTuple):
+    """What the code of a notebook calls things of msae."""
+
+    tree: ast.AST
+    """All of its code."""
+
+    means: dict[str, str]
+    """What a name stands for that it imports, such as {"metrics": "msae.metrics"}."""
+
+    def find(self, dotted: str) -> Name | None:
+        """The public name that a dotted name of the code begins with: `msae.SAE.load` is `msae.SAE`'s."""
+        head, *rest = dotted.split(".")
+        parts = [self.means.get(head, ""), *rest]
+        ways = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+        return next((addresses()[way] for way in ways if way in addresses()), None)
+
+    def used(self) -> set[str]:
+        """The public names, in full, that the code uses."""
+        dotted = {
+            ast.unparse(node)
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.Attribute, ast.Name))
+        }
+        return {entry.full for entry in map(self.find, dotted) if entry}
+
+
+@cache
+def read_notebook(path: Path) -> Notebook:
+    """The code of a notebook, without its magics."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join(
+        "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"
+    )
     tree = ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", code, flags=re.MULTILINE))
     means = {"msae": "msae"}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "msae":
-            means |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        if (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").split(".")[0] == "msae"
+        ):
+            means |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}"
+                for alias in node.names
+            }
         elif isinstance(node, ast.Import):
-            means |= {alias.asname: alias.name for alias in node.names if alias.asname and alias.name.split(".")[0] == "msae"}
-    used = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Attribute, ast.Name)):
-            head, *rest = ast.unparse(node).split(".")
-            entry = known.get(".".join([means.get(head, head), *rest]))
-            if entry:
-                used.add(entry.full)
-    return used
+            means |= {
+                alias.asname: alias.name
+                for alias in node.names
+                if alias.asname and alias.name.split(".")[0] == "msae"
+            }
+    return Notebook(tree, means)

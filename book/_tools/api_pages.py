@@ -13,7 +13,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from api_names import Name, addresses, defined_in, names_used, public_names
+from api_names import Name, addresses, defined_in, public_names, read_notebook
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.pycode import ModuleAnalyzer
@@ -24,14 +24,20 @@ LONE_ASTERISK = re.compile(r"(?<![\w*\\`])\*(?=[^\s*`])(?![^*`]*\w\*(?!\w))")
 
 def first_sentence(entry: Name) -> str:
     """What the first sentence of its description says."""
-    text = inspect.getdoc(entry.value) if callable(entry.value) else "\n".join(constant_doc(entry.place, entry.name))
+    text = (
+        inspect.getdoc(entry.value)
+        if callable(entry.value)
+        else "\n".join(constant_doc(entry.place, entry.name))
+    )
     paragraph = " ".join((text or "").split("\n\n")[0].split())
     return re.split(r"(?<=[.])\s+(?=[A-Z`])", paragraph)[0]
 
 
 def constant_doc(module: str, name: str) -> list[str]:
     """The lines beneath a constant, in the module that defines it."""
-    return list(ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), []))
+    return list(
+        ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), [])
+    )
 
 
 class ApiNames(SphinxDirective):
@@ -39,28 +45,47 @@ class ApiNames(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()  # the chapters say what stands here
-        known = addresses()
         chapters = {}
         for document in sorted(self.env.found_docs):
             path = Path(self.env.doc2path(document))
             if path.suffix == ".ipynb":
-                chapters[document] = names_used(path, known)
+                chapters[document] = read_notebook(path).used()
         lines: list[str] = []
         room = None
         for entry in public_names():
             if entry.room != room:
                 room = entry.room
-                lines += ["", f".. py:currentmodule:: msae.{room}", "", f".. rubric:: :doc:`{room}`", ""]
-            lines += [f":py:obj:`{entry.short} <{entry.full}>`", f"   {first_sentence(entry)}"]
-            used = [document for document, names in chapters.items() if entry.full in names]
+                lines += [
+                    "",
+                    f".. py:currentmodule:: msae.{room}",
+                    "",
+                    f".. rubric:: :doc:`{room}`",
+                    "",
+                ]
+            lines += [
+                f":py:obj:`{entry.short} <{entry.full}>`",
+                f"   {first_sentence(entry)}",
+            ]
+            used = [
+                document
+                for document, names in chapters.items()
+                if entry.full in names
+            ]
             if used:
-                lines += ["", "   Used in " + ", ".join(f":doc:`/{document}`" for document in used) + "."]
+                lines += [
+                    "",
+                    "   Used in "
+                    + ", ".join(f":doc:`/{document}`" for document in used)
+                    + ".",
+                ]
             lines.append("")
         return self.parse(lines)
 
     def parse(self, lines: list[str]) -> list[nodes.Node]:
         parent = nodes.container(classes=["msae-names"])
-        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, parent)
+        self.state.nested_parse(
+            StringList(lines, source=self.env.docname), 0, parent
+        )
         return [parent]
 
 
@@ -74,23 +99,39 @@ class ApiCommands(SphinxDirective):
         sections: list[nodes.Node] = []
         for command in commands(parser()):
             name = command.prog.removeprefix("python -m msae ")
-            section = nodes.section(ids=[nodes.make_id(f"command-{name}")], names=[nodes.fully_normalize_name(command.prog)])
+            section = nodes.section(
+                ids=[nodes.make_id(f"command-{name}")],
+                names=[nodes.fully_normalize_name(command.prog)],
+            )
             section += nodes.title("", "", nodes.literal(text=name))
-            section += nodes.literal_block(text=help_of(command), language="text", classes=["msae-help"])
+            section += nodes.literal_block(
+                text=help_of(command), language="text", classes=["msae-help"]
+            )
             sections.append(section)
         return sections
 
 
 def commands(top: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """The commands beneath a parser; the parser itself if there are none."""
-    below = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
-    return [found for action in below for child in action.choices.values() for found in commands(child)] or [top]
+    below = [
+        action
+        for action in top._actions
+        if isinstance(action, argparse._SubParsersAction)
+    ]
+    return [
+        found
+        for action in below
+        for child in action.choices.values()
+        for found in commands(child)
+    ] or [top]
 
 
 def help_of(command: argparse.ArgumentParser) -> str:
     """The help of a command in lines of the same length on every machine."""
     kind = command.formatter_class
-    command.formatter_class = lambda prog: kind(prog, max_help_position=24, width=76)  # type: ignore[assignment,misc]
+    command.formatter_class = lambda prog: kind(
+        prog, max_help_position=24, width=76
+    )  # type: ignore[assignment,misc]
     return command.format_help()
 
 
@@ -103,34 +144,57 @@ def _prepare(app: Any) -> None:
             package.find_attr_docs()[("", entry.name)] = [*doc, ""]
 
 
-def _skip_passed_on(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+def _skip_passed_on(
+    app: Any, what: str, name: str, value: Any, skip: bool, options: Any
+) -> bool | None:
     """A name that a room passes on from another is described in that one."""
     module = app.env.temp_data.get("autodoc:module", "")
     if what == "module" and module.startswith("msae."):
-        return skip or defined_in(module, name).split(".")[1] != module.split(".")[1]
+        return (
+            skip or defined_in(module, name).split(".")[1] != module.split(".")[1]
+        )
     return None
 
 
-def _plain_asterisks(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+def _plain_asterisks(
+    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
     """A shape such as (*N, d_model) starts no emphasis."""
-    lines[:] = [line if line.lstrip().startswith((">>>", "...")) else LONE_ASTERISK.sub(r"\\*", line) for line in lines]
+    lines[:] = [
+        line
+        if line.lstrip().startswith((">>>", "..."))
+        else LONE_ASTERISK.sub(r"\\*", line)
+        for line in lines
+    ]
 
 
-def _short_name(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+def _short_name(
+    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
     """A name that the package itself has too is called by that."""
     entry = addresses().get(name)
     if entry is not None and entry.short != entry.full:
         lines += ["", f"Short name: ``{entry.short}``"]
 
 
-def _signature(app: Any, what: str, name: str, value: Any, options: Any, signature: str, returns: str) -> tuple[str, str] | None:
+def _signature(
+    app: Any,
+    what: str,
+    name: str,
+    value: Any,
+    options: Any,
+    signature: str,
+    returns: str,
+) -> tuple[str, str] | None:
     """The defaults that a dataclass makes anew each time, as they are; nothing for what is never called."""
     if what == "class" and getattr(value, "_is_protocol", False):
         return "", returns
     if what == "class" and is_dataclass(value) and signature:
         for field in fields(value):
             if field.default_factory is not MISSING:
-                signature = signature.replace("=<factory>", f"={field.default_factory()!r}", 1)
+                signature = signature.replace(
+                    "=<factory>", f"={field.default_factory()!r}", 1
+                )
         return signature, returns
     return None
 
@@ -140,7 +204,9 @@ def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
     entry = addresses().get(node.get("reftarget", "").removesuffix("()"))
     if entry is None or node.get("refdomain") != "py":
         return None
-    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", entry.full, node, content)
+    return env.domains["py"].resolve_xref(
+        env, node["refdoc"], app.builder, "obj", entry.full, node, content
+    )
 
 
 def setup(app: Any) -> dict[str, Any]:
