@@ -10,6 +10,7 @@ import argparse
 import inspect
 import re
 from dataclasses import MISSING, fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +137,15 @@ def help_of(command: argparse.ArgumentParser) -> str:
 
 
 def _prepare(app: Any) -> None:
-    """autodoc sees what a package holds, and the constants that its own source describes: load what comes only when it is asked for,
-    and lay the words of the module that defines a constant beside the package."""
+    """autodoc shows what a package holds, and constants with words in its own source: so load what comes only when it is asked for,
+    and give the package the words that the defining module has for a constant."""
     for entry in public_names():
-        if doc := constant_doc(entry.place, entry.name):
-            package = ModuleAnalyzer.for_module(f"msae.{entry.room}")
-            package.find_attr_docs()[("", entry.name)] = [*doc, ""]
+        package = f"msae.{entry.room}"
+        setattr(import_module(package), entry.name, entry.value)
+        if not (inspect.isclass(entry.value) or inspect.isfunction(entry.value)):
+            ModuleAnalyzer.for_module(package).find_attr_docs()[
+                ("", entry.name)
+            ] = [*constant_doc(entry.place, entry.name), ""]
 
 
 def _skip_passed_on(
