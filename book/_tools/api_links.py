@@ -16,6 +16,8 @@ DOTTED = re.compile(
 )
 """A dotted name in code, as Pygments colours it."""
 
+IMPORTS = '<span class="kn">import</span>'
+
 
 class LinkProse(SphinxTransform):
     """Turns `msae.X`, with or without the parentheses of a call, into a reference; headings and links stay as they are."""
@@ -73,7 +75,10 @@ def link_code(
         address = app.builder.get_relative_uri(page, f"book/api/{entry.room}")
         return f'<a class="msae-api" href="{address}#{entry.full}">{found[0]}</a>'
 
-    context["body"] = DOTTED.sub(link, context["body"])
+    lines = context["body"].split("\n")
+    context["body"] = "\n".join(
+        line if IMPORTS in line else DOTTED.sub(link, line) for line in lines
+    )
 
 
 def setup(app: Any) -> dict[str, Any]:

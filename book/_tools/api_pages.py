@@ -22,6 +22,10 @@ from sphinx.util.docutils import SphinxDirective
 
 LONE_ASTERISK = re.compile(r"(?<![\w*\\`])\*(?=[^\s*`])(?![^*`]*\w\*(?!\w))")
 
+LONG_SIGNATURE = re.compile(
+    r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", re.DOTALL
+)
+
 
 def first_sentence(entry: Name) -> str:
     """What the first sentence of its description says."""
@@ -213,6 +217,24 @@ def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
     )
 
 
+def _parameters(
+    app: Any, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Sphinx writes the parameters of a long signature as a list of definitions without terms, which a screen reader cannot read."""
+    if context.get("body"):
+        context["body"] = LONG_SIGNATURE.sub(
+            lambda found: _divisions(found[1]), context["body"]
+        )
+
+
+def _divisions(rows: str) -> str:
+    return (
+        '<div class="msae-parameters">'
+        + rows.replace("<dd>", "<div>").replace("</dd>", "</div>")
+        + "</div>"
+    )
+
+
 def setup(app: Any) -> dict[str, Any]:
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
@@ -224,4 +246,5 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", _short_name, priority=410)
     app.connect("autodoc-process-signature", _signature)
     app.connect("missing-reference", _resolve)
+    app.connect("html-page-context", _parameters)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
