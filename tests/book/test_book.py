@@ -75,7 +75,8 @@ def test_there_are_chapters_and_each_lies_one_folder_deep() -> None:
 
 def test_the_table_of_contents_lists_every_page_once() -> None:
     listed = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
-    pages = [path.relative_to(ROOT).with_suffix("").as_posix() for path in [*CHAPTERS, *ROOT.glob("book/*.md")]]
+    files = [*CHAPTERS, *ROOT.glob("book/*.md"), *ROOT.glob("book/api/*.md"), ROOT / "CHANGELOG.md"]
+    pages = [path.relative_to(ROOT).with_suffix("").as_posix() for path in files]
     assert sorted(listed) == sorted(pages)
 
 
