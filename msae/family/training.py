@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from msae.family.members import Family, Member, checked, together
 from msae.lm.sources import SOURCES, source, source_differences
-from msae.sae.sae import check_files
+from msae.sae.files import check_files
 from msae.support import arguments
 from msae.support.checkpoints import load_checkpoint
 from msae.support.origin import check_origin, differences, plain

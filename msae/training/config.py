@@ -133,7 +133,7 @@ class TrainConfig:
     def _check_nonlinearity(self) -> None:
         if not isinstance(self.nonlinearity, Nonlinearity):
             raise ValueError(f"nonlinearity must be one such as msae.ReLU() or msae.TopK(32), got {shown(self.nonlinearity)}")
-        k = getattr(self.nonlinearity, "k", None)
+        k = self.nonlinearity.fixed_l0
         if self.target_l0 is not None:
             hint = "a TinyStories SAE uses 15 to 60"
             self._set("target_l0", number("target_l0", self.target_l0, hint=hint))

@@ -87,12 +87,13 @@ def test_a_batch_of_seeds_equals_single_runs():
         assert_same(sae, alone, rtol=1e-3, atol=1e-4)
 
 
-def test_the_sparse_and_the_dense_form_train_the_same(monkeypatch):
+def test_the_sparse_and_the_dense_form_train_the_same():
     config = dataclasses.replace(SMALL, n_latents=40, n_steps=30)
-    monkeypatch.setattr("msae.training.run.SPARSE_PAYS", 0)
-    dense = msae.train(config, STREAM, **QUIET).sae
-    monkeypatch.setattr("msae.training.run.SPARSE_PAYS", 1e9)
-    sparse = msae.train(config, STREAM, **QUIET).sae
+    runs = [Run(config, 20, torch.device("cpu"), sparse_up_to=most) for most in (0, 1e9)]
+    for x, _ in zip(STREAM.batches(config.batch_size, 0), range(config.n_steps), strict=False):
+        for run in runs:
+            run.step(x[None])
+    dense, sparse = (run.finish(STREAM)[0] for run in runs)
     assert_same(sparse, dense, rtol=1e-3, atol=1e-4)
 
 
@@ -107,16 +108,14 @@ def test_one_input_with_all_latents_active_goes_to_the_dense_form_whole():
     """Nothing is dropped where an input has more active latents than the sparse form has room for."""
     config = dataclasses.replace(SMALL, n_latents=400, target_l0=5, batch_size=64, start_l0=5)
     grads = []
-    for pays in (1.0, 0.0):
-        run = Run(config, 20, torch.device("cpu"))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("msae.training.run.SPARSE_PAYS", pays)
-            x = next(STREAM.batches(64, 0))
-            run.step(x[None])
-            run.params["b_dec"].detach()[:] = 0
-            x[7] = 1000 * run.params["W_encT"].detach()[0].sum(0)
-            with torch.no_grad():
-                run._gradients(x[None])
+    for most in (None, 0):
+        run = Run(config, 20, torch.device("cpu"), sparse_up_to=most)
+        x = next(STREAM.batches(64, 0))
+        run.step(x[None])
+        run.params["b_dec"].detach()[:] = 0
+        x[7] = 1000 * run.params["W_encT"].detach()[0].sum(0)
+        with torch.no_grad():
+            run.gradients(x[None])
         grads.append({name: grad.clone() for name, grad in run.grads.items()})
     for name, grad in grads[0].items():
         assert_close(grad, grads[1][name], rtol=1e-3, atol=1e-3 * grad.abs().max().item())
