@@ -14,7 +14,7 @@ from torch import Tensor
 
 from msae.sae.files import About
 from msae.sae.penalties import PENALTIES
-from msae.sae.prefixes import FullPrefix, inclusion_of
+from msae.sae.prefixes import inclusion_of
 from msae.sae.sae import SAE
 from msae.support.schedules import trapezoid
 from msae.training.buffers import Buffers, keep_freed_memory
@@ -57,8 +57,7 @@ class Run:
         self.first_l0_S: Tensor | None = None
         self.rank_SN = torch.arange(n, device=device).expand(n_seeds, n).clone()
         self.generator = torch.Generator().manual_seed(config.seeds[0])
-        law = FullPrefix() if config.loss == "plain" else config.prefixes
-        self.law_inclusion_N = law.inclusion(n).to(self.params["W_dec"].dtype)
+        self.law_inclusion_N = config.prefixes.inclusion(n).to(self.params["W_dec"].dtype)
         self.law_on_device_N = self.law_inclusion_N.to(device)
         self.step_number = 0
         self.last_loss = 0, torch.zeros(n_seeds, device=device)
@@ -128,7 +127,7 @@ class Run:
     def _inclusion_by_rank(self) -> Tensor:
         """(N,) on the host: how often the latent of each rank lies in a prefix, at this step."""
         by_rank_N = self.law_inclusion_N
-        if self.config.loss == "sampled":
+        if self.config.sample_prefixes:
             lengths = self.config.prefixes.sample(self.config.n_latents, self.generator)
             by_rank_N = inclusion_of(lengths, self.config.n_latents).to(by_rank_N)
         done = faded(self.config, self.config.fade_prefixes, self.step_number)

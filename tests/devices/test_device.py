@@ -24,7 +24,7 @@ TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 CONFIG = msae.TrainConfig(n_latents=400, target_l0=3, n_steps=8, batch_size=128, start_l0=10)
 KINDS = [msae.ReLU(), msae.JumpReLU(), msae.BatchTopK(3), msae.TopK(3)]
-LOSSES = ["plain", "sampled", "all_prefixes"]
+LOSSES = {"plain": {"prefixes": msae.FullPrefix()}, "sampled": {"sample_prefixes": True}, "all_prefixes": {}}
 QUIET = {"progress": False}
 
 
@@ -33,7 +33,7 @@ def recipe(kind=KINDS[0], **changes):
 
 
 RECIPES = [
-    *(recipe(kind, loss=loss, seed=seed) for kind in KINDS for loss in LOSSES for seed in (0, (0, 1))),
+    *(recipe(kind, **loss, seed=seed) for kind in KINDS for loss in LOSSES.values() for seed in (0, (0, 1))),
     *(recipe(kind, exchange_every=3, seed=seed) for kind in KINDS for seed in (0, (0, 1))),
     *(recipe(kind, fade_prefixes=0.5, fade_penalty=0.7) for kind in KINDS),
     *(recipe(kind, encoder_dtype=dtype) for kind in KINDS for dtype in ("bfloat16", "float16")),
@@ -181,7 +181,7 @@ def waits(config):
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("seed", [0, (0, 1)], ids=str)
 def test_a_step_waits_once_where_the_number_of_active_latents_varies_and_never_where_it_is_fixed(loss, kind, seed):
-    reads, sends = waits(recipe(kind, loss=loss, seed=seed))
+    reads, sends = waits(recipe(kind, **LOSSES[loss], seed=seed))
     varies = seed == 0 and not isinstance(kind, msae.TopK)
     assert [wait.where.split(":")[0] for wait in reads] == ["msae/training/layout.py"] * varies
     assert [wait.where.split(":")[0] for wait in sends] == ["msae/training/run.py"] * (loss == "sampled"), (
@@ -254,5 +254,7 @@ if __name__ == "__main__":
     for loss in LOSSES:
         for kind in KINDS:
             for seed in (0, (0, 1)):
-                columns = [", ".join(wait.where for wait in kind_of) or "none" for kind_of in waits(recipe(kind, loss=loss, seed=seed))]
+                columns = [
+                    ", ".join(wait.where for wait in kind_of) or "none" for kind_of in waits(recipe(kind, **LOSSES[loss], seed=seed))
+                ]
                 print(f"| {loss} | {kind} | {1 if seed == 0 else len(seed)} | {' | '.join(columns)} |")

@@ -133,7 +133,7 @@ def test_an_sae_of_a_numpy_number_is_saved(tmp_path):
 def test_training_leaves_the_random_state_as_it_is(tmp_path):
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    msae.train(msae.TrainConfig(12, 2.0, 4, batch_size=16, loss="sampled", exchange_every=2), Rows(), progress=False)
+    msae.train(msae.TrainConfig(12, 2.0, 4, batch_size=16, sample_prefixes=True, exchange_every=2), Rows(), progress=False)
     pretrain(STORIES, STORIES[:1], tmp_path, SHAPE, PretrainConfig(n_steps=2, batch_size=2), log=lambda line: None)
     assert torch.equal(before, torch.get_rng_state())
 

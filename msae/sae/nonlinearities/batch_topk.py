@@ -35,7 +35,7 @@ class BatchTopK(Nonlinearity):
         >>> pre = torch.tensor([[3.0, 2.0, 0.5], [1.0, -1.0, 0.1]])
         >>> msae.BatchTopK(1)(pre, training=True)
         tensor([[3., 2., 0.],
-                [0., -0., 0.]])
+                [0., 0., 0.]])
         >>> msae.BatchTopK(1)(pre, threshold=torch.tensor(0.7))
         tensor([[3., 2., 0.],
                 [1., 0., 0.]])
