@@ -84,6 +84,7 @@ def ours(task: dict[str, Any]) -> Step:
     import torch
 
     from msae.sae.nonlinearities import ReLU, TopK
+    from msae.sae.prefixes import FullPrefix, SquareRootPrefixes
     from msae.training.config import TrainConfig
     from msae.training.run import Run
 
@@ -94,7 +95,8 @@ def ours(task: dict[str, Any]) -> Step:
         n_steps=10**9,
         batch_size=task["batch"],
         lr=1e-12,
-        loss=task["loss"],
+        prefixes=FullPrefix() if task["loss"] == "plain" else SquareRootPrefixes(),
+        sample_prefixes=task["loss"] == "sampled",
         nonlinearity=ReLU() if relu else TopK(task["k"]),
         penalty="log",
         encoder_dtype=task["dtype"],

@@ -164,7 +164,7 @@ def integer(text: str) -> int:
     return int(text)
 
 
-_CHOICES = {"loss": ["all_prefixes", "sampled", "plain"], "penalty": ["l1", "log", "sqrt", "tanh"]}
+_CHOICES = {"penalty": ["l1", "log", "sqrt", "tanh"]}
 _TYPES: dict[str, Callable[[str], Any]] = {
     "int": integer,
     "float": float,

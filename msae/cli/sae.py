@@ -46,6 +46,7 @@ def add_sae_commands(commands: Any) -> None:
     train.add_argument("--prefixes", default="sqrt", help="sqrt, pareto, uniform, full, or fixed widths such as 64,256,1024")
     train.add_argument("--n-prefixes", type=whole(1), default=10, help="prefixes per step of a random law")
     train.add_argument("--nonlinearity", default="relu", choices=["relu", "topk", "batchtopk", "jumprelu"])
+    train.add_argument("--loss", type=_no_longer, help=argparse.SUPPRESS)
     add_fields(train, "msae.training", "TrainConfig", {}, leave_out=("prefixes", "nonlinearity"))
 
     evaluate = add_command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
@@ -91,6 +92,13 @@ def train_sae(options: argparse.Namespace) -> None:
     print("\n".join([str(sae), *said, f"in {out}"]))
 
 
+def _no_longer(loss: str) -> str:
+    """`--loss` as it was; what says the same today."""
+    says = {"plain": "--prefixes full", "sampled": "--sample-prefixes", "all_prefixes": "neither of the two"}
+    now = "; ".join(f"{today} for {before}" for before, today in says.items())
+    raise argparse.ArgumentTypeError(f"it is no option any more, got {loss!r}: give {says.get(loss, now)}")
+
+
 def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[str, Any], checkpoint: Path) -> bool:
     """Whether this very SAE was trained before.
 
@@ -99,7 +107,8 @@ def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[
     """
     from msae.lm.sources import recorded_source, source_differences
     from msae.sae.sae import SAE
-    from msae.support.origin import differences, plain
+    from msae.support.origin import plain
+    from msae.training.recipes import recipe_differences
 
     if not (options.out / "sae.json").is_file():
         return False
@@ -118,7 +127,7 @@ def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[
         if options.n_tokens is None
         else {"n_tokens": options.n_tokens}
     )
-    found = differences(sae.config | data | {"hook_name": sae.hook_name}, asked)
+    found = recipe_differences(sae.config | data | {"hook_name": sae.hook_name}, asked)
     found += source_differences(recorded_source(sae.config), made_from)
     if found:
         raise ValueError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from msae.family.members import Family
 
 GROUP = ("what", "hook_names", "seeds", "n_steps", "references", "n_latents", "target_l0", "sizes")
-OF_EACH_SAE = ("n_latents", "target_l0", "n_steps", "loss", "seed")
+OF_EACH_SAE = ("n_latents", "target_l0", "n_steps", "seed")
 """Fields of `TrainConfig` that a group sets, so that the shared recipe cannot."""
 
 HOOK_NAME = re.compile(r"\w[\w.\-]*")

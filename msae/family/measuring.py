@@ -28,6 +28,7 @@ from msae.sae.sae import SAE
 from msae.support import arguments
 from msae.support.files import as_json, write_file
 from msae.support.origin import check_origin
+from msae.training.recipes import todays
 
 if TYPE_CHECKING:
     from msae.activations.kept import Activations
@@ -149,7 +150,7 @@ def _references(out: Path, member: Member, beside: Sequence[Member]) -> dict[str
 def _describe(folder: Path, member: Member) -> dict[str, Any]:
     """What an SAE is and what it took, from its own file."""
     config = json.loads((folder / "sae.json").read_text(encoding="utf-8"))["config"]
-    recipe = {name: value for name, value in config.items() if name not in ("family", "seed", "made_from")}
+    recipe = todays({name: value for name, value in config.items() if name not in ("family", "seed", "made_from")})
     about = dict(config["family"])
     about.pop("id", None)
     return {

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msae.family.checks import check_family, refuse_unknown
 from msae.lm.sources import SOURCES
+from msae.sae.prefixes import FullPrefix
 from msae.support import arguments
 from msae.training.config import TrainConfig
 
@@ -133,16 +134,18 @@ def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float)
     shared["n_steps"] = max(1, round(length * group["n_steps"]))
     for hook_name in group["hook_names"]:
         for seed in group["seeds"]:
-            sizes = [(f"S{i}", n, l0, "plain") for i, (n, l0) in enumerate(group.get("references", []))]
+            sizes = [(f"S{i}", n, l0, PLAIN) for i, (n, l0) in enumerate(group.get("references", []))]
             for l0 in group.get("target_l0", []):
-                sizes += [(f"{kind}-{l0}", group["n_latents"], l0, loss) for kind, loss in KINDS.items()]
-            sizes += [(f"vanilla-{l0}-{n}", n, l0, "plain") for n, l0 in group.get("sizes", [])]
-            for name, n_latents, l0, loss in sizes:
-                config = TrainConfig(**shared | {"n_latents": n_latents, "target_l0": float(l0), "loss": loss, "seed": seed})
+                sizes += [(f"{kind}-{l0}", group["n_latents"], l0, prefixes) for kind, prefixes in KINDS.items()]
+            sizes += [(f"vanilla-{l0}-{n}", n, l0, PLAIN) for n, l0 in group.get("sizes", [])]
+            for name, n_latents, l0, prefixes in sizes:
+                config = TrainConfig(**shared | {"n_latents": n_latents, "target_l0": float(l0), "seed": seed, **prefixes})
                 yield hook_name, name, seed, config
 
 
-KINDS = {"vanilla": "plain", "matryoshka": "all_prefixes"}
+PLAIN: Mapping[str, Any] = {"prefixes": FullPrefix(), "sample_prefixes": False}
+KINDS: Mapping[str, Mapping[str, Any]] = {"vanilla": PLAIN, "matryoshka": {}}
+"""What a kind of large SAE has of its own in its recipe."""
 
 
 def load_family(name: str | os.PathLike) -> Family:

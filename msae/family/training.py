@@ -15,11 +15,12 @@ from safetensors import SafetensorError
 
 from msae.family.members import Family, Member, checked, together
 from msae.lm.sources import SOURCES, source, source_differences
-from msae.sae.sae import check_files
+from msae.sae.files import check_files
 from msae.support import arguments
 from msae.support.checkpoints import load_checkpoint
-from msae.support.origin import check_origin, differences, plain
+from msae.support.origin import check_origin, plain
 from msae.training.loop import train
+from msae.training.recipes import recipe_differences
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -150,7 +151,7 @@ def other_than(member: Member, recorded: Mapping[str, Any]) -> list[str]:
     asked |= {name: value for name, value in member.made_from.items() if name not in SOURCES}
     if asked.get("n_tokens", 0) is None:
         asked["n_tokens"] = recorded["n_tokens"] if recorded.get("all_tokens", True) and "n_tokens" in recorded else "all"
-    found = differences(recorded, asked)
+    found = recipe_differences(recorded, asked)
     if member.made_from:
         found += source_differences(recorded, source(member.made_from["language_model"], member.made_from["stories"]))
     return [text.replace(" is ", " ", 1) for text in found]

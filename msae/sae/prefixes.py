@@ -4,6 +4,8 @@ A law draws `n` prefix lengths a step: always the full one, and n - 1 at random,
 
 - `sample`: lengths drawn with a generator of its own, for the article's sampled loss;
 - `inclusion`: for each rank, how often the latent of that rank lies in a prefix, for the exact loss over all prefixes.
+
+A law of your own is a frozen dataclass with these two; a random one needs `lengths` alone (`RandomPrefixes`).
 """
 
 from __future__ import annotations
@@ -11,12 +13,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from msae.support import arguments
 from msae.support.arguments import number, shown, tensor, whole
+
+
+class PrefixLaw(Protocol):
+    """What training asks of a law: a frozen dataclass whose fields are JSON values, which checkpoints and SAEs record.
+
+    Example:
+        >>> import msae
+        >>> msae.FixedPrefixes([1, 4]).inclusion(4)
+        tensor([1.0000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    """
+
+    def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n_prefixes,) increasing prefix lengths of one step, 1 to n_latents; the last is n_latents.
+
+        Args:
+            n_latents: number of latents.
+            generator: of what is random.
+        """
+        ...
+
+    def inclusion(self, n_latents: int) -> Tensor:
+        """(n_latents,) float64: the mean over a step's prefixes of P(the latent of rank r is in the prefix).
+
+        Args:
+            n_latents: number of latents.
+        """
+        ...
 
 
 def inclusion_probability(lengths: Tensor) -> Tensor:
@@ -30,6 +60,12 @@ def inclusion_probability(lengths: Tensor) -> Tensor:
 
     Raises:
         ValueError: numbers that are no probabilities, or do not sum to 1.
+
+    Example:
+        >>> import torch
+        >>> from msae.sae.prefixes import inclusion_probability
+        >>> inclusion_probability(torch.tensor([0.5, 0.25, 0.25]))
+        tensor([1.0000, 0.5000, 0.2500])
     """
     lengths = tensor("lengths", lengths, ("n_latents",), numbers="real", finite=True)
     if not len(lengths) or lengths.min() < 0 or abs(lengths.sum(dtype=torch.float64).item() - 1) > 1e-2:
@@ -38,21 +74,36 @@ def inclusion_probability(lengths: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _RandomPrefixes:
-    """What the random laws share: the full prefix and n - 1 lengths drawn from `lengths`."""
+class RandomPrefixes:
+    """What the random laws share: the full prefix and n - 1 lengths drawn from `lengths`, which a law of your own gives.
+
+    Attributes:
+        n: prefixes per step, the full one included.
+
+    Raises:
+        ValueError: n is no whole number of at least 1.
+    """
 
     n: int = 10
-    """Prefixes per step, the full one included."""
 
     def __post_init__(self) -> None:
         whole("n", self.n, 1, hint="a step needs at least the full prefix")
 
     def lengths(self, n_latents: int) -> Tensor:
-        """(n_latents,) float64 probabilities of a drawn length being 1 … n_latents."""
+        """(n_latents,) float64 probabilities of a drawn length being 1 … n_latents.
+
+        Args:
+            n_latents: number of latents.
+        """
         raise NotImplementedError
 
     def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n,) increasing prefix lengths; the last is n_latents. Equal lengths may occur."""
+        """(n,) increasing prefix lengths; the last is n_latents. Equal lengths may occur.
+
+        Args:
+            n_latents: number of latents.
+            generator: of the drawn lengths; PyTorch's own where None.
+        """
         n_latents = _checked(n_latents, generator)
         full = torch.tensor([n_latents])
         if self.n == 1:
@@ -61,14 +112,27 @@ class _RandomPrefixes:
         return torch.cat([drawn.sort().values, full])
 
     def inclusion(self, n_latents: int) -> Tensor:
-        """(n_latents,) float64: the mean over a step's prefixes of P(the latent of rank r is in the prefix)."""
+        """(n_latents,) float64: the mean over a step's prefixes of P(the latent of rank r is in the prefix).
+
+        Args:
+            n_latents: number of latents.
+        """
         drawn = inclusion_probability(self.lengths(n_latents))
         return 1 / self.n + (1 - 1 / self.n) * drawn
 
 
 @dataclass(frozen=True)
-class SquareRootPrefixes(_RandomPrefixes):
-    """P(length ≤ L) = √(L / n_latents): what the reference code of Nabeshima 2024 samples; half of the draws are at most n_latents / 4."""
+class SquareRootPrefixes(RandomPrefixes):
+    """P(length ≤ L) = √(L / n_latents): what the reference code of Nabeshima 2024 samples; half of the draws are at most n_latents / 4.
+
+    Attributes:
+        n: prefixes per step, the full one included.
+
+    Example:
+        >>> import msae
+        >>> msae.SquareRootPrefixes(n=2).inclusion(4)  # the full prefix, and one of length 1 for half of the steps
+        tensor([1.0000, 0.7500, 0.6464, 0.5670], dtype=torch.float64)
+    """
 
     def lengths(self, n_latents: int) -> Tensor:
         n_latents = _checked(n_latents)
@@ -77,11 +141,23 @@ class SquareRootPrefixes(_RandomPrefixes):
 
 
 @dataclass(frozen=True)
-class ParetoPrefixes(_RandomPrefixes):
+class ParetoPrefixes(RandomPrefixes):
     """A Pareto law on [1, n_latents + 1), rounded down: P(length ≤ L) ∝ 1 - (L + 1)^-alpha.
 
     The article's words (Nabeshima 2024) name a truncated Pareto law; its code samples `SquareRootPrefixes`. They differ much:
     with alpha 0.5 half of the draws have length 1 to 3, whatever n_latents.
+
+    Attributes:
+        n: prefixes per step, the full one included.
+        alpha: the larger, the shorter the prefixes.
+
+    Raises:
+        ValueError: n is no whole number of at least 1, or alpha no positive number.
+
+    Example:
+        >>> import msae
+        >>> msae.ParetoPrefixes(n=2).inclusion(4)
+        tensor([1.0000, 0.7351, 0.6177, 0.5477], dtype=torch.float64)
     """
 
     alpha: float = 0.5
@@ -97,8 +173,17 @@ class ParetoPrefixes(_RandomPrefixes):
 
 
 @dataclass(frozen=True)
-class UniformPrefixes(_RandomPrefixes):
-    """Every length from 1 to n_latents is equally likely."""
+class UniformPrefixes(RandomPrefixes):
+    """Every length from 1 to n_latents is equally likely.
+
+    Attributes:
+        n: prefixes per step, the full one included.
+
+    Example:
+        >>> import msae
+        >>> msae.UniformPrefixes(n=2).inclusion(4)
+        tensor([1.0000, 0.8750, 0.7500, 0.6250], dtype=torch.float64)
+    """
 
     def lengths(self, n_latents: int) -> Tensor:
         n_latents = _checked(n_latents)
@@ -107,18 +192,47 @@ class UniformPrefixes(_RandomPrefixes):
 
 @dataclass(frozen=True)
 class FullPrefix:
-    """Only the full prefix: a plain ("vanilla") SAE."""
+    """Only the full prefix: a plain SAE.
+
+    Example:
+        >>> import msae
+        >>> msae.FullPrefix().sample(4)
+        tensor([4])
+    """
 
     def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """(1,) n_latents alone.
+
+        Args:
+            n_latents: number of latents.
+            generator: not used.
+        """
         return torch.tensor([_checked(n_latents, generator)])
 
     def inclusion(self, n_latents: int) -> Tensor:
+        """(n_latents,) float64 ones.
+
+        Args:
+            n_latents: number of latents.
+        """
         return torch.ones(_checked(n_latents), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class FixedPrefixes:
-    """The same widths at every step, each counting the same, as in Bussmann et al. 2025 (arXiv:2503.17547)."""
+    """The same widths at every step, each counting the same, as in Bussmann et al. 2025 (arXiv:2503.17547).
+
+    Attributes:
+        widths: strictly increasing; the last is the number of latents.
+
+    Raises:
+        ValueError: widths that are no such list.
+
+    Example:
+        >>> import msae
+        >>> msae.FixedPrefixes([1, 4]).sample(4)
+        tensor([1, 4])
+    """
 
     widths: Sequence[int] = field(default=())
 
@@ -132,19 +246,41 @@ class FixedPrefixes:
         object.__setattr__(self, "widths", widths)
 
     def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n_prefixes,) the widths; a ValueError where the last is not n_latents.
+
+        Args:
+            n_latents: number of latents.
+            generator: not used.
+        """
         if self.widths[-1] != _checked(n_latents, generator):
             raise ValueError(f"the last width must be the number of latents, {n_latents}, got {list(self.widths)}")
         return torch.tensor(self.widths)
 
     def inclusion(self, n_latents: int) -> Tensor:
+        """(n_latents,) float64: the share of the widths that hold the latent of each rank.
+
+        Args:
+            n_latents: number of latents.
+        """
         return inclusion_of(self.sample(n_latents), n_latents)
 
 
-PrefixLaw = SquareRootPrefixes | ParetoPrefixes | UniformPrefixes | FullPrefix | FixedPrefixes
-
-
 def inclusion_of(lengths: Tensor, n_latents: int) -> Tensor:
-    """(n_latents,) float64: the share of the given prefix lengths (n_prefixes,), each 1 to n_latents, that hold the latent of each rank."""
+    """(n_latents,) float64: the share of some prefix lengths that hold the latent of each rank.
+
+    Args:
+        lengths: (n_prefixes,) each 1 to n_latents, at least one.
+        n_latents: number of latents.
+
+    Raises:
+        ValueError: no such lengths.
+
+    Example:
+        >>> import torch
+        >>> from msae.sae.prefixes import inclusion_of
+        >>> inclusion_of(torch.tensor([1, 4]), 4)
+        tensor([1.0000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    """
     n_latents = _checked(n_latents)
     lengths = tensor("lengths", lengths, ("n_prefixes",), numbers="whole").cpu()
     if not len(lengths) or lengths.min() < 1 or lengths.max() > n_latents:

@@ -13,7 +13,7 @@ from msae.sae.nonlinearities import Nonlinearity, ReLU
 from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes
 from msae.sae.sae import SAE
-from msae.support.arguments import number, one_of, shown, whole
+from msae.support.arguments import number, one_of, shown, whole, yes_or_no
 from msae.support.origin import plain
 
 
@@ -43,7 +43,7 @@ class TrainConfig:
     n_latents: int
 
     target_l0: float | None
-    """Mean number of active latents per input to reach; for TopK and BatchTopK their k; None holds `penalty_weight` and lets L0 follow."""
+    """Mean number of active latents per input to reach. None holds `penalty_weight` and lets L0 follow; for TopK and BatchTopK it is k."""
 
     n_steps: int
     batch_size: int = 1024
@@ -53,9 +53,11 @@ class TrainConfig:
 
     betas: tuple[float, float] = (0.9, 0.99)
 
-    loss: Literal["all_prefixes", "sampled", "plain"] = "all_prefixes"
     prefixes: PrefixLaw = field(default_factory=SquareRootPrefixes)
-    """Which prefixes count, and how much; not used by the plain loss."""
+    """Which prefixes must reconstruct on their own, and how often; `FullPrefix()` alone makes a plain SAE."""
+
+    sample_prefixes: bool = False
+    """Draw prefixes in every step, as the article does; the loss over all of them, each as often as the law draws it, else."""
 
     nonlinearity: Nonlinearity = field(default_factory=ReLU)
     penalty: str = "log"
@@ -111,7 +113,7 @@ class TrainConfig:
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {shown(self.betas)}; (0.9, 0.99) is usual")
         self._set("betas", tuple(number("each of betas", beta, 0, below=1) for beta in self.betas))
-        one_of("loss", self.loss, ("all_prefixes", "sampled", "plain"))
+        self._set("sample_prefixes", yes_or_no("sample_prefixes", self.sample_prefixes))
         one_of("penalty", self.penalty, sorted(PENALTIES))
         one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))
         self._check_seed()
@@ -134,7 +136,9 @@ class TrainConfig:
     def _check_nonlinearity(self) -> None:
         if not isinstance(self.nonlinearity, Nonlinearity):
             raise ValueError(f"nonlinearity must be one such as msae.ReLU() or msae.TopK(32), got {shown(self.nonlinearity)}")
-        k = getattr(self.nonlinearity, "k", None)
+        k = self.nonlinearity.fixed_l0
+        if self.target_l0 is None and k is not None:
+            self._set("target_l0", float(k))
         if self.target_l0 is not None:
             hint = "a TinyStories SAE uses 15 to 60"
             self._set("target_l0", number("target_l0", self.target_l0, hint=hint))

@@ -1,7 +1,7 @@
 """The same loss and gradients where many latents are active or all are few: dense products over blocks of latents in rank order.
 
 Sorted by rank, s never rises, so min(s_i, s_j) is the s of the later latent. With r0 = x - b_dec, P_i the reconstruction of the latents up
-to i, and Q_i = Σ_{j after i} s_j v_j D_j, the u of `msae.sparse` is a running sum (chapter "All prefixes at once"):
+to i, and Q_i = Σ_{j after i} s_j v_j D_j, the u of `quadratic` is a running sum (chapter "All prefixes at once"):
 
     u_i = s_i (P_i - r0) + Q_i.
 
@@ -16,9 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from msae.sae.nonlinearities import JumpReLU, Nonlinearity
-from msae.sae.penalties import Penalty
-from msae.training.sparse import Observed
+from msae.training.step import Observed, StepInputs
 
 BLOCK = 256
 """Latents of a block where s changes within: its Gram matrix costs BLOCK / D of a product more."""
@@ -37,44 +35,25 @@ def blocks(inclusion_by_rank_N: Tensor) -> list[tuple[int, int, bool]]:
     return [(start, end, True) for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def dense_step(
-    x_SBD: Tensor,
-    params: dict[str, Tensor],
-    grads: dict[str, Tensor],
-    inclusion_by_rank_N: Tensor,
-    rank_SN: Tensor,
-    penalty: Penalty | None,
-    weight_S: Tensor,
-    nonlinearity: Nonlinearity,
-    parts: list[tuple[int, int, bool]] | None = None,
-) -> Observed:
+def dense_step(inputs: StepInputs, grads: dict[str, Tensor], parts: list[tuple[int, int, bool]] | None = None) -> Observed:
     """Write the gradients of mean expected error + weight · Σ s · penalty into `grads`, for every seed on its own.
 
     Args:
-        x_SBD: (S, B, D), or (1, B, D) shared by all seeds.
-        params: W_encT (S, N, D), b_enc (S, N), W_dec (S, N, D) rows of any norm, b_dec (S, D), threshold (S, N) or None; grads: the same.
-        inclusion_by_rank_N: s of the latent of each rank; rank_SN: each latent's rank.
-        penalty: None for a nonlinearity that fixes L0.
+        inputs: of all seeds.
+        grads: of the same shapes as the parameters that are learnt.
         parts: `blocks` of the inclusion, which reads it: give them where it is not on the CPU.
     """
-    s_N = inclusion_by_rank_N.to(x_SBD)
-    parts = blocks(inclusion_by_rank_N) if parts is None else parts
+    s_N, rank_SN = inputs.inclusion_by_rank.to(inputs.x), inputs.rank
+    parts = blocks(inputs.inclusion_by_rank) if parts is None else parts
     if len(parts) == 1:  # one block needs no order of the latents
-        return _dense_step(x_SBD, params, grads, s_N[rank_SN], parts, penalty, weight_S, nonlinearity)
+        return _dense_step(inputs, grads, s_N[rank_SN], parts)
     order_SN = rank_SN.argsort()
-    ordered = {name: tensor if name == "b_dec" else _take(tensor, order_SN) for name, tensor in params.items()}
+    ordered = {name: tensor if name == "b_dec" else _take(tensor, order_SN) for name, tensor in inputs.params.items()}
     by_rank = {name: torch.empty_like(ordered[name]) for name in grads}
-    seen = _dense_step(x_SBD, ordered, by_rank, s_N.expand_as(rank_SN), parts, penalty, weight_S, nonlinearity)
+    seen = _dense_step(inputs._replace(params=ordered), by_rank, s_N.expand_as(rank_SN), parts)
     for name, grad in by_rank.items():
         grads[name].copy_(grad if name == "b_dec" else _take(grad, rank_SN))
     return seen._replace(power_N=_take(seen.power_N, rank_SN))
-
-
-def encode(x_SBD: Tensor, params: dict[str, Tensor], norm_S1N: Tensor, nonlinearity: Nonlinearity) -> tuple[Tensor, Tensor]:
-    """(S, B, N) pre-activations and activations, both in units of unit-norm decoder rows, as in training."""
-    pre = torch.baddbmm(params["b_enc"][:, None], x_SBD.expand(len(norm_S1N), -1, -1), params["W_encT"].mT)
-    level = pre * norm_S1N
-    return level, nonlinearity(level, params["threshold"][:, None] if "threshold" in params else None, training=True)
 
 
 def _take(tensor: Tensor, index_SN: Tensor) -> Tensor:
@@ -82,52 +61,47 @@ def _take(tensor: Tensor, index_SN: Tensor) -> Tensor:
     return tensor.gather(1, index_SN if tensor.ndim == 2 else index_SN[..., None].expand(-1, -1, tensor.shape[2]))
 
 
-def _dense_step(
-    x_SBD: Tensor,
-    params: dict[str, Tensor],
-    grads: dict[str, Tensor],
-    s_SN: Tensor,
-    parts: list[tuple[int, int, bool]],
-    penalty: Penalty | None,
-    weight_S: Tensor,
-    nonlinearity: Nonlinearity,
-) -> Observed:
-    """`dense_step` with latents in an order that the blocks `parts` cut into stretches."""
-    n_seeds, n_latents, _ = params["W_dec"].shape
-    batch = x_SBD.shape[1]
-    norm_S1N = torch.linalg.vector_norm(params["W_dec"], dim=2)[:, None]
+def _dense_step(inputs: StepInputs, grads: dict[str, Tensor], s_SN: Tensor, parts: list[tuple[int, int, bool]]) -> Observed:
+    """`dense_step` with latents in an order that the blocks `parts` cut into stretches; s_SN is in that order."""
+    params, nonlinearity, penalty = inputs.params, inputs.nonlinearity, inputs.penalty
+    W_dec, batch = params["W_dec"], inputs.x.shape[1]
+    n_seeds, n_latents, _ = W_dec.shape
+    norm_SN = torch.linalg.vector_norm(W_dec, dim=2)
+    norm_S1N = norm_SN[:, None]
     for grad in grads.values():
         grad.zero_()
-    error_S, count_S, power_SN = x_SBD.new_zeros(n_seeds), x_SBD.new_zeros(n_seeds), torch.zeros_like(s_SN)
+    error_S, count_S, power_SN = inputs.x.new_zeros(n_seeds), inputs.x.new_zeros(n_seeds), torch.zeros_like(s_SN)
     smallest_S = torch.full_like(error_S, torch.inf)
     whole = nonlinearity.fixes_l0 or n_seeds > 1  # BatchTopK must see the batch
-    for x in x_SBD.split(batch if whole else max(1, CHUNK // n_latents), dim=1):
+    for x in inputs.x.split(batch if whole else max(1, CHUNK // n_latents), dim=1):
         r0 = x - params["b_dec"][:, None]
-        level, acts = encode(x, params, norm_S1N, nonlinearity)
+        level, acts = inputs.encode(x, norm_SN)
         active = acts > 0
         values = acts / norm_S1N
         if n_seeds == 1:  # products of matrices are faster than batched products of one matrix
-            halves = [half[None] for half in _half_derivatives(r0[0], values[0], params["W_dec"][0], s_SN, parts)]
+            halves = [half[None] for half in _half_derivatives(r0[0], values[0], W_dec[0], s_SN, parts)]
         else:
-            halves = _half_derivatives(r0, values, params["W_dec"], s_SN[:, None], parts)
+            halves = _half_derivatives(r0, values, W_dec, s_SN[:, None], parts)
         d_values, d_W_dec, weighted = halves
         error_S += r0.square().sum((1, 2)) + (values * d_values).sum((1, 2)) - (r0 * weighted).sum((1, 2))
         d_values *= 2
         grads["W_dec"] += 2 * d_W_dec
         if penalty is not None:
-            slope = penalty.slope(acts).mul_(weight_S.view(-1, 1, 1) * s_SN[:, None])
+            slope = penalty.slope(acts).mul_(inputs.weight.view(-1, 1, 1) * s_SN[:, None])
             d_values.addcmul_(slope, norm_S1N)
-            grads["W_dec"].addcmul_((slope * values).sum(1).div_(norm_S1N[:, 0])[..., None], params["W_dec"])
+            grads["W_dec"].addcmul_((slope * values).sum(1).div_(norm_SN)[..., None], W_dec)
         d_pre = d_values * active
         grads["W_encT"].baddbmm_(d_pre.mT, x.expand(n_seeds, -1, -1))
         grads["b_enc"] += d_pre.sum(1)
         grads["b_dec"] += 2 * (weighted - r0).sum(1)
-        if isinstance(nonlinearity, JumpReLU):
-            positive = params["threshold"][:, None].relu()
-            grads["threshold"] += (nonlinearity.threshold_slope(level, positive) * d_values / norm_S1N).sum(1) * (positive[:, 0] > 0)
+        if nonlinearity.learns_threshold:
+            lowest_S1N = nonlinearity.lowest(params["threshold"][:, None])
+            assert isinstance(lowest_S1N, Tensor)
+            by_threshold = nonlinearity.threshold_slope(level, lowest_S1N) * d_values / norm_S1N
+            grads["threshold"] += by_threshold.sum(1) * (lowest_S1N[:, 0] > 0)
         count_S += active.sum((1, 2))
         power_SN += acts.square().sum(1)
-        if nonlinearity.threshold_shape == "one":  # nobody else asks, and the look costs as much as a product
+        if nonlinearity.observes_smallest:  # nobody else asks, and the look costs as much as a product
             smallest_S = torch.minimum(smallest_S, torch.where(active, acts, torch.inf).amin((1, 2)))
     for grad in grads.values():
         grad /= batch

@@ -9,6 +9,7 @@ Shapes: S SAEs, B inputs, D d_model, N latents.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -49,13 +50,25 @@ def find_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) -> Moves:
     input: else where a reconstruction overshoots, the proposal would answer to everything.
 
     Args:
-        x_SBD: inputs. residual_SBD: inputs minus their full reconstructions. power_SN: running mean of each latent's squared activation.
+        x_SBD: inputs, of one SAE for all, or of each.
+        residual_SBD: inputs minus their full reconstructions.
+        power_SN: running mean of each latent's squared activation.
 
     Returns:
         the moves that gain more than `MARGIN` times what they cost.
 
     Raises:
         ValueError: shapes that do not fit, or a number that is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> from msae.training.exchange import find_moves
+        >>> x = torch.eye(4)[None]
+        >>> residual = torch.zeros(1, 4, 4)
+        >>> residual[0, 2, 2] = 1.0  # one input of four is not reconstructed, and latent 1 is of no use
+        >>> moves = find_moves(x, residual, torch.tensor([[0.5, 0.0, 0.5]]))
+        >>> moves.latent.tolist(), moves.direction.tolist()
+        ([1], [[0.0, 0.0, 1.0, 0.0]])
     """
     residual_SBD = tensor("residual_SBD", residual_SBD, ("S", "B", "D"), numbers="real", finite=True)
     n_saes, batch, d_model = residual_SBD.shape
@@ -81,3 +94,22 @@ def find_checked_moves(x_SBD: Tensor, residual_SBD: Tensor, power_SN: Tensor) ->
     proposal = proposal_S[sae]
     power = acts_SBB[sae, :, proposal].square().mean(1)
     return Moves(sae, latent_S[sae], unit_SBD[sae, proposal], bias_SB[sae, proposal], power)
+
+
+@torch.no_grad()
+def start_anew(moves: Moves, params: Mapping[str, Tensor], norm_SN: Tensor, moments: Iterable[Tensor]) -> None:
+    """Give moved latents their new rows, in place, and nothing of their past.
+
+    Args:
+        moves: which latents, and where to.
+        params: `W_encT` and `W_dec` (S, N, D), `b_enc` (S, N).
+        norm_SN: norms of the decoder rows; a new row has the mean norm of its SAE.
+        moments: what the optimizer remembers of each latent, (S, N, …).
+    """
+    at = moves.sae, moves.latent
+    norm_M = norm_SN[moves.sae].mean(1)
+    params["W_dec"][at] = moves.direction * norm_M[:, None]
+    params["W_encT"][at] = moves.direction / norm_M[:, None]
+    params["b_enc"][at] = moves.bias / norm_M
+    for moment in moments:
+        moment[at] = 0

@@ -19,9 +19,10 @@ from msae.support.arguments import number, shown, whole
 from msae.support.checkpoints import load_checkpoint, of_this_version, save_checkpoint
 from msae.support.files import as_json
 from msae.support.interrupts import uninterrupted
-from msae.support.origin import check_origin, differences
+from msae.support.origin import check_origin
 from msae.training.config import Stream, TrainConfig, TrainResult, origin_of
 from msae.training.finite import FirstBad
+from msae.training.recipes import recipe_differences
 from msae.training.run import Run
 
 
@@ -250,7 +251,7 @@ def _read_checkpoint(path: Path, configs: Mapping[str, TrainConfig], stream: Str
     if set(state["runs"]) != set(configs):
         raise ValueError(f"{path} is of a run of {sorted(state['runs'])}, and {sorted(configs)} are asked for: {fix}")
     for name, config in configs.items():
-        differs = differences(state["runs"][name]["record"], config.record())
+        differs = recipe_differences(state["runs"][name]["record"], config.record())
         if differs:
             names = ", ".join(text.split()[0] for text in differs)
             raise ValueError(f"{path} was written with other settings of {name!r} ({names}): {'; '.join(differs)}; {fix}")

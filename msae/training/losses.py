@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from msae.support.arguments import tensor
-from msae.training.active import even_pairs
-from msae.training.sparse import quadratic_form
+from msae.training.layout import even_pairs
+from msae.training.quadratic import Terms, quadratic_form
 
 
 def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W_dec: Tensor, inclusion: Tensor) -> Tensor:
@@ -58,11 +58,11 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
 
 
 class _AllPrefixLoss(torch.autograd.Function):
-    """`msae.sparse` for autograd: one pass gives the loss and all of its gradients, so the backward pass only scales them."""
+    """`quadratic_form` for autograd: one pass gives the loss and all of its gradients, so the backward pass only scales them."""
 
     @staticmethod
     def forward(ctx, x_BD, b_dec, values_BK, indices_BK, W_dec, inclusion):  # type: ignore[no-untyped-def]
-        form = quadratic_form(x_BD - b_dec, W_dec, even_pairs(indices_BK), values_BK.flatten(), inclusion)
+        form = quadratic_form(x_BD - b_dec, W_dec, inclusion, Terms(even_pairs(indices_BK), values_BK.flatten()))
         ctx.save_for_backward(form.d_values_P.view_as(values_BK), form.d_W_dec, form.d_b_dec_BD)
         return form.error / len(x_BD)
 

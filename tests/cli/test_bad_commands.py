@@ -94,7 +94,7 @@ WRONG = {
         "--batch-size": [*NOT_A_COUNT, "1000"],
         "--lr": ["0", "-1", "nan", "inf", "x"],
         "--betas": ["x y", "0.9", "0.9 x"],
-        "--loss": ["x", "''"],
+        "--loss": ["x", "''", "plain"],
         "--penalty": ["x", "''"],
         "--penalty-weight": ["0", "-1", "nan", "x"],
         "--seed": ["x", "1.5"],
@@ -162,7 +162,7 @@ WRONG = {
         "--figure": NO_FILE_TO_WRITE,
     },
 }
-FREE = {"--help", "--json", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
+FREE = {"--help", "--json", "--sample-prefixes", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
 """Takes no value, or any."""
 
 ROWS = [(command, option, value) for command, options in WRONG.items() for option, values in options.items() for value in values]

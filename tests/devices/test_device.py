@@ -17,13 +17,14 @@ from msae.toy.tree import orthogonal_directions
 from msae.training.controller import L0Controller
 from msae.training.run import Run
 from msae.training.sparse import sparse_step
+from msae.training.step import StepInputs
 
 torch.set_num_threads(1)
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 CONFIG = msae.TrainConfig(n_latents=400, target_l0=3, n_steps=8, batch_size=128, start_l0=10)
 KINDS = [msae.ReLU(), msae.JumpReLU(), msae.BatchTopK(3), msae.TopK(3)]
-LOSSES = ["plain", "sampled", "all_prefixes"]
+LOSSES = {"plain": {"prefixes": msae.FullPrefix()}, "sampled": {"sample_prefixes": True}, "all_prefixes": {}}
 QUIET = {"progress": False}
 
 
@@ -32,7 +33,7 @@ def recipe(kind=KINDS[0], **changes):
 
 
 RECIPES = [
-    *(recipe(kind, loss=loss, seed=seed) for kind in KINDS for loss in LOSSES for seed in (0, (0, 1))),
+    *(recipe(kind, **loss, seed=seed) for kind in KINDS for loss in LOSSES.values() for seed in (0, (0, 1))),
     *(recipe(kind, exchange_every=3, seed=seed) for kind in KINDS for seed in (0, (0, 1))),
     *(recipe(kind, fade_prefixes=0.5, fade_penalty=0.7) for kind in KINDS),
     *(recipe(kind, encoder_dtype=dtype) for kind in KINDS for dtype in ("bfloat16", "float16")),
@@ -80,19 +81,21 @@ def test_a_run_on_a_device_ends_where_one_on_a_cpu_ends(config, float64):
 def test_a_step_has_the_gradients_of_one_on_a_cpu(kind, level, batch):
     """No latent active, few, or half of them; a single input, one group of inputs, and several."""
     x, params, rank, _ = case(0, batch, 30, 6, kind, level)
-    inclusion, penalty, weight = (
-        torch.linspace(1, 0, 30).double()[rank],
-        None if kind.fixes_l0 else msae.PENALTIES["log"],
-        torch.tensor(0.3),
-    )
-    learnt = [name for name in params if name != "threshold" or kind.threshold_shape == "each"]
+    by_rank, penalty, weight = torch.linspace(1, 0, 30).double(), None if kind.fixes_l0 else msae.PENALTIES["log"], torch.tensor(0.3)
+    learnt = [name for name in params if name != "threshold" or kind.learns_threshold]
     grads = {name: torch.full_like(params[name], torch.nan) for name in learnt}
-    seen = sparse_step(x, params, grads, inclusion, penalty, weight, kind, max_mean=torch.inf)
+    inputs = StepInputs(x, params, kind, by_rank, rank, penalty=penalty, weight=weight)
+    seen = sparse_step(inputs, grads, max_mean=torch.inf)
     with pretend_device() as gpu:
-        there = {name: tensor.to(gpu.device) for name, tensor in params.items()}
-        grads_there = {name: torch.full_like(there[name], torch.nan) for name in learnt}
-        given = inclusion.to(gpu.device), penalty, weight.to(gpu.device), kind
-        seen_there = sparse_step(x.to(gpu.device), there, grads_there, *given, max_mean=torch.inf)
+        there = inputs._replace(
+            x=x.to(gpu.device),
+            params={name: tensor.to(gpu.device) for name, tensor in params.items()},
+            inclusion_by_rank=by_rank.to(gpu.device),
+            rank=rank.to(gpu.device),
+            weight=weight.to(gpu.device),
+        )
+        grads_there = {name: torch.full_like(there.params[name], torch.nan) for name in learnt}
+        seen_there = sparse_step(there, grads_there, max_mean=torch.inf)
         for name in learnt:
             assert_close(grads_there[name].cpu(), grads[name], rtol=1e-10, atol=1e-10)
         for ours, theirs in zip(seen_there, seen, strict=True):
@@ -178,9 +181,9 @@ def waits(config):
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("seed", [0, (0, 1)], ids=str)
 def test_a_step_waits_once_where_the_number_of_active_latents_varies_and_never_where_it_is_fixed(loss, kind, seed):
-    reads, sends = waits(recipe(kind, loss=loss, seed=seed))
+    reads, sends = waits(recipe(kind, **LOSSES[loss], seed=seed))
     varies = seed == 0 and not isinstance(kind, msae.TopK)
-    assert [wait.where.split(":")[0] for wait in reads] == ["msae/training/active.py"] * varies
+    assert [wait.where.split(":")[0] for wait in reads] == ["msae/training/layout.py"] * varies
     assert [wait.where.split(":")[0] for wait in sends] == ["msae/training/run.py"] * (loss == "sampled"), (
         "the lengths are drawn on the host"
     )
@@ -194,7 +197,7 @@ def test_an_exchange_waits_once_more():
 
 def test_where_too_many_are_active_a_step_waits_to_know_it():
     reads, sends = waits(recipe(start_l0=None))
-    assert ([wait.where.split(":")[0] for wait in reads], sends) == (["msae/training/active.py"], [])
+    assert ([wait.where.split(":")[0] for wait in reads], sends) == (["msae/training/layout.py"], [])
 
 
 def test_training_itself_waits_only_for_its_steps():
@@ -251,5 +254,7 @@ if __name__ == "__main__":
     for loss in LOSSES:
         for kind in KINDS:
             for seed in (0, (0, 1)):
-                columns = [", ".join(wait.where for wait in kind_of) or "none" for kind_of in waits(recipe(kind, loss=loss, seed=seed))]
+                columns = [
+                    ", ".join(wait.where for wait in kind_of) or "none" for kind_of in waits(recipe(kind, **LOSSES[loss], seed=seed))
+                ]
                 print(f"| {loss} | {kind} | {1 if seed == 0 else len(seed)} | {' | '.join(columns)} |")

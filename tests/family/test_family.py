@@ -76,8 +76,10 @@ def test_the_names_say_what_each_sae_is(family):
     assert members[0].id == "blocks.1.hook_resid_pre/S0-seed0"
     assert members[-1].id == "blocks.0.hook_mlp_out/matryoshka-3-seed0"
     by_id = {member.id: member.config for member in members}
-    assert by_id["blocks.1.hook_resid_pre/vanilla-3-seed1"] == msae.TrainConfig(12, 3.0, 12, batch_size=64, loss="plain", seed=1)
-    assert by_id["blocks.1.hook_resid_pre/matryoshka-3-seed1"].loss == "all_prefixes"
+    assert by_id["blocks.1.hook_resid_pre/vanilla-3-seed1"] == msae.TrainConfig(
+        12, 3.0, 12, batch_size=64, prefixes=msae.FullPrefix(), seed=1
+    )
+    assert by_id["blocks.1.hook_resid_pre/matryoshka-3-seed1"].prefixes == msae.SquareRootPrefixes()
     assert load_family(family).members("*", length=0.5)[0].config.n_steps == 6
 
 
@@ -87,7 +89,7 @@ def test_a_group_may_have_plain_saes_of_more_sizes(family, tmp_path):
     (tmp_path / "sizes.json").write_text(json.dumps(about))
     members = load_family(tmp_path / "sizes.json").members("blocks.0.*")
     assert [member.name for member in members[-2:]] == ["vanilla-2-5", "vanilla-2-9"]
-    assert members[-1].config == msae.TrainConfig(9, 2.0, 12, batch_size=64, loss="plain", seed=0)
+    assert members[-1].config == msae.TrainConfig(9, 2.0, 12, batch_size=64, prefixes=msae.FullPrefix(), seed=0)
 
 
 def test_an_sae_of_a_family_is_what_train_makes(family, trained):
@@ -158,7 +160,7 @@ def test_rows_hold_what_the_measures_say(family, trained):
     rows = measure_family(about, trained, n_tokens=300, n_spliced=10, progress=False)
     assert len(rows) == 21
     row = {row["id"]: row for row in rows}["blocks.1.hook_resid_pre/matryoshka-3-seed1"]
-    assert (row["n_latents"], row["target_l0"], row["seed"], row["recipe"]["loss"]) == (12, 3.0, 1, "all_prefixes")
+    assert (row["n_latents"], row["target_l0"], row["seed"], row["recipe"]["prefixes"]["name"]) == (12, 3.0, 1, "SquareRootPrefixes")
     found = row["measured"]["held_out"]
     sae, reference = (msae.SAE.load(trained / f"blocks.1.hook_resid_pre/{name}-seed1") for name in ("matryoshka-3", "S2"))
     lm = msae.load_language_model(about.language_model)
@@ -265,7 +267,7 @@ def test_wrong_arguments_are_refused_before_any_work(family, tmp_path):
     with pytest.raises(ValueError, match="length is a share of the whole run"):
         train_family(about, tmp_path, length=2)
     short = about.members("*", length=0.5)[0]
-    recorded = {name: getattr(short.config, name) for name in ("n_steps", "n_latents", "target_l0", "loss")}
+    recorded = {name: getattr(short.config, name) for name in ("n_steps", "n_latents", "target_l0", "sample_prefixes")}
     msae.SAE(8, 3, hook_name=short.hook_name, config=recorded | {"family": {}}).save(tmp_path / short.id)
     assert is_trained(tmp_path, short)
     with pytest.raises(ValueError, match=r"was trained with n_steps 6, and 12 is asked for: give the --length"):
@@ -361,7 +363,7 @@ def test_an_sae_that_was_made_otherwise_is_refused(family, trained, change, word
         lambda: pack_saes(about, trained, "blocks.0.*", tmp_path / "packed", ""),
     ]
     for call in how:
-        with pytest.raises(ValueError, match=rf"blocks.0.hook_mlp_out/S0-seed0 was trained with .*{words}.*: give the"):
+        with pytest.raises(ValueError, match=rf"blocks.0.hook_mlp_out/\S+-seed0 was trained with .*{words}.*: give the"):
             call()
     assert not (tmp_path / "packed").exists()
 

@@ -27,7 +27,7 @@ from msae.lm import pretraining
 from msae.lm.loading import load_manifest
 from msae.lm.pretraining import PretrainConfig, pretrain
 from msae.lm.transformer import TransformerConfig
-from msae.sae import sae
+from msae.sae.files import check_files
 from msae.support.checkpoints import load_checkpoint, save_checkpoint
 from msae.support.files import write_file
 from msae.texts.stories import pack_stories, save_stories
@@ -133,7 +133,7 @@ def test_an_sae_of_a_numpy_number_is_saved(tmp_path):
 def test_training_leaves_the_random_state_as_it_is(tmp_path):
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    msae.train(msae.TrainConfig(12, 2.0, 4, batch_size=16, loss="sampled", exchange_every=2), Rows(), progress=False)
+    msae.train(msae.TrainConfig(12, 2.0, 4, batch_size=16, sample_prefixes=True, exchange_every=2), Rows(), progress=False)
     pretrain(STORIES, STORIES[:1], tmp_path, SHAPE, PretrainConfig(n_steps=2, batch_size=2), log=lambda line: None)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -339,7 +339,7 @@ def test_a_file_that_may_not_be_read_is_there_all_the_same(tmp_path, monkeypatch
         return opened(path, *given, **more)
 
     monkeypatch.setattr(Path, "open", closed)
-    for read in (msae.SAE.load, lambda folder: load_checkpoint(folder / "sae.safetensors"), sae.check_files):
+    for read in (msae.SAE.load, lambda folder: load_checkpoint(folder / "sae.safetensors"), check_files):
         with pytest.raises(PermissionError, match=r"sae\.safetensors"):
             read(tmp_path)
 

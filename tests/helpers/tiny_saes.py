@@ -17,8 +17,8 @@ def case(seed, batch, n, d, kind, level):
         "W_dec": torch.randn(n, d, **random) * (0.5 + torch.rand(n, 1, **random)),
         "b_dec": torch.randn(d, **random),
     }
-    if kind.threshold_shape != "none":
-        params["threshold"] = torch.rand(n, **random) if kind.threshold_shape == "each" else torch.rand((), **random).expand(n).clone()
+    if kind.start_threshold is not None:
+        params["threshold"] = torch.rand(n, **random) if kind.learns_threshold else torch.rand((), **random).expand(n).clone()
     return torch.randn(batch, d, **random), params, torch.randperm(n, generator=g), g
 
 

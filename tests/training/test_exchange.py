@@ -59,7 +59,7 @@ def test_a_move_has_to_gain_more_than_its_margin():
 @pytest.mark.parametrize("nonlinearity", [msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU()], ids=str)
 def test_a_latent_without_use_learns_the_feature_that_has_none(nonlinearity):
     """All latents but one are features; that one is dead. One exchange gives it the direction that is missing, and the error is gone."""
-    k = getattr(nonlinearity, "k", None)
+    k = nonlinearity.fixed_l0
     config = dataclasses.replace(CONFIG, nonlinearity=nonlinearity, target_l0=k or TREE.l0)
     run = Run(config, 20, torch.device("cpu"))
     missing = TREE.names.index("Sue")
@@ -73,7 +73,7 @@ def test_a_latent_without_use_learns_the_feature_that_has_none(nonlinearity):
         run.params["b_enc"][0, missing] = -10
         run.power_SN.copy_(features.mean(0))
         run.power_SN[0, missing] = 0
-    run._exchange(x[None])
+    run.exchange(x[None])
     sae = run.finish(msae.TreeStream(TREE, WORLD))[0]
     assert metrics.cosines(sae.W_dec.detach(), WORLD)[:, missing].max() > 0.999
     if not isinstance(nonlinearity, msae.BatchTopK):  # its threshold is a running mean, not yet there
@@ -85,7 +85,7 @@ def test_a_moved_latent_starts_without_moments():
     batches = msae.TreeStream(TREE, WORLD).batches(300, 0)
     before = run.params["W_dec"].detach().clone()
     moved = torch.zeros(20, dtype=torch.bool)
-    exchange_of_run = run._exchange
+    exchange_of_run = run.exchange
 
     def watched(x):
         nonlocal before, moved
@@ -99,7 +99,7 @@ def test_a_moved_latent_starts_without_moments():
                 assert (per_latent[moved] == 0).all()
                 assert (per_latent[~moved] > 0).all()
 
-    run._exchange = watched
+    run.exchange = watched
     seen = 0
     for x, _ in zip(batches, range(15), strict=False):
         run.step(x[None])
@@ -111,7 +111,7 @@ def test_exchanges_begin_after_the_warmup_and_end_before_the_decay(monkeypatch):
     steps = []
     config = dataclasses.replace(CONFIG, exchange_every=5, warmup=0.25, decay=0.25)
     run = Run(config, 20, torch.device("cpu"))
-    monkeypatch.setattr(run, "_exchange", lambda x: steps.append(run.step_number))
+    monkeypatch.setattr(run, "exchange", lambda x: steps.append(run.step_number))
     for x, _ in zip(msae.TreeStream(TREE, WORLD).batches(300, 0), range(40), strict=False):
         run.step(x[None])
     assert steps == [10, 15, 20, 25]

@@ -27,11 +27,11 @@ def watch(config):
     return seen
 
 
-@pytest.mark.parametrize("loss", ["all_prefixes", "sampled"])
-def test_inclusion_rises_in_a_line_to_one_and_the_ranks_stay(loss):
-    config = dataclasses.replace(CONFIG, loss=loss, fade_prefixes=0.5)
+@pytest.mark.parametrize("sampled", [False, True])
+def test_inclusion_rises_in_a_line_to_one_and_the_ranks_stay(sampled):
+    config = dataclasses.replace(CONFIG, sample_prefixes=sampled, fade_prefixes=0.5)
     seen = watch(config)
-    if loss == "all_prefixes":
+    if not sampled:
         law = config.prefixes.inclusion(20).float()
         for t, (inclusion, *_) in enumerate(seen):
             kept = min(1.0, (40 - t) / 20)  # a line from 1 at the half to 0 after the last step

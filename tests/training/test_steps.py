@@ -13,6 +13,7 @@ from msae.training import dense
 from msae.training.dense import dense_step
 from msae.training.losses import prefix_loss
 from msae.training.sparse import sparse_step
+from msae.training.step import StepInputs
 
 KINDS = [msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU(bandwidth=0.8)]
 
@@ -59,15 +60,16 @@ def test_every_path_has_the_gradients_of_the_definition(seed, batch, n, d, kind,
     by_rank = inclusion_by_rank(lengths, share, n)
     weight = torch.tensor(0.3, dtype=torch.float64)
     error, acts, expected = reference(x, params, rank, lengths, share, penalty, weight, kind)
-    learnt = [name for name in params if name != "threshold" or kind.threshold_shape == "each"]
+    learnt = [name for name in params if name != "threshold" or kind.learns_threshold]
 
-    sparse = {name: torch.full_like(params[name], torch.nan) for name in learnt}
-    seen = sparse_step(x, params, sparse, by_rank[rank], penalty, weight, kind, max_mean=float("inf"))
-    dense_grads = {name: torch.full_like(params[name], torch.nan)[None] for name in learnt}
     stacked = {name: tensor[None] for name, tensor in params.items()}
+    inputs = StepInputs(x[None], stacked, kind, by_rank, rank[None], penalty=penalty, weight=weight[None])
+    sparse = {name: torch.full_like(params[name], torch.nan) for name in learnt}
+    seen = sparse_step(inputs.one(), sparse, max_mean=float("inf"))
+    dense_grads = {name: torch.full_like(params[name], torch.nan)[None] for name in learnt}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dense, "BLOCK", block)
-        seen_dense = dense_step(x[None], stacked, dense_grads, by_rank, rank[None], penalty, weight[None], kind)
+        seen_dense = dense_step(inputs, dense_grads)
     for name in learnt:
         assert_close(sparse[name], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"sparse {name}: {m}")
         assert_close(dense_grads[name][0], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"dense {name}: {m}")
@@ -75,5 +77,5 @@ def test_every_path_has_the_gradients_of_the_definition(seed, batch, n, d, kind,
         assert_close(observed.error.squeeze(), error, rtol=1e-9, atol=1e-9)
         assert_close(observed.l0.double().squeeze(), (acts > 0).sum(1).double().mean())
         assert_close(observed.power_N.squeeze(0) if observed is seen_dense else observed.power_N, acts.square().mean(0))
-        if kind.threshold_shape == "one":
+        if kind.observes_smallest:
             assert_close(observed.smallest.squeeze(), torch.where(acts > 0, acts, torch.inf).amin())

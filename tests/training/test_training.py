@@ -20,7 +20,9 @@ STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 SMALL = msae.TrainConfig(n_latents=20, target_l0=TREE.l0, n_steps=60, batch_size=100, penalty="l1")
 QUIET = {"progress": False}
 EVERY_KIND = [
-    *(dataclasses.replace(SMALL, loss=loss) for loss in ("plain", "sampled", "all_prefixes")),
+    SMALL,
+    dataclasses.replace(SMALL, prefixes=msae.FullPrefix()),
+    dataclasses.replace(SMALL, sample_prefixes=True),
     dataclasses.replace(SMALL, target_l0=None, penalty_weight=0.05, penalty="sqrt"),
     dataclasses.replace(SMALL, nonlinearity=msae.TopK(2), target_l0=2),
     dataclasses.replace(SMALL, nonlinearity=msae.BatchTopK(2), target_l0=2),
@@ -30,7 +32,8 @@ EVERY_KIND = [
 
 
 def name_of(config: msae.TrainConfig) -> str:
-    return f"{config.loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}" + "-exchange" * (config.exchange_every > 0)
+    loss = type(config.prefixes).__name__ + "-sampled" * config.sample_prefixes
+    return f"{loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}" + "-exchange" * (config.exchange_every > 0)
 
 
 def assert_same(a: msae.SAE, b: msae.SAE, **tolerance: float) -> None:
@@ -87,12 +90,13 @@ def test_a_batch_of_seeds_equals_single_runs():
         assert_same(sae, alone, rtol=1e-3, atol=1e-4)
 
 
-def test_the_sparse_and_the_dense_form_train_the_same(monkeypatch):
+def test_the_sparse_and_the_dense_form_train_the_same():
     config = dataclasses.replace(SMALL, n_latents=40, n_steps=30)
-    monkeypatch.setattr("msae.training.run.SPARSE_PAYS", 0)
-    dense = msae.train(config, STREAM, **QUIET).sae
-    monkeypatch.setattr("msae.training.run.SPARSE_PAYS", 1e9)
-    sparse = msae.train(config, STREAM, **QUIET).sae
+    runs = [Run(config, 20, torch.device("cpu"), sparse_up_to=most) for most in (0, 1e9)]
+    for x, _ in zip(STREAM.batches(config.batch_size, 0), range(config.n_steps), strict=False):
+        for run in runs:
+            run.step(x[None])
+    dense, sparse = (run.finish(STREAM)[0] for run in runs)
     assert_same(sparse, dense, rtol=1e-3, atol=1e-4)
 
 
@@ -107,16 +111,14 @@ def test_one_input_with_all_latents_active_goes_to_the_dense_form_whole():
     """Nothing is dropped where an input has more active latents than the sparse form has room for."""
     config = dataclasses.replace(SMALL, n_latents=400, target_l0=5, batch_size=64, start_l0=5)
     grads = []
-    for pays in (1.0, 0.0):
-        run = Run(config, 20, torch.device("cpu"))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("msae.training.run.SPARSE_PAYS", pays)
-            x = next(STREAM.batches(64, 0))
-            run.step(x[None])
-            run.params["b_dec"].detach()[:] = 0
-            x[7] = 1000 * run.params["W_encT"].detach()[0].sum(0)
-            with torch.no_grad():
-                run._gradients(x[None])
+    for most in (None, 0):
+        run = Run(config, 20, torch.device("cpu"), sparse_up_to=most)
+        x = next(STREAM.batches(64, 0))
+        run.step(x[None])
+        run.params["b_dec"].detach()[:] = 0
+        x[7] = 1000 * run.params["W_encT"].detach()[0].sum(0)
+        with torch.no_grad():
+            run.gradients(x[None])
         grads.append({name: grad.clone() for name, grad in run.grads.items()})
     for name, grad in grads[0].items():
         assert_close(grad, grads[1][name], rtol=1e-3, atol=1e-3 * grad.abs().max().item())
@@ -147,7 +149,7 @@ def test_the_thresholds_of_a_jumprelu_sae_are_learnt():
 
 def test_several_saes_share_the_batches():
     config = dataclasses.replace(SMALL, n_steps=10)
-    plain = dataclasses.replace(config, loss="plain")
+    plain = dataclasses.replace(config, prefixes=msae.FullPrefix())
     both = msae.train({"matryoshka": config, "plain": plain}, STREAM, **QUIET)
     assert_same(both["matryoshka"].sae, msae.train(config, STREAM, **QUIET).sae)
     assert_same(both["plain"].sae, msae.train(plain, STREAM, **QUIET).sae)
@@ -166,7 +168,7 @@ def test_the_controller_reaches_its_target_and_its_average_is_unbiased_from_the_
 def test_a_matryoshka_sae_closes_the_holes_of_a_plain_one():
     """One seed of the chapter's run, short: the claim of the book in a test."""
     longer = dataclasses.replace(SMALL, n_steps=2000, batch_size=200)
-    plain = dataclasses.replace(longer, loss="plain", target_l0=None, penalty_weight=0.05)
+    plain = dataclasses.replace(longer, prefixes=msae.FullPrefix(), target_l0=None, penalty_weight=0.05)
     results = msae.train({"plain": plain, "matryoshka": longer}, STREAM, **QUIET)
     x, features = TREE.sample(5000, STREAM.directions, torch.Generator().manual_seed(1))
     rates = {}
@@ -211,7 +213,7 @@ def test_the_learning_rate_is_never_negative_nor_zero_within_the_run():
         ({"target_l0": 0}, "target_l0 must lie between 0 and n_latents=20, got 0"),
         ({"target_l0": 21}, "target_l0 must lie between"),
         ({"n_latents": 0}, "n_latents must be at least 1"),
-        ({"loss": "matryoshka"}, "loss must be"),
+        ({"sample_prefixes": "plain"}, "sample_prefixes must be"),
         ({"penalty": "l2"}, "penalty must be one of"),
         ({"lr": 0.0}, "lr must lie"),
         ({"penalty_weight": 0.0}, "penalty_weight must be positive"),

@@ -154,7 +154,6 @@ TABLE = [
         {
             "member": [
                 Says(other(recipe={"lr": 0.1, "batch_size": 8}), "lr 0.003, and 0.1 is asked for"),
-                Says(other(recipe={"prefixes": msae.UniformPrefixes(10), "batch_size": 8}), "prefixes.name 'SquareRootPrefixes'"),
                 Says(other(n_tokens=None), "n_tokens 40, and 'all' is asked for"),
                 Says(other(language_model="gpt2"), "language_model 'bundled', and 'gpt2' is asked for"),
             ]

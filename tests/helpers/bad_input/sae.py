@@ -126,7 +126,7 @@ TABLE = [
             lambda kind=kind: {"pre": torch.ones(3, 4), "threshold": torch.zeros(4), "training": False},
             {
                 "pre": [*NOT_A_TENSOR, *NOT_REAL, torch.tensor(1.0), *([Says(torch.ones(3, 1), "k=2")] if kind == msae.TopK(2) else [])],
-                "threshold": [] if kind.threshold_shape == "none" else [*NOT_A_TENSOR, torch.ones(3), torch.ones(4).long()],
+                "threshold": [] if kind.start_threshold is None else [*NOT_A_TENSOR, torch.ones(3), torch.ones(4).long()],
                 "training": NOT_A_BOOL if kind == msae.BatchTopK(2) else [],
             },
             name=str(kind),

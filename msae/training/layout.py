@@ -1,0 +1,79 @@
+"""How the active pairs of a batch are laid out for the loss: each input's slots together, inputs of like width in one group.
+
+Shapes: B inputs, P active pairs (an input and one of its latents), T slots.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+GROUP = 64
+"""Inputs of like width that share one batched product on a CPU."""
+
+
+class Layout(NamedTuple):
+    """Where each input's slots lie: one for the input itself, then its active latents, then padding up to the widest of its group."""
+
+    order_B: Tensor
+    """The inputs in the order of their slots, from the fewest active latents to the most."""
+
+    own_B: Tensor
+    """(B,) each input's first slot, the one that stands for the input itself."""
+
+    first_B: Tensor
+    """(B,) each input's first pair."""
+
+    groups: list[tuple[int, int, int]]
+    """(first input of the order, number of inputs, slots of each) of every group."""
+
+    n_slots: int
+    n_pairs: int
+
+    def pairs(self, input_P: Tensor, latent_P: Tensor) -> Pairs:
+        """Give each pair its slot; the pairs are sorted by input."""
+        within_P = torch.arange(len(input_P), device=input_P.device) - self.first_B[input_P]
+        return Pairs(input_P, latent_P, self.own_B[input_P] + 1 + within_P, self)
+
+
+class Pairs(NamedTuple):
+    """The active pairs of a batch, sorted by input."""
+
+    input_P: Tensor
+    latent_P: Tensor
+    slot_P: Tensor
+    layout: Layout
+
+
+def lay_out(count_B: Tensor) -> Layout:
+    """Sort inputs by their number of active latents and group neighbours, so that little is padded. The host reads once."""
+    batch = len(count_B)
+    size = GROUP if count_B.device.type == "cpu" else max(GROUP, -(-batch // 8))
+    tail = max(0, batch - size)  # the widest inputs differ most, so their groups are small
+    starts = [*range(0, tail, size), *range(tail, batch, max(1, size // 8))]
+    sizes = [end - start for start, end in pairwise([*starts, batch])]
+    sorted_B, order_B = count_B.sort(stable=True)
+    parts = sorted_B.split(sizes)
+    slots_B = 1 + torch.cat([part[-1:].expand_as(part) for part in parts])
+    *widest, n_pairs = torch.cat([*(part[-1:] for part in parts), count_B.sum()[None]]).tolist()
+    groups = [(start, n, 1 + width) for start, n, width in zip(starts, sizes, widest, strict=True)]
+    own_B = torch.empty_like(order_B).scatter_(0, order_B, slots_B.cumsum(0) - slots_B)
+    return Layout(order_B, own_B, count_B.cumsum(0) - count_B, groups, sum(n * width for _, n, width in groups), n_pairs)
+
+
+def lay_out_evenly(batch: int, k: int, device: torch.device) -> Layout:
+    """The same where every input has k pairs; the host reads nothing."""
+    inputs = torch.arange(batch, device=device)
+    size = GROUP if device.type == "cpu" else batch
+    groups = [(start, min(size, batch - start), 1 + k) for start in range(0, batch, size)]
+    return Layout(inputs, inputs * (1 + k), inputs * k, groups, batch * (1 + k), batch * k)
+
+
+def even_pairs(latent_BK: Tensor) -> Pairs:
+    """The pairs of k given latents for each input."""
+    batch, k = latent_BK.shape
+    layout = lay_out_evenly(batch, k, latent_BK.device)
+    return layout.pairs(layout.order_B.repeat_interleave(k, output_size=batch * k), latent_BK.flatten())

@@ -1,0 +1,69 @@
+"""Recipes that were recorded before are read as what they said."""
+
+import dataclasses
+import json
+from importlib.resources import files
+
+import pytest
+
+import msae
+from msae.family import load_family
+from msae.family.training import other_than
+from msae.support.checkpoints import load_checkpoint, save_checkpoint
+from msae.toy.tree import orthogonal_directions
+from msae.training.recipes import recipe_differences, todays
+
+TREE = msae.FeatureTree.article()
+STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
+PLAIN = msae.TrainConfig(20, TREE.l0, 8, batch_size=32, prefixes=msae.FullPrefix())
+MATRYOSHKA = dataclasses.replace(PLAIN, prefixes=msae.ParetoPrefixes())
+SAMPLED = dataclasses.replace(MATRYOSHKA, sample_prefixes=True)
+
+
+def before(config, loss):
+    """The recipe as it was recorded while a word told the kinds of training apart; the plain one kept a law that it did not use."""
+    record = config.record()
+    del record["sample_prefixes"]
+    return record | {"loss": loss} | ({"prefixes": {"name": "SquareRootPrefixes", "n": 10}} if loss == "plain" else {})
+
+
+@pytest.mark.parametrize(("config", "loss"), [(PLAIN, "plain"), (SAMPLED, "sampled"), (MATRYOSHKA, "all_prefixes")])
+def test_a_recipe_of_before_is_that_of_today(config, loss, tmp_path):
+    assert todays(before(config, loss)) == config.record()
+    assert todays(config.record()) == config.record()
+    for other in {PLAIN, SAMPLED, MATRYOSHKA} - {config}:
+        assert recipe_differences(before(config, loss), other.record())
+
+    class Stops(msae.TreeStream):
+        def batches(self, batch_size, seed, skip=0):
+            yield from (x for x, _ in zip(super().batches(batch_size, seed, skip), range(5), strict=False))
+
+    with pytest.raises(ValueError, match="ended after 5"):
+        msae.train(config, Stops(TREE, STREAM.directions), checkpoint=tmp_path / "run", progress=False)
+    state = load_checkpoint(tmp_path / "run")
+    state["runs"]["sae"]["record"] = before(config, loss)
+    save_checkpoint(tmp_path / "run", state)
+    resumed, whole = msae.train(config, STREAM, checkpoint=tmp_path / "run", progress=False), msae.train(config, STREAM, progress=False)
+    assert resumed.sae.W_dec.equal(whole.sae.W_dec)
+
+
+def test_what_is_no_recipe_of_before_stays():
+    for other in ({}, {"loss": 3.0, "lr": 0.1}, {"loss": [1]}, {"prefixes": None}):
+        assert todays(other) == other
+
+
+def test_the_saes_that_ship_are_those_of_their_family():
+    members = {member.id: member for member in load_family("bundled").members()}
+    shipped = sorted((files("msae") / "assets" / "saes").glob("*/sae.json"))
+    assert len(shipped) == 8
+    for path in shipped:
+        config = json.loads(path.read_text())["config"]
+        assert "loss" in config
+        assert other_than(members[config["family"]["id"]], config | config["family"]) == []
+
+
+@pytest.mark.parametrize("kind", [msae.TopK(3), msae.BatchTopK(3)], ids=str)
+def test_the_target_of_topk_is_its_k(kind):
+    config = msae.TrainConfig(20, None, 8, nonlinearity=kind)
+    assert config.target_l0 == 3
+    assert config == msae.TrainConfig(20, 3, 8, nonlinearity=kind)
