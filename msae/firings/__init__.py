@@ -1,7 +1,8 @@
 """In: an SAE and activations. Out: where and how strongly each latent fires, the hinge between what is trained and what is looked at."""
 
-from msae.firings.firings import Firings, TopToken, as_firings
+from msae.firings.firings import Firings, as_firings
 from msae.firings.sources import encode
+from msae.firings.tops import TopToken
 
 LatentActivations = Firings
 """The name that it had."""

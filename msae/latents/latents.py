@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from msae.activations.kept import Activations
-    from msae.activations.rows import Stories
     from msae.metrics.concepts import ConceptScore
     from msae.metrics.hole_rates import HoleRate
     from msae.metrics.intervals import Interval
     from msae.sae.sae import SAE
+    from msae.texts.given import Stories
 
 
 class Best(NamedTuple):
