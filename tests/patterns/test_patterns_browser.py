@@ -21,7 +21,7 @@ LONG = {"vocab": [" Lily", " she"], "tokens": [0] * 20_000 + [1], "start": [0, 2
 @pytest.fixture
 def page(browser_page, tmp_path: Path):
     """A page that holds the modules as the explorer's pages do: in itself, with no server to fetch it from."""
-    wanted = {"corpus": "patterns/corpus", "match": "patterns/matching", "matcher": "matcher"}
+    wanted = {"corpus": "patterns/corpus", "match": "patterns/matching", "Matcher": "matcher"}
     imports = "".join(f'import {{ {name} }} from "./{file}.mjs";\n' for name, file in wanted.items())
     window = f"Object.assign(window, {{ {', '.join(wanted)} }});\n"
     whole = joined("page.mjs", lambda file: imports + window if file == "page.mjs" else text(file))
@@ -44,7 +44,7 @@ def test_the_worker_answers_and_says_what_is_wrong(page: Any) -> None:
     story = JAVASCRIPT_CORPORA["story"]
     said = page.evaluate(
         """async ({ tokens, start, vocab, latents, maxTests }) => {
-            const search = matcher(source, { tokens: Uint16Array.from(tokens), start, vocab }, maxTests, 5);
+            const search = new Matcher(source, { tokens: Uint16Array.from(tokens), start, vocab }, maxTests, 5);
             const wrong = search.match("Lily [cap").catch((error) => ({ message: error.message, ...error }));
             const asked = search.latentsIn("[S/2/65 & !S/3/66] | [S/2/65 > 2]");
             const marks = await Promise.all([search.match("Lily"), search.match("[S/2/65 >= 25%]", latents), wrong, asked]);
@@ -66,7 +66,7 @@ def test_the_worker_answers_and_says_what_is_wrong(page: Any) -> None:
 def test_a_pattern_that_takes_too_long_is_stopped_and_the_next_one_answered(page: Any) -> None:
     said = page.evaluate(
         """async ({ tokens, start, vocab, maxTests }) => {
-            const search = matcher(source, { tokens: Uint16Array.from(tokens), start, vocab }, maxTests, 3);
+            const search = new Matcher(source, { tokens: Uint16Array.from(tokens), start, vocab }, maxTests, 3);
             const slow = await search.match("@. .* .* [pos=0]").catch((error) => error.message);
             const marks = await search.match("Lily she");
             search.close();

@@ -127,7 +127,11 @@ export class Bundle {
     return this.parents.get(latent)?.[0][0];
   }
 
-  /** The children for which this latent is the best parent; those of which it is the second or third come in `children` too. @param {number} latent */
+  /**
+   * The children for which this latent is the best parent; those of which it is the second or third come in `children` too.
+   *
+   * @param {number} latent
+   */
   ownChildren(latent) {
     return (this.children.get(latent) ?? []).filter(([child]) => this.bestParent(child) === latent);
   }
@@ -222,7 +226,8 @@ export class Bundle {
   strengths(latent, { positions, q }, from, to) {
     const out = new Float32Array(to - from);
     if (from >= this.nTokens) {
-      for (const [place, activation] of this.typed.firings.get(latent) ?? []) out[place] = (255 * activation) / (this.max[latent] || activation);
+      const most = this.max[latent];
+      for (const [place, activation] of this.typed.firings.get(latent) ?? []) out[place] = (255 * activation) / (most || activation);
       return out;
     }
     for (let j = lowerBound(positions, from); j < positions.length && positions[j] < to; j++) out[positions[j] - from] = q[j];

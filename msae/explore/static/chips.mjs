@@ -63,7 +63,7 @@ export function overlay(app, panel, within, width, onPlaces = () => {}) {
 
   /** The texts around some positions, one passage per text. @param {Uint32Array} positions */
   async function showPlaces(positions) {
-    const found = firstPlaces(bundle, positions, bundle.nExamples).map((position) => passage(bundle, position, width()));
+    const found = firstPlaces(bundle, positions).map((position) => passage(bundle, position, width()));
     onPlaces();
     await panel.show(found, panel.latent, { chosenFor: app.state.pinned });
     await lay(app.state.pinned);

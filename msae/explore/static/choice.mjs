@@ -1,7 +1,7 @@
 /** @file The controls that say which texts of a latent are shown, and how. */
 import { element, option } from "./dom.mjs";
 
-/** @import { How } from "./examples.mjs" */
+/** @import { How, Wanted } from "./examples.mjs" */
 /** @import { TextsPanel } from "./texts.mjs" */
 
 /** @param {TextsPanel} panel @param {() => void} change when other texts are asked for */
@@ -31,7 +31,7 @@ export function textChoice(panel, change) {
 
   return {
     element: controls,
-    /** What is asked for: which texts, and of peaks from low to high, 0 … 255. */
+    /** What is asked for. @returns {Wanted} */
     now() {
       say();
       return { how: /** @type {How} */ (how.value), low: (+low.value * 255) / 100, high: (+high.value * 255) / 100 };

@@ -7,21 +7,20 @@ import { lowerBound } from "./positions.mjs";
 
 /** @typedef {{ text: number, position: number, q: number }} Peak a firing, and its text */
 /** @typedef {{ from: number, to: number, cut: boolean }} Passage positions from … to - 1; cut: the text begins before them */
+/** Which texts of a latent are wanted; low, high: of its peaks, 0 … 255. @typedef {{ how: How, low: number, high: number }} Wanted */
 /** @typedef {"strongest" | "spread" | "random"} How */
 
 /**
- * Up to k texts of a latent, each with its peak there. "strongest" looks at all texts; "spread" (one per quantile of the peaks) and "random"
- * (random firings) at the unbiased sample only, since the other texts were added for being strong.
+ * Some texts of a latent, each with its peak there. "strongest" looks at all texts; "spread" (one per quantile of the peaks) and
+ * "random" (random firings) at the unbiased sample only, since the other texts were added for being strong.
  *
  * @param {Bundle} bundle
  * @param {Firings} firings
- * @param {number} k
- * @param {How} [how]
- * @param {number} [low] of the peaks, 0 … 255
- * @param {number} [high]
+ * @param {Wanted} [wanted]
  * @returns {Peak[]}
  */
-export function examples(bundle, firings, k, how = "strongest", low = 0, high = 255) {
+export function examples(bundle, firings, { how, low, high } = { how: "strongest", low: 0, high: 255 }) {
+  const k = bundle.nExamples;
   /** @param {number} q */
   const inside = (q) => q >= low && q <= high;
   if (how === "random") return randomFirings(bundle, firings, k, inside);
@@ -33,7 +32,13 @@ export function examples(bundle, firings, k, how = "strongest", low = 0, high = 
 /** k of some things, spread over all of them. @template Thing @param {Thing[]} all @param {number} k */
 export const evenly = (all, k) => (all.length <= k ? all : Array.from({ length: k }, (_, i) => all[Math.floor((i * all.length) / k)]));
 
-/** The strongest firing in each text. Parts of one text of the corpus count as one text. @param {Bundle} bundle @param {Firings} firings @param {number} end */
+/**
+ * The strongest firing in each text. Parts of one text of the corpus count as one text.
+ *
+ * @param {Bundle} bundle
+ * @param {Firings} firings
+ * @param {number} end
+ */
 function peaksOf(bundle, { positions, q }, end) {
   /** @type {Map<number, Peak>} */
   const best = new Map();
@@ -61,13 +66,13 @@ function randomFirings(bundle, { positions, q }, k, inside) {
   return [...found.values()];
 }
 
-/** Of ascending positions the first in each text, at most k of them. @param {Bundle} bundle @param {Uint32Array} positions @param {number} k */
-export function firstPlaces(bundle, positions, k) {
+/** Of ascending positions the first in each text, for some texts. @param {Bundle} bundle @param {Uint32Array} positions */
+export function firstPlaces(bundle, positions) {
   /** @type {number[]} */
   const found = [];
   let end = -1;
   for (const position of positions) {
-    if (found.length === k) break;
+    if (found.length === bundle.nExamples) break;
     if (position < end) continue;
     found.push(position);
     end = bundle.starts[bundle.textOf(position) + 1];
@@ -75,7 +80,14 @@ export function firstPlaces(bundle, positions, k) {
   return found;
 }
 
-/** The whole text of a position, or a window with two thirds of it before the position. @param {Bundle} bundle @param {number} position @param {number} [width] @returns {Passage} */
+/**
+ * The whole text of a position, or a window with two thirds of it before the position.
+ *
+ * @param {Bundle} bundle
+ * @param {number} position
+ * @param {number} [width]
+ * @returns {Passage}
+ */
 export function passage(bundle, position, width = Infinity) {
   const text = bundle.textOf(position);
   const [begin, end] = [bundle.starts[text], bundle.starts[text + 1]];

@@ -76,7 +76,6 @@ export function explorer({ css, worker }) {
 function open(bundle, model, worker) {
   const heard = element("div", { className: "heard", role: "status", "aria-live": "polite" });
   const all = element("div", { className: bundle.id.length > 1 ? "all" : "all alone" });
-  const body = element("div", { className: "view", role: "tabpanel", id: "panel" });
   /** @param {string} text */
   const say = (text) => { heard.textContent = text; };
   /** @type {App} */
@@ -84,7 +83,7 @@ function open(bundle, model, worker) {
   const views = { latent: latentView(app), tree: treeView(app), search: searchView(app) };
   const side = latentList(app, (latent) => go({ latent, pinned: -1, ...(app.state.view === "search" ? { view: "latent" } : {}) }));
   const tabs = viewTabs(app, bundle.manifest.edges.length ? ["latent", "tree", "search"] : ["latent", "search"]);
-  all.prepend(side.element, element("div", { className: "main" }, tabs.element, body), heard);
+  all.prepend(side.element, tabs.element, heard);
   all.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     app.tip.hide();
@@ -95,19 +94,19 @@ function open(bundle, model, worker) {
   let before = null;
   let telling = false;
 
-  /** The one way to change what is shown. focus: move the keyboard's focus to it, for actions inside a view that is left. @type {App["go"]} */
+  /**
+   * The one way to change what is shown. focus: move the keyboard's focus to it, for actions inside a view that is left.
+   *
+   * @type {App["go"]}
+   */
   async function go(change, { focus = false, tell = true } = {}) {
     const mine = (app.state = { ...app.state, ...change }), { view } = mine;
     const moved = before && (mine.latent !== before.latent || view !== before.view);
     if (mine.latent !== before?.latent) side.mark(mine.latent);
-    if (view !== before?.view) {
-      body.replaceChildren(views[view].element);
-      body.setAttribute("aria-labelledby", `tab-${view}`);
-      tabs.mark(view);
-    }
+    if (view !== before?.view) tabs.choose(view, views[view].element);
     before = mine;
     app.tip.hide();
-    body.querySelector(":scope > .failed")?.remove();
+    tabs.fail();
     telling = true; // a live model calls back for each name that is set
     if (tell) share(model, bundle, mine);
     telling = false;
@@ -116,7 +115,7 @@ function open(bundle, model, worker) {
       await views[view].show(mine);
     } catch (error) {
       app.say(inWords(error));
-      body.prepend(element("p", { className: "message error failed" }, inWords(error)));
+      tabs.fail(inWords(error));
       throw error;
     }
     if (app.state !== mine) return; // something else was asked for meanwhile

@@ -9,7 +9,8 @@ import { amount, count, dotted, element, percent } from "./dom.mjs";
 export function inNumbers(bundle, latent) {
   const of = `${count(bundle.saeOf(latent).n_tokens)} tokens`;
   if (!bundle.scanned[latent]) return `Silent on all ${of}.`;
-  return `Fires on ${count(bundle.scanned[latent])} of ${of} (${percent(bundle.density(latent))}), with at most ${amount(bundle.max[latent])}.`;
+  const often = `${count(bundle.scanned[latent])} of ${of} (${percent(bundle.density(latent))})`;
+  return `Fires on ${often}, with at most ${amount(bundle.max[latent])}.`;
 }
 
 /** @param {Bundle} bundle @param {Details} details */
@@ -40,7 +41,8 @@ export function effects(bundle, { logits = [] }) {
     element("td", { className: "words" }, ...some.flatMap(([kind, effect]) => [token(bundle, kind), signed(effect)])));
   const likelier = logits.filter(([, effect]) => effect > 0), lessLikely = logits.filter(([, effect]) => effect <= 0);
   const body = element("tbody", {}, rows(likelier, "likelier"), rows(lessLikely, "less likely"));
-  return [element("section", { className: "logits" }, element("h4", {}, "Effect on the next token, logits per unit"), element("table", {}, body))];
+  const heading = element("h4", {}, "Effect on the next token, logits per unit");
+  return [element("section", { className: "logits" }, heading, element("table", {}, body))];
 }
 
 /** Chips of the latents around one. @param {Bundle} bundle @param {number} latent @param {Details} details */

@@ -1,4 +1,4 @@
-/** @file What the explorer lives in: a widget with a kernel behind it, or a page. Both say what to begin with and are told what is shown. */
+/** @file What the explorer lives in, a widget with a kernel or a page: it says what to begin with and is told what is shown. */
 
 /** @import { Bundle } from "./bundle.mjs" */
 /** @import { Part } from "./manifest.mjs" */
@@ -41,9 +41,16 @@
  */
 
 /** @typedef {"latent" | "tree" | "search"} ViewName */
-/** @typedef {{ latent: number, pinned: number, view: ViewName, query: string }} State what is shown; latents by number in the bundle, -1 for none */
 
-/** @typedef {Partial<Record<keyof Values, string>> & { linked?: boolean }} Opened what a page opens with; linked: its address says so too */
+/**
+ * @typedef {object} State what is shown
+ * @property {number} latent its number in the bundle
+ * @property {number} pinned -1 for none
+ * @property {ViewName} view
+ * @property {string} query
+ */
+
+/** What a page opens with; linked: its address says so too. @typedef {Partial<Values> & { linked?: boolean }} Opened */
 
 /** Names of what is followed. @type {readonly ("latent" | "pinned" | "view" | "query")[]} */
 export const ADDRESSED = ["latent", "pinned", "view", "query"];
@@ -82,7 +89,7 @@ export function share(model, bundle, { latent, pinned, view, query }) {
 export function pageModel(host, { linked, ...state }) {
   const [manifest, payload] = host.querySelectorAll("script");
   /** @type {Values} */
-  const values = { .../** @type {Partial<Values>} */ (state), manifest: manifest.textContent, payload: payload.textContent };
+  const values = { ...state, manifest: manifest.textContent, payload: payload.textContent };
   /** @type {(() => void)[]} */
   const listeners = [];
   const read = () => {

@@ -9,20 +9,24 @@ import { lowerBound } from "./positions.mjs";
 import { textsPanel } from "./texts.mjs";
 import { typedText } from "./typed.mjs";
 
+/** @import { Bundle } from "./bundle.mjs" */
+/** @import { How } from "./examples.mjs" */
 /** @import { App, View } from "./explorer.mjs" */
+/** @import { Details } from "./manifest.mjs" */
+/** @import { Firings } from "./shards.mjs" */
+
+/** @type {Record<How, string>} */
+const HEADINGS = { strongest: "Strongest texts", spread: "One text per quantile of the peaks", random: "Random firings" };
 
 /** @param {App} app @returns {View} */
 export function latentView(app) {
   const { bundle, say } = app;
   const page = element("div", { className: "page" });
-  const title = element("h3", { tabIndex: -1 });
-  const numbers = element("p", { className: "quiet" });
-  const facts = element("div", { className: "facts" });
-  const relatives = element("div", { className: "relatives" });
+  const panel = textsPanel(app, "Texts");
+  const head = latentHead(bundle, () => panel.element.focus());
   const heading = element("h4", {}, "Strongest texts");
   const hint = element("p", { className: "quiet" },
     "Point at a token, or step through them with the arrow keys; with Shift from one firing to the next.");
-  const panel = textsPanel(app, "Texts");
   const choice = textChoice(panel, async () => {
     await showExamples();
     say(heading.textContent);
@@ -30,10 +34,7 @@ export function latentView(app) {
   const width = () => choice.width(bundle.manifest.window);
   const over = overlay(app, panel, page, width, () => (heading.textContent = "Texts with these holes"));
   const typed = typedText(app, showTyped);
-  const skip = press("Skip to the texts", () => panel.element.focus());
-  skip.className = "skip"; // seen when the keyboard comes to it
-  page.append(title, skip, numbers, facts, relatives, over.element, typed.element, heading, choice.element, hint, panel.element);
-  const load = waiting(400, () => latentsIn(relatives).forEach((each) => bundle.firings(Number(each.dataset.latent))));
+  page.append(...head.elements, over.element, typed.element, heading, choice.element, hint, panel.element);
 
   /** Drawn again only when it changes. @type {number | null} */
   let drawn = null;
@@ -50,25 +51,18 @@ export function latentView(app) {
     const [firings, details] = await Promise.all([bundle.firings(latent), bundle.details(latent)]);
     if (app.state.latent !== latent) return; // another one was chosen meanwhile
     drawn = latent;
-    title.textContent = `Latent ${bundle.id[latent]}` + (bundle.label[latent] ? `: ${bundle.label[latent]}` : "");
-    numbers.textContent = inNumbers(bundle, latent);
-    const sampled = firings.q.subarray(0, lowerBound(firings.positions, bundle.sampleEnd)); // the other texts were added for being strong
-    const strengths = sampled.length ? [histogram(sampled, bundle.max[latent])] : [];
-    facts.replaceChildren(...(firings.q.length ? [tokenTable(bundle, details), ...strengths, ...effects(bundle, details)] : []));
-    relatives.replaceChildren(...familyOf(bundle, latent, details));
-    skip.hidden = choice.element.hidden = hint.hidden = heading.hidden = !bundle.n[latent];
+    head.fill(latent, firings, details);
+    choice.element.hidden = hint.hidden = heading.hidden = !bundle.n[latent];
     choice.reset();
     await showExamples();
-    load(); // before anybody points at them, but not while latents are leafed through
+    head.load();
   }
 
   async function showExamples() {
     const latent = app.state.latent;
-    const firings = await bundle.firings(latent);
-    const { how, low, high } = choice.now();
-    heading.textContent = { strongest: "Strongest texts", spread: "One text per quantile of the peaks", random: "Random firings" }[how];
-    const found = examples(bundle, firings, bundle.nExamples, how, low, high);
-    await panel.show(found.map(({ position }) => passage(bundle, position, width())), latent);
+    const firings = await bundle.firings(latent), wanted = choice.now();
+    heading.textContent = HEADINGS[wanted.how];
+    await panel.show(examples(bundle, firings, wanted).map(({ position }) => passage(bundle, position, width())), latent);
     if (app.state.pinned >= 0) await over.lay(app.state.pinned);
   }
 
@@ -78,11 +72,41 @@ export function latentView(app) {
     if (app.state.pinned >= 0) await over.lay(app.state.pinned);
   }
 
-  return { element: page, show, focus: () => title.focus(), describe: () => `${title.textContent}. ${numbers.textContent}` };
+  return { element: page, show, focus: head.focus, describe: head.describe };
+}
+
+/** What is told of a latent above its texts. @param {Bundle} bundle @param {() => void} toTexts leads the keyboard there */
+function latentHead(bundle, toTexts) {
+  const title = element("h3", { tabIndex: -1 });
+  const numbers = element("p", { className: "quiet" });
+  const facts = element("div", { className: "facts" });
+  const relatives = element("div", { className: "relatives" });
+  const skip = press("Skip to the texts", toTexts);
+  skip.className = "skip"; // seen when the keyboard comes to it
+
+  /** @param {number} latent @param {Firings} firings @param {Details} details */
+  function fill(latent, firings, details) {
+    title.textContent = `Latent ${bundle.id[latent]}` + (bundle.label[latent] ? `: ${bundle.label[latent]}` : "");
+    numbers.textContent = inNumbers(bundle, latent);
+    const sampled = firings.q.subarray(0, lowerBound(firings.positions, bundle.sampleEnd)); // the other texts were added for being strong
+    const strengths = sampled.length ? [histogram(sampled, bundle.max[latent])] : [];
+    facts.replaceChildren(...(firings.q.length ? [tokenTable(bundle, details), ...strengths, ...effects(bundle, details)] : []));
+    relatives.replaceChildren(...familyOf(bundle, latent, details));
+    skip.hidden = !bundle.n[latent];
+  }
+
+  return {
+    elements: [title, skip, numbers, facts, relatives],
+    fill,
+    /** Loads the relatives' firings before anybody points at them, but not while latents are leafed through. */
+    load: later(400, () => latentsIn(relatives).forEach((each) => bundle.firings(Number(each.dataset.latent)))),
+    focus: () => title.focus(),
+    describe: () => `${title.textContent}. ${numbers.textContent}`,
+  };
 }
 
 /** Does something once it has not been asked for again for a while. @param {number} milliseconds @param {() => void} act */
-function waiting(milliseconds, act) {
+function later(milliseconds, act) {
   let timer = 0;
   return () => {
     clearTimeout(timer);

@@ -16,10 +16,8 @@ export function latentList({ bundle, say }, choose) {
   const space = element("div", { role: "presentation" });
   list.append(space);
   space.style.height = `${bundle.id.length * ROW}px`;
-  const everything = bundle.id.map((_, i) => i);
-  /** Made at the first search: 25,000 take a while. @type {string[] | null} */
-  let names = null;
-  let shown = everything;
+  const sifted = sieve(bundle);
+  let shown = sifted("", "number");
   let current = -1;
   let waiting = false;
 
@@ -45,9 +43,7 @@ export function latentList({ bundle, say }, choose) {
   }
 
   function sift() {
-    const words = find.value.trim().toLowerCase();
-    const known = (names ??= bundle.id.map((id, i) => `${id} ${bundle.label[i]} ${bundle.topTokens(i, visible)}`.toLowerCase()));
-    shown = ordered(bundle, words ? everything.filter((i) => known[i].includes(words)) : everything, order.value);
+    shown = sifted(find.value, order.value);
     space.style.height = `${shown.length * ROW}px`;
     list.scrollTop = 0;
     draw();
@@ -75,13 +71,23 @@ export function latentList({ bundle, say }, choose) {
 
 /** How far a key leads. @param {string} key @param {number} page rows in sight @returns {number | undefined} */
 function step(key, page) {
-  return new Map([["ArrowDown", 1], ["ArrowUp", -1], ["PageDown", page], ["PageUp", -page], ["Home", -Infinity], ["End", Infinity]]).get(key);
+  const ways = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+  return new Map(Object.entries(ways)).get(key);
 }
 
-/** @param {Bundle} bundle @param {number[]} latents @param {string} order */
-function ordered(bundle, latents, order) {
-  if (order === "density") return [...latents].sort((a, b) => bundle.density(b) - bundle.density(a));
-  return order === "max" ? [...latents].sort((a, b) => bundle.max[b] - bundle.max[a]) : latents;
+/** The latents with these words in number, name or tokens. @param {Bundle} bundle @returns {(words: string, order: string) => number[]} */
+function sieve(bundle) {
+  const everything = bundle.id.map((_, i) => i);
+  /** Made at the first search: 25,000 take a while. @type {string[] | null} */
+  let names = null;
+  /** @param {number} i */
+  const nameOf = (i) => `${bundle.id[i]} ${bundle.label[i]} ${bundle.topTokens(i, visible)}`.toLowerCase();
+  return (words, order) => {
+    const wanted = words.trim().toLowerCase(), known = (names ??= wanted ? everything.map(nameOf) : null);
+    const found = everything.filter((i) => !wanted || known?.[i].includes(wanted));
+    if (order === "density") return found.sort((a, b) => bundle.density(b) - bundle.density(a));
+    return order === "max" ? found.sort((a, b) => bundle.max[b] - bundle.max[a]) : found;
+  };
 }
 
 /** @param {Bundle} bundle @param {number} i @param {{ place: number, of: number, selected: boolean }} shown */

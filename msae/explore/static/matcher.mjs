@@ -24,7 +24,7 @@ const SUPERSEDED = "another pattern was asked for";
  */
 export function patternSearch(bundle, source) {
   const { tokens, starts: start, vocab, manifest: { vocab_ids: ids, vocab_parts: parts } } = bundle;
-  const asking = matcher(source, { tokens, start, vocab, ids, parts }, bundle.terms.max_tests, SECONDS);
+  const asking = new Matcher(source, { tokens, start, vocab, ids, parts }, bundle.terms.max_tests, SECONDS);
   let last = 0;
 
   /** @param {string} query */
@@ -43,85 +43,96 @@ export function patternSearch(bundle, source) {
     return asking.match(query, latents);
   }
 
-  return { marked, close: asking.close };
+  return { marked, close: () => asking.close() };
 }
 
-/**
- * A matcher in a worker of its own. A question that takes longer than `seconds` is ended with an error; the next one gets a new worker.
- *
- * @param {string} source the text of patterns/answer.mjs and all that it imports, as a script that begins to answer
- * @param {Texts} texts
- * @param {number} maxTests
- * @param {number} seconds
- */
-export function matcher(source, texts, maxTests, seconds) {
-  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" })); // under file: no worker may be a module
+/** A matcher in a worker of its own. A question that takes too long is ended with an error; the next one gets a new worker. */
+export class Matcher {
   /** @type {Map<number, Waiting>} */
-  const waiting = new Map();
-  /** @type {Worker | null} */
-  let worker = null;
-  let asked = 0;
+  #waiting = new Map();
 
-  function begin() {
-    const begun = new Worker(address);
-    begun.postMessage({ texts, maxTests });
-    begun.onmessage = ({ data }) => hear(data);
-    begun.onerror = (event) => end(event.message || "the worker could not start");
-    return begun;
+  /** @type {Worker | null} */
+  #worker = null;
+
+  #asked = 0;
+
+  /**
+   * @param {string} source the text of patterns/answer.mjs and all that it imports, as a script that begins to answer
+   * @param {Texts} texts
+   * @param {number} maxTests
+   * @param {number} seconds
+   */
+  constructor(source, texts, maxTests, seconds) {
+    this.address = URL.createObjectURL(new Blob([source], { type: "text/javascript" })); // under file: no worker may be a module
+    this.texts = texts;
+    this.maxTests = maxTests;
+    this.seconds = seconds;
+  }
+
+  /** The ids of the latents that a pattern asks about. @param {string} query @returns {Promise<string[]>} */
+  latentsIn(query) {
+    return this.#ask(query);
+  }
+
+  /** The tokens that it marks, as 0 and 1. @param {string} query @param {Latents} [latents] @returns {Promise<Uint8Array>} */
+  match(query, latents = {}) {
+    return this.#ask(query, latents);
+  }
+
+  /** Gives up what is still being matched. */
+  drop() {
+    if (this.#waiting.size) this.#end(SUPERSEDED);
+  }
+
+  close() {
+    this.#end("closed");
+    URL.revokeObjectURL(this.address);
+  }
+
+  /** @param {string} query @param {Latents} [latents] @returns {Promise<any>} */
+  #ask(query, latents) {
+    const worker = (this.#worker ??= this.#begin()), id = ++this.#asked;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      worker.postMessage({ id, query, latents });
+    });
+  }
+
+  #begin() {
+    const worker = new Worker(this.address);
+    worker.postMessage({ texts: this.texts, maxTests: this.maxTests });
+    worker.onmessage = ({ data }) => this.#hear(data);
+    worker.onerror = (event) => this.#end(event.message || "the worker could not start");
+    return worker;
   }
 
   /** @param {Answered} answered */
-  function hear({ id, begun, found, error }) {
-    const question = waiting.get(id);
+  #hear({ id, begun, found, error }) {
+    const question = this.#waiting.get(id);
     if (!question) return;
     if (begun) { // the clock is for the matching: on a busy machine the worker may take as long to start
-      question.timer = setTimeout(stop, seconds * 1000);
+      question.timer = setTimeout(() => this.#stop(), this.seconds * 1000);
       return;
     }
-    waiting.delete(id);
+    this.#waiting.delete(id);
     clearTimeout(question.timer);
     if (error) question.reject(Object.assign(new Error(error.message), error));
     else question.resolve(found);
   }
 
+  #stop() {
+    const advice = "give its repetitions an upper end, such as {0,8} for *, or split it into two patterns";
+    this.#end(`stopped after ${this.seconds} s: this pattern can match in too many ways; ${advice}`);
+  }
+
   /** @param {string} reason */
-  function end(reason) {
-    worker?.terminate();
-    worker = null;
-    for (const { reject, timer } of waiting.values()) {
+  #end(reason) {
+    this.#worker?.terminate();
+    this.#worker = null;
+    for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer);
       reject(new Error(reason));
     }
-    waiting.clear();
+    this.#waiting.clear();
   }
-
-  function stop() {
-    const advice = "give its repetitions an upper end, such as {0,8} for *, or split it into two patterns";
-    end(`stopped after ${seconds} s: this pattern can match in too many ways; ${advice}`);
-  }
-
-  /** @param {string} query @param {Latents} [latents] @returns {Promise<any>} */
-  function ask(query, latents) {
-    worker ??= begin();
-    const to = worker, id = ++asked;
-    return new Promise((resolve, reject) => {
-      waiting.set(id, { resolve, reject });
-      to.postMessage({ id, query, latents });
-    });
-  }
-
-  return {
-    /** The ids of the latents that a pattern asks about. @type {(query: string) => Promise<string[]>} */
-    latentsIn: ask,
-    /** The tokens that it marks, as 0 and 1. @type {(query: string, latents?: Latents) => Promise<Uint8Array>} */
-    match: (query, latents = {}) => ask(query, latents),
-    /** Gives up what is still being matched. */
-    drop() {
-      if (waiting.size) end(SUPERSEDED);
-    },
-    close() {
-      end("closed");
-      URL.revokeObjectURL(address);
-    },
-  };
 }

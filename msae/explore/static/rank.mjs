@@ -126,7 +126,9 @@ function score({ fires, both, lucky, dot, squares }, hits, { levels, min_precisi
  * @returns {Promise<Spread>}
  */
 export async function fragmentation(bundle, mask, hits, rows) {
-  const waiting = rows.flatMap(({ latent, precise, reach }) => (precise === null ? [] : [{ latent, precise, adds: Math.round(reach * hits) }]));
+  const waiting = rows.flatMap(({ latent, precise, reach }) => {
+    return precise === null ? [] : [{ latent, precise, adds: Math.round(reach * hits) }];
+  });
   const covered = new Set(), latents = [], wanted = bundle.terms.share * hits;
   /** @param {{ latent: number, precise: number }} each */
   const missing = async ({ latent, precise }) => {

@@ -114,7 +114,8 @@ async function column(app, mask, { sae, rows, spread, luck }, passages, order) {
     colour(latent);
     say(`texts coloured by ${bundle.id[latent]}`);
   }));
-  const names = Object.entries(columnsOf(bundle)).map(([text, tip]) => element("th", { scope: "col", title: tip, className: `of-${text}` }, text));
+  const columns = Object.entries(columnsOf(bundle));
+  const names = columns.map(([text, title]) => element("th", { scope: "col", title, className: `of-${text}` }, text));
   const table = element("table", { className: `by-${order}` },
     element("thead", {}, element("tr", {}, ...names)), element("tbody", {}, ...lines));
   const chance = `By luck alone, the same marks moved along the texts, the best latent of ${sae} reaches F1 ${amount(luck)}.`;
@@ -144,11 +145,11 @@ function line({ bundle, go }, { latent, f1, precision, recall, level, cosine }, 
   see.setAttribute("aria-label", `Colour the texts by ${bundle.id[latent]}`);
   const values = { precision: amount(precision), recall: amount(recall), above: `${100 * level} %`, cosine: amount(cosine) };
   const first = element("th", { scope: "row" }, open, " ", element("span", { className: "name", title: name }, name));
-  const interval = element("small", {}, ` ${amount(low)}–${amount(high)}`);
+  const second = element("td", {}, amount(f1), element("small", {}, ` ${amount(low)}–${amount(high)}`));
   const cells = Object.entries(values).map(([column, text]) => element("td", { className: `of-${column}` }, text));
   /** @param {Event} event */
   const choose = (event) => origin(event, "button") || see.click(); // the button may lie beyond the edge, the row does not
-  return element("tr", { "data-rank": latent, onclick: choose }, first, element("td", {}, amount(f1), interval), ...cells, element("td", {}, see));
+  return element("tr", { "data-rank": latent, onclick: choose }, first, second, ...cells, element("td", {}, see));
 }
 
 /** Some texts of the sample that have a match, spread over all of them. @param {Bundle} bundle @param {Uint8Array} mask */

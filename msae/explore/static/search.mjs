@@ -4,8 +4,9 @@ import { patternSearch } from "./matcher.mjs";
 import { fragmentation, rank } from "./rank.mjs";
 import { ORDERS, resultsOf } from "./results.mjs";
 
+/** @import { Bundle } from "./bundle.mjs" */
 /** @import { App, View } from "./explorer.mjs" */
-/** @import { Found, Part } from "./results.mjs" */
+/** @import { Found } from "./results.mjs" */
 
 /** @param {App} app @returns {View} */
 export function searchView(app) {
@@ -16,14 +17,12 @@ export function searchView(app) {
     asked = null;
     app.go({ query });
   });
-  const message = element("p", { className: "message" });
-  const results = element("div");
-  page.append(title, form, ...offered(app), message, results);
+  const outcome = outcomeOf();
+  page.append(title, form, ...offered(app), ...outcome.elements);
   const patterns = patternSearch(bundle, app.worker);
   app.closing.push(patterns.close);
 
-  const saes = [...bundle.saes.keys()].filter((sae) => bundle.latentsOf(sae).length);
-  const beside = new Set(saes.slice(-2)); // the SAEs whose latents stand side by side
+  const beside = new Set(saesOf(bundle).slice(-2)); // the SAEs whose latents stand side by side
   /** The query whose results are shown. @type {string | null} */
   let asked = null;
   /** @type {Found | null} */
@@ -35,63 +34,90 @@ export function searchView(app) {
   async function show({ query }) {
     if (query !== asked) field.value = query;
     field.rows = Math.min(6, field.value.split("\n").length);
-    if (query === asked) return;
+    if (query === asked) return undefined;
     asked = query;
     running.aborted = true;
     running = { aborted: false };
-    if (query.trim()) await search(query, running);
-    else clear("");
+    if (query.trim()) return search(query, running);
+    found = null;
+    return outcome.clear("");
   }
 
   /** @param {string} query @param {typeof running} mine */
   async function search(query, mine) {
-    tell("matching …");
+    outcome.tell("matching …");
     try {
-      const began = performance.now();
-      const mask = await patterns.marked(query);
-      const matched = performance.now();
-      const ranked = await rank(bundle, mask, (done) => tell(`ranking: ${count(done)} of ${count(bundle.id.length)} latents`), mine);
-      if (mine.aborted || !ranked) return;
-      const ended = performance.now();
-      /** @param {string} sae @returns {Promise<Part>} */
-      const partOf = async (sae) => {
-        const rows = ranked.rows.filter((row) => bundle.sae(row.latent) === sae);
-        return { sae, rows, spread: await fragmentation(bundle, mask, ranked.hits, rows), luck: ranked.floor.get(sae) ?? 0 };
-      };
-      const parts = await Promise.all(saes.map(partOf));
-      if (mine.aborted) return;
-      found = { mask, parts };
-      const where = `${plural(bundle.manifest.n_sample, "text")} of ${count(bundle.sampleEnd)} tokens`;
-      const times = `matched in ${Math.round(matched - began)} ms, ranked in ${Math.round(ended - matched)} ms`;
-      tell(`${plural(ranked.hits, "token matches", "tokens match")} in ${where}; ${times}.`);
+      const answer = await searched(bundle, patterns, query, mine, outcome.tell);
+      if (!answer || mine.aborted) return;
+      found = answer;
+      outcome.tell(answer.said);
       await draw();
-      say(message.textContent);
+      say(answer.said);
     } catch (error) {
       if (mine.aborted) return;
-      clear(inWords(error));
+      found = null;
+      outcome.clear(inWords(error));
       say(inWords(error));
     }
   }
 
   async function draw() {
-    if (found) results.replaceChildren(...await resultsOf(app, found, beside, order.value));
+    if (found) outcome.show(await resultsOf(app, found, beside, order.value));
   }
 
+  return { element: page, show, focus: () => field.focus(), describe: () => title.textContent };
+}
+
+/** What came of a search: a sentence, and results below it. */
+function outcomeOf() {
+  const message = element("p", { className: "message" });
+  const results = element("div");
   /** @param {string} text */
   function tell(text, failed = false) {
     message.textContent = text;
     message.classList.toggle("error", failed);
   }
-
-  /** No results, and why. @param {string} why */
-  function clear(why) {
-    found = null;
-    results.replaceChildren();
-    tell(why, why !== "");
-  }
-
-  return { element: page, show, focus: () => field.focus(), describe: () => title.textContent };
+  return {
+    elements: [message, results],
+    tell,
+    /** @param {HTMLElement[]} found */
+    show: (found) => results.replaceChildren(...found),
+    /** No results, and why. @param {string} why */
+    clear(why) {
+      results.replaceChildren();
+      tell(why, why !== "");
+    },
+  };
 }
+
+/**
+ * What a pattern finds, and that in a sentence; null if aborted.
+ *
+ * @param {Bundle} bundle
+ * @param {{ marked: (query: string) => Promise<Uint8Array> }} patterns
+ * @param {string} query
+ * @param {{ aborted: boolean }} signal
+ * @param {(text: string) => void} tell how far it is
+ * @returns {Promise<Found & { said: string } | null>}
+ */
+async function searched(bundle, patterns, query, signal, tell) {
+  const began = performance.now();
+  const mask = await patterns.marked(query);
+  const matched = performance.now();
+  const ranked = await rank(bundle, mask, (done) => tell(`ranking: ${count(done)} of ${count(bundle.id.length)} latents`), signal);
+  if (signal.aborted || !ranked) return null;
+  const ended = performance.now();
+  const parts = await Promise.all(saesOf(bundle).map(async (sae) => {
+    const rows = ranked.rows.filter((row) => bundle.sae(row.latent) === sae);
+    return { sae, rows, spread: await fragmentation(bundle, mask, ranked.hits, rows), luck: ranked.floor.get(sae) ?? 0 };
+  }));
+  const where = `${plural(bundle.manifest.n_sample, "text")} of ${count(bundle.sampleEnd)} tokens`;
+  const times = `matched in ${Math.round(matched - began)} ms, ranked in ${Math.round(ended - matched)} ms`;
+  return { mask, parts, said: `${plural(ranked.hits, "token matches", "tokens match")} in ${where}; ${times}.` };
+}
+
+/** The SAEs that have latents here. @param {Bundle} bundle */
+const saesOf = (bundle) => [...bundle.saes.keys()].filter((sae) => bundle.latentsOf(sae).length);
 
 /** @param {(query: string) => void} submit */
 function queryForm(submit) {

@@ -1,4 +1,4 @@
-/** @file The tabs above a view. */
+/** @file The tabs, and the view that is chosen by them. */
 import { element } from "./dom.mjs";
 
 /** @import { App } from "./explorer.mjs" */
@@ -10,6 +10,7 @@ const NAMES = { latent: "Latent", tree: "Tree", search: "Search by token pattern
 /** @param {App} app @param {ViewName[]} views those that there are */
 export function viewTabs(app, views) {
   const tabs = element("div", { className: "tabs", role: "tablist", "aria-label": "Views" });
+  const body = element("div", { className: "view", role: "tabpanel", id: "panel" });
   const buttons = views.map((view) => element("button", {
     type: "button", role: "tab", id: `tab-${view}`, "aria-controls": "panel", onclick: () => app.go({ view }),
   }, NAMES[view]));
@@ -22,13 +23,21 @@ export function viewTabs(app, views) {
     buttons[next].focus();
   });
 
-  /** @param {ViewName} view */
-  function mark(view) {
+  /** @param {ViewName} view @param {HTMLElement} shown */
+  function choose(view, shown) {
+    body.replaceChildren(shown);
+    body.setAttribute("aria-labelledby", `tab-${view}`);
     views.forEach((each, k) => {
       buttons[k].setAttribute("aria-selected", String(each === view));
       buttons[k].tabIndex = each === view ? 0 : -1;
     });
   }
 
-  return { element: tabs, mark };
+  /** Says why the view cannot be shown; with nothing to say, that is taken back. @param {string} [why] */
+  function fail(why) {
+    body.querySelector(":scope > .failed")?.remove();
+    if (why !== undefined) body.prepend(element("p", { className: "message error failed" }, why));
+  }
+
+  return { element: element("div", { className: "main" }, tabs, body), choose, fail };
 }

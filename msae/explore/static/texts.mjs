@@ -1,7 +1,7 @@
 /** @file Texts whose tokens are coloured by one latent, with a second one laid over them. */
 import { element } from "./dom.mjs";
 import { drawPassage, layOver, takeAway } from "./passages.mjs";
-import { tokenReader } from "./reader.mjs";
+import { TokenReader } from "./reader.mjs";
 
 /** @import { Passage } from "./examples.mjs" */
 /** @import { App } from "./explorer.mjs" */
@@ -25,7 +25,7 @@ export function textsPanel(app, name) {
   const box = element("div", { className: "texts", role: "group", tabIndex: 0, "aria-label": `${name}: arrow keys move between tokens` });
   /** @type {Shown} */
   const shown = { element: box, passages: [], latent: -1, over: -1, holesOf: -1 };
-  const reader = tokenReader(app, shown);
+  const reader = new TokenReader(app, shown);
   /** Spans that the second latent changed. @type {Token[]} */
   let touched = [];
 

@@ -50,7 +50,7 @@ export function treeView(app) {
 
   /** @param {number} top */
   async function showTexts(top) {
-    const found = examples(bundle, await bundle.firings(top), bundle.nExamples);
+    const found = examples(bundle, await bundle.firings(top));
     await panel.show(found.map(({ position }) => passage(bundle, position, bundle.manifest.window)), top);
   }
 
@@ -58,14 +58,23 @@ export function treeView(app) {
   return { element: page, show, focus: () => title.focus(), describe: () => title.textContent };
 }
 
-/** The latent itself if it has children, else its best parent: a leaf is seen among its siblings. @param {Bundle} bundle @param {number} latent */
+/**
+ * The latent itself if it has children, else its best parent: a leaf is seen among its siblings.
+ *
+ * @param {Bundle} bundle
+ * @param {number} latent
+ */
 const rootOf = (bundle, latent) => (bundle.ownChildren(latent).length ? latent : bundle.bestParent(latent) ?? latent);
 
 /** Best parents, the topmost first. @param {Bundle} bundle @param {number} latent */
 function ancestors(bundle, latent) {
   /** @type {number[]} */
   const found = [];
-  for (let at = bundle.bestParent(latent); at !== undefined && at !== latent && !found.includes(at); at = bundle.bestParent(at)) found.unshift(at);
+  let at = bundle.bestParent(latent);
+  while (at !== undefined && at !== latent && !found.includes(at)) { // given edges may run in circles
+    found.unshift(at);
+    at = bundle.bestParent(at);
+  }
   return found;
 }
 
@@ -94,9 +103,10 @@ function nodesBelow(bundle, root) {
 
 /** @param {Bundle} bundle @param {number} latent @param {number} level @param {number | undefined} score */
 function node(bundle, latent, level, score) {
+  const note = element("small", {}, score === undefined ? "root" : amount(score));
   const item = element("div", {
     className: "node", role: "treeitem", "data-latent": latent, "aria-level": level, "aria-selected": "false",
-  }, element("b", {}, bundle.id[latent]), " ", bundle.name(latent, dotted), " ", element("small", {}, score === undefined ? "root" : amount(score)));
+  }, element("b", {}, bundle.id[latent]), " ", bundle.name(latent, dotted), " ", note);
   const others = (bundle.parents.get(latent) ?? []).slice(1).map(([parent]) => bundle.id[parent]);
   if (others.length && level > 1) item.append(element("small", { className: "also" }, `, also below ${list(others)}`));
   item.style.setProperty("--level", String(level - 1));
@@ -118,9 +128,8 @@ function move(app, tree, event) {
   const level = (item) => Number(item.getAttribute("aria-level"));
   const parent = items.slice(0, k).findLast((item) => level(item) < level(items[k]));
   const child = items[k + 1] && level(items[k + 1]) > level(items[k]) ? items[k + 1] : undefined;
-  const next = new Map([
-    ["ArrowDown", items[k + 1]], ["ArrowUp", items[k - 1]], ["ArrowRight", child], ["ArrowLeft", parent], ["Home", items[0]], ["End", items.at(-1)],
-  ]);
+  const ways = { ArrowDown: items[k + 1], ArrowUp: items[k - 1], ArrowRight: child, ArrowLeft: parent, Home: items[0], End: items.at(-1) };
+  const next = new Map(Object.entries(ways));
   const latent = Number(items[k].dataset.latent);
   if (event.key === "Enter") app.go({ latent, pinned: -1, view: "latent" }, { focus: true });
   else if (event.key === " ") app.go({ pinned: app.state.pinned === latent ? -1 : latent });

@@ -11,7 +11,7 @@ import { lowerBound } from "../positions.mjs";
  * @property {Ascending} start where each text begins, and the end
  * @property {string[]} vocab the text of each id
  * @property {number[]} [ids] what [id=…] calls each token, where that is another number than its place in vocab
- * @property {[number, number, number, string][]} [parts] id, part, of, text of each token that is one of several which make a letter together
+ * @property {[id: number, part: number, of: number, text: string][]} [parts] of each token that is one of several which make a letter
  */
 
 /** @typedef {{ text: string, begins: Uint32Array, ends: Uint32Array, textOf: Uint32Array }} Joined */

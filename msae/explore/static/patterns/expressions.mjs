@@ -30,7 +30,7 @@ export function characterClass(passing) {
   return passing.every(Boolean) ? ANY : written ? `[${written}]` : "(?!)";
 }
 
-/** What lies before the @, the @, and what lies behind it; null without an @. @param {Node} node @returns {[Chain, Focus, Chain] | null} */
+/** What is before the focus, the focus, what is behind it; null without one. @param {Node} node @returns {[Chain, Focus, Chain] | null} */
 function split(node) {
   if (node.kind === "focus") return [chain(), node, chain()];
   for (const [k, item] of node.kind === "chain" ? node.items.entries() : []) {

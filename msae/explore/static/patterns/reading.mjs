@@ -218,7 +218,8 @@ class Reader extends Scanner {
   /** @param {RegExpExecArray} found */
   unquoted(found) {
     return found[0].slice(1, -1).replace(/\\(.)/gsu, (escape, char, offset) => {
-      if (!'nrt"\\'.includes(char)) this.refuse(`${escape} means nothing in a text; there are \\" \\\\ \\n \\r \\t`, found.index + 1 + offset);
+      const reason = `${escape} means nothing in a text; there are \\" \\\\ \\n \\r \\t`;
+      if (!'nrt"\\'.includes(char)) this.refuse(reason, found.index + 1 + offset);
       return ESCAPES[char] ?? char;
     });
   }

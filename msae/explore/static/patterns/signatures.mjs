@@ -7,10 +7,8 @@ import { fold } from "./token_regex.mjs";
 /** @import { Comparison, Condition, Test } from "./nodes.mjs" */
 /** @import { Ascending } from "../positions.mjs" */
 
-/**
- * @typedef {{ positions: Ascending, values: ArrayLike<number>, max: number }} Firings where a latent fires, how strongly, and the most it does
- * @typedef {Record<string, Firings>} Latents by id, without leading zeros
- */
+/** Where a latent fires, and how strongly. @typedef {{ positions: Ascending, values: ArrayLike<number>, max: number }} Firings */
+/** By id, without leading zeros. @typedef {Record<string, Firings>} Latents */
 
 /** Signatures have a character each, before the surrogates. */
 const MAX_SIGNATURES = 0xd7fe;
