@@ -1,22 +1,52 @@
-// Draws the figures of a page: each when it comes near the window, in the colours of the page's theme, with HTML controls.
-// plotly is large and would hold up the page: it comes, from beside this script, with the first figure that is needed.
-(() => {
-  "use strict";
-  const root = document.documentElement;
-  const plots = [...document.querySelectorAll(".msae-plot")];
-  const begun = new Set();
-  const drawn = new Set();
-  const address = new URL("plotly.min.js", document.currentScript.src).href;
+"use strict";
+/**
+ * @file Draws the figures of a page: each when it comes near the window, in the colours of the page's theme, with HTML controls.
+ * plotly is large and would hold up the page: it comes, from beside this script, with the first figure that is needed.
+ */
 
+{ // names of its own: the scripts of a page share what stands outside of braces
+  /** What a button or a step of a slider does. @typedef {{ label?: string, value?: string, method?: string, args?: any[] }} Choice */
+  /** @typedef {(choice: Choice) => void} Run */
+
+  /**
+   * @typedef {object} Layout of plotly, what is looked at here
+   * @property {{ visible?: boolean, buttons?: Choice[], name?: string, type?: string, active?: number }[]} [updatemenus]
+   * @property {{ visible?: boolean, steps?: Choice[], name?: string, active?: number, currentvalue?: { prefix?: string } }[]} [sliders]
+   * @property {object} [template]
+   * @property {boolean} [autosize]
+   * @property {number} [width]
+   */
+
+  /** @typedef {HTMLElement & { _fullLayout: Record<string, any> }} Plot an element that plotly has drawn in */
+  /** @typedef {Record<string, (plot: Element, ...args: unknown[]) => Promise<void> | undefined>} Plotly */
+
+  const root = document.documentElement;
+  /** @type {NodeListOf<Plot>} */
+  const plots = document.querySelectorAll(".msae-plot");
+  /** @type {Set<Plot>} */
+  const begun = new Set();
+  /** @type {Set<Plot>} */
+  const drawn = new Set();
+  const script = document.currentScript;
+  const address = new URL("plotly.min.js", script instanceof HTMLScriptElement ? script.src : location.href).href;
+
+  /** What plotly.min.js has put in place, or undefined. @returns {Plotly | undefined} */
+  const plotly = () => Reflect.get(globalThis, "Plotly");
+
+  /** @type {Promise<unknown> | null} */
   let coming = null;
-  function plotly() {
+
+  /** @param {string} method @param {Plot} plot @param {...unknown} args */
+  const callPlotly = (method, plot, ...args) => plotly()?.[method](plot, ...args);
+
+  function loadPlotly() {
     coming ??= new Promise((done, failed) => document.head.append(element("script", { src: address, onload: done, onerror: failed })));
     return coming;
   }
 
-  // Printing does not wait, so here the page does. A page opened from a disk may not read a file so: it prints the figure's words.
-  function plotlyAtOnce() {
-    if (globalThis.Plotly || location.protocol === "file:") return;
+  /** Printing does not wait, so here the page does. A page opened from a disk may not read a file so: it prints the figure's words. */
+  function loadPlotlyAtOnce() {
+    if (plotly() || location.protocol === "file:") return;
     const request = new XMLHttpRequest();
     request.open("GET", address, false);
     request.send();
@@ -25,9 +55,10 @@
     coming = Promise.resolve();
   }
 
-  // The theme's colours as a plotly template; figures bring none of their own.
+  /** The theme's colours as a plotly template; figures bring none of their own. */
   function template() {
     const style = getComputedStyle(root);
+    /** @param {string} name @param {string} otherwise */
     const color = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
     const text = color("--pst-color-text-base", "#222832");
     const muted = color("--pst-color-text-muted", "#48566b");
@@ -48,104 +79,128 @@
     };
   }
 
-  // plotly's own small HTML as words: tags are left out, entities are the signs that they stand for.
+  /** plotly's own small HTML as words: tags are left out, entities are the signs that they stand for. @param {unknown} text */
   function words(text) {
     const plain = String(text ?? "").replace(/<br\s*\/?>/g, " ").replace(/<\/?[A-Za-z][^<>]*>/g, "");
     return element("textarea", { innerHTML: plain }).value;
   }
 
-  // plotly draws its menus and sliders as SVG, out of reach for the keyboard: take them out and build HTML in their place.
+  /**
+   * plotly draws its menus and sliders as SVG, out of reach for the keyboard: take them out and build HTML in their place.
+   *
+   * @param {Plot} plot
+   * @param {Layout} layout
+   */
   function controls(plot, layout) {
-    const menus = (layout.updatemenus || []).filter((menu) => menu.visible !== false && (menu.buttons || []).length);
-    const sliders = (layout.sliders || []).filter((slider) => slider.visible !== false && (slider.steps || []).length);
+    const menus = (layout.updatemenus ?? []).filter(({ visible, buttons }) => visible !== false && buttons?.length);
+    const sliders = (layout.sliders ?? []).filter(({ visible, steps }) => visible !== false && steps?.length);
     delete layout.updatemenus;
     delete layout.sliders;
-    const place = document.querySelector(`.msae-controls[data-for="${plot.id}"]`);
-    const title = document.getElementById(`${plot.id}-title`);
-
-    const run = (choice) => {
-      if (!choice.method || choice.method === "skip") return;
-      const args = structuredClone(choice.args || []);
-      const change = choice.method === "relayout" ? args[0] : args[1];
-      if (change && choice.method !== "animate") {
-        const said = change["title.text"] ?? change.title?.text ?? change.title;
-        for (const key of ["title", "title.text"]) delete change[key];
-        if (typeof said === "string") title.textContent = words(said);
-      }
-      Plotly[choice.method](plot, ...args)?.then(() => thin(plot));
-    };
-
+    const place = /** @type {HTMLElement} */ (document.querySelector(`.msae-controls[data-for="${plot.id}"]`));
+    /** @type {Run} */
+    const run = (choice) => act(plot, choice);
     for (const menu of menus) {
-      const name = menu.name || "Show";
-      if (menu.type === "buttons") place.append(buttons(name, menu.buttons, menu.active ?? 0, run));
-      else place.append(select(name, menu.buttons, menu.active ?? 0, run));
+      const make = menu.type === "buttons" ? buttons : select;
+      place.append(make(menu.name || "Show", menu.buttons ?? [], menu.active ?? 0, run));
     }
     for (const slider of sliders) {
       const name = (slider.currentvalue?.prefix || slider.name || "Step").replace(/[:=\s]+$/, "");
-      place.append(range(name, slider.steps, slider.active ?? 0, run));
+      place.append(range(name, slider.steps ?? [], slider.active ?? 0, run));
     }
   }
 
+  /** Does what a choice says; a new title goes to the page's own. @param {Plot} plot @param {Choice} choice */
+  function act(plot, { method, args: given }) {
+    if (!method || method === "skip") return;
+    const args = structuredClone(given ?? []);
+    const change = method === "relayout" ? args[0] : args[1];
+    if (change && method !== "animate") {
+      const said = change["title.text"] ?? change.title?.text ?? change.title;
+      for (const key of ["title", "title.text"]) delete change[key];
+      const title = /** @type {HTMLElement} */ (document.getElementById(`${plot.id}-title`));
+      if (typeof said === "string") title.textContent = words(said);
+    }
+    callPlotly(method, plot, ...args)?.then(() => thin(plot));
+  }
+
+  /**
+   * @template {keyof HTMLElementTagNameMap} Tag
+   * @param {Tag} tag
+   * @param {Record<string, unknown>} [properties]
+   * @param {...(Node | string)} children
+   * @returns {HTMLElementTagNameMap[Tag]}
+   */
   function element(tag, properties = {}, ...children) {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
     return made;
   }
 
+  /** @param {string} name @param {Choice[]} choices @param {number} active @param {Run} run */
   function buttons(name, choices, active, run) {
-    const group = element("div", { className: "msae-control", role: "group", ariaLabel: name });
-    choices.forEach((choice, i) => {
+    const made = choices.map((choice, i) => {
       const button = element("button", { type: "button", textContent: words(choice.label), ariaPressed: String(i === active) });
       button.addEventListener("click", () => {
-        for (const other of group.children) other.ariaPressed = String(other === button);
+        for (const other of made) other.ariaPressed = String(other === button);
         run(choice);
       });
-      group.append(button);
+      return button;
     });
-    return group;
+    return element("div", { className: "msae-control", role: "group", ariaLabel: name }, ...made);
   }
 
+  /** @param {string} name @param {Choice[]} choices @param {number} active @param {Run} run */
   function select(name, choices, active, run) {
-    const box = element("select", {}, ...choices.map((choice, i) => new Option(words(choice.label), i, i === active, i === active)));
-    box.addEventListener("change", () => run(choices[box.value]));
+    const options = choices.map((choice, i) => new Option(words(choice.label), String(i), i === active, i === active));
+    const box = element("select", {}, ...options);
+    box.addEventListener("change", () => run(choices[Number(box.value)]));
     return element("label", { className: "msae-control" }, element("span", { textContent: name }), box);
   }
 
+  /** @param {string} name @param {Choice[]} steps @param {number} active @param {Run} run */
   function range(name, steps, active, run) {
+    /** @param {number} i */
     const label = (i) => words(steps[i].label ?? steps[i].value ?? i);
     const bar = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, value: active });
     const said = element("output", { textContent: label(active) });
     bar.setAttribute("aria-valuetext", label(active));
     bar.addEventListener("input", () => {
-      said.textContent = label(bar.value);
-      bar.setAttribute("aria-valuetext", label(bar.value));
-      run(steps[bar.value]);
+      const at = Number(bar.value);
+      said.textContent = label(at);
+      bar.setAttribute("aria-valuetext", label(at));
+      run(steps[at]);
     });
     return element("label", { className: "msae-control" }, element("span", { textContent: name }), bar, said);
   }
 
-  // plotly draws ticks with texts of their own all, one upon another where there is no room: here every second or third is kept.
+  /**
+   * plotly draws ticks with texts of their own all, one upon another where there is no room: here every second or third is kept.
+   *
+   * @param {Plot} plot
+   */
   function thin(plot) {
+    /** @type {Record<string, unknown[]>} */
     const change = {};
     for (const [name, axis] of Object.entries(plot._fullLayout)) {
       if (!/^xaxis\d*$/.test(name) || axis.tickmode !== "array" || !axis.ticktext?.length) continue;
       const every = Math.ceil((axis.tickvals.length * 15) / axis._length);
-      for (const part of every > 1 ? ["tickvals", "ticktext"] : []) change[`${name}.${part}`] = [...axis[part]].filter((_, i) => i % every === 0);
+      if (every < 2) continue;
+      for (const part of ["tickvals", "ticktext"]) change[`${name}.${part}`] = [...axis[part]].filter((_, i) => i % every === 0);
     }
-    return Object.keys(change).length ? Plotly.relayout(plot, change) : undefined;
+    return Object.keys(change).length ? callPlotly("relayout", plot, change) : undefined;
   }
 
-  // What cannot be drawn is said in words, and why on the console.
+  /** What cannot be drawn is said in words, and why on the console. @param {Plot} plot @param {unknown} why */
   function spoken(plot, why) {
-    plot.closest(".msae-figure").classList.add("msae-undrawn");
+    plot.closest(".msae-figure")?.classList.add("msae-undrawn");
     console.error(`The figure ${plot.id} cannot be drawn.`, why);
   }
 
+  /** @param {Plot} plot */
   async function draw(plot) {
     if (begun.has(plot)) return;
     begun.add(plot);
-    const figure = JSON.parse(document.querySelector(`script[data-for="${plot.id}"]`).textContent);
-    const { data, layout, frames, config } = figure;
+    const { data, layout, frames, config } = JSON.parse(document.querySelector(`script[data-for="${plot.id}"]`)?.textContent ?? "");
     controls(plot, layout);
     layout.template = template();
     layout.autosize = true;
@@ -158,7 +213,7 @@
       modeBarButtonsToRemove: ["select2d", "lasso2d"],
       ...config,
     };
-    await Plotly.newPlot(plot, { data, layout, frames, config: options });
+    await callPlotly("newPlot", plot, { data, layout, frames, config: options });
     await thin(plot);
     drawn.add(plot);
     plot.dataset.ready = "1";
@@ -166,22 +221,23 @@
 
   const near = new IntersectionObserver(
     (entries) => {
-      for (const entry of entries.filter((e) => e.isIntersecting)) {
-        near.unobserve(entry.target);
-        plotly().then(() => draw(entry.target)).catch((why) => spoken(entry.target, why));
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+        near.unobserve(target);
+        const plot = /** @type {Plot} */ (target);
+        loadPlotly().then(() => draw(plot)).catch((why) => spoken(plot, why));
       }
     },
     { rootMargin: "600px" },
   );
   plots.forEach((plot) => near.observe(plot));
 
-  new MutationObserver(() => drawn.forEach((plot) => Plotly.relayout(plot, { template: template() }))).observe(root, {
+  new MutationObserver(() => drawn.forEach((plot) => callPlotly("relayout", plot, { template: template() }))).observe(root, {
     attributes: true,
     attributeFilter: ["data-theme"],
   });
 
   addEventListener("beforeprint", () => {
-    if (plots.some((plot) => !begun.has(plot))) plotlyAtOnce();
-    if (globalThis.Plotly) plots.forEach((plot) => draw(plot).catch((why) => spoken(plot, why)));
+    if ([...plots].some((plot) => !begun.has(plot))) loadPlotlyAtOnce();
+    if (plotly()) plots.forEach((plot) => draw(plot).catch((why) => spoken(plot, why)));
   });
-})();
+}

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from msae.explore.terms import search_terms
 from msae.support.arguments import new_folder, shown, whole, yes_or_no
 from msae.support.files import Content, write_files
 
@@ -162,8 +163,7 @@ def manifest(bundle: Bundle, latents_per_shard: int = 0) -> tuple[dict[str, Any]
         blocks.append(block)
         offsets += begins
     lengths = np.diff(bundle.starts)
-    n_texts = len(lengths)
-    same_length = n_texts > 0 and (lengths == lengths[0]).all()
+    same_length = len(lengths) > 0 and (lengths == lengths[0]).all()
     out = {
         "schema": SCHEMA,
         "vocab": bundle.vocab,
@@ -172,7 +172,7 @@ def manifest(bundle: Bundle, latents_per_shard: int = 0) -> tuple[dict[str, Any]
         "n_tokens": len(bundle.tokens),
         **({"text_length": int(lengths[0])} if same_length else {"text_starts": bundle.starts.tolist()}),
         "n_sample": bundle.n_sample,
-        **({} if (bundle.number == np.arange(n_texts)).all() else {"text_number": bundle.number.tolist()}),
+        **({} if (bundle.number == np.arange(len(lengths))).all() else {"text_number": bundle.number.tolist()}),
         **({"text_first": bundle.first.tolist()} if bundle.first.any() else {}),
         "saes": bundle.saes,
         "latents": {
@@ -184,6 +184,7 @@ def manifest(bundle: Bundle, latents_per_shard: int = 0) -> tuple[dict[str, Any]
             "top": [[token[0] for token in each["tokens"][:N_TOP]] for each in bundle.details],
         },
         "edges": [[parent, child, score] for parent, child, score in bundle.edges],
+        "search": search_terms(),
         "latents_per_shard": latents_per_shard,
         "shards": [f"acts/{k:03d}.bin" for k in range(len(blocks))] if latents_per_shard else [],
         **bundle.about,
@@ -203,8 +204,7 @@ def _block(bundle: Bundle, low: int, high: int) -> tuple[bytes, list[int]]:
     steps[firsts] = positions[firsts]
     raw, length = varints(steps)
     at = np.concatenate([[0], np.cumsum(length)])[begins]
-    pieces: list[bytes] = []
-    offsets, size = [], 0
+    pieces, offsets, size = list[bytes](), [], 0
     for k in range(high - low):
         piece = raw[at[k] : at[k + 1]].tobytes() + q[begins[k] : begins[k + 1]].tobytes()
         pieces.append(piece)
@@ -259,8 +259,8 @@ def bundle_files(bundle: Bundle, latents_per_shard: int, progress: bool = False)
 
 
 def _write_script(k: int, packed: bytes, path: Path) -> None:
-    # A page opened from a disk may load nothing but scripts; this one hands its block to the page.
-    path.write_text(f'msaeShard({k}, "{base64.b64encode(packed).decode()}");\n', encoding="ascii")
+    script = f'msaeShard({k}, "{base64.b64encode(packed).decode()}");\n'  # a page opened from a disk may load nothing but scripts
+    path.write_text(script, encoding="ascii")
 
 
 def sha256(content: bytes) -> str:

@@ -9,17 +9,14 @@ import json
 import re
 from collections.abc import Iterable
 from functools import cache
-from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
+from msae.explore.scripts import joined, text, variable
 from msae.support.arguments import one_of, written
 from msae.support.drawn import numbered
 
 VIEWS = ("latent", "tree", "search")
-
-MODULES = ["dom", "bundle", "rank", "matcher", "texts", "list", "chips", "latent", "tree", "search", "explorer"]
-"""static/*.mjs, each after those it imports from. patterns.mjs stands apart: a worker needs its text."""
 
 HOST = """\
 <style>
@@ -108,20 +105,15 @@ def in_page(script: str) -> str:
 
 @cache
 def module() -> str:
-    """The front end as one ES module in anywidget's form: the modules of static/ one after another, and the style sheet as a string.
+    """The front end as one ES module in anywidget's form, the style sheet and the worker's script as strings in it."""
+    resources = json.dumps({"css": text("explorer.css"), "worker": worker()})
+    made = f"const {{ render, mount }} = {variable('explorer.mjs')}.explorer({resources});\nexport default {{ render }};\n"
+    return joined("explorer.mjs") + made
 
-    The modules share one scope here, so their top-level names differ; an import ends with its line, an export begins one. Only the matcher
-    of patterns is a function with a scope of its own: the page calls it, and its text is what the worker runs.
-    """
-    static = files("msae.explore").joinpath("static")
 
-    def script(name: str) -> str:
-        text = static.joinpath(f"{name}.mjs").read_text(encoding="utf-8")
-        return re.sub(r"^export (?!default)", "", re.sub(r"^import [^;]*;\n", "", text, flags=re.M), flags=re.M)
-
-    css = f"const CSS = {json.dumps(static.joinpath('explorer.css').read_text(encoding='utf-8'))};"
-    patterns = f"function patternsModule() {{\n{script('patterns')}\nreturn {{ MAX_TESTS, answer, latentsIn, matcher }};\n}}"
-    return "\n".join([css, patterns, *map(script, MODULES)])
+def worker() -> str:
+    """The script of the worker that matches patterns. It is no module: a page opened from a disk may start none."""
+    return f'"use strict";\n{joined("patterns/answer.mjs")}{variable("patterns/answer.mjs")}.answer(self);\n'
 
 
 def coloured(tokens: Iterable[tuple[str, float]], largest: float) -> str:

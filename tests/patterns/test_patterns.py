@@ -22,22 +22,24 @@ import pytest
 
 from msae import patterns
 from msae.explore import LatentActivations
-from msae.patterns import PatternError, parse, rank_latents
+from msae.patterns import MAX_TESTS, PatternError, parse, rank_latents
 from msae.patterns.matching import match
 from msae.support.letters import as_token, join
 
 HERE = Path(__file__).parent
-MODULE = HERE.parent.parent / "msae" / "explore" / "static" / "patterns.mjs"
+MODULES = HERE.parent.parent / "msae" / "explore" / "static" / "patterns"
 SHARED = json.loads((HERE / "patterns_cases.json").read_text(encoding="utf8"))
 CASES = SHARED["cases"]
 
-RUN_IN_JAVASCRIPT = """
+RUN_IN_JAVASCRIPT = (
+    f"const MAX_TESTS = {MAX_TESTS};"
+    + """
 function run(corpora, cases) {
   return cases.map(({ corpus: name, pattern }) => {
     const { tokens, start, latents, ...more } = corpora[name];
     corpora[name].texts ??= corpus({ tokens: Uint32Array.from(tokens), start, ...more });
     try {
-      const marked = match(pattern, corpora[name].texts, latents);
+      const marked = match(pattern, corpora[name].texts, latents ?? {}, MAX_TESTS);
       return { marked: start.slice(1).map((end, t) => [...marked.subarray(start[t], end).entries()].filter(([, m]) => m).map(([p]) => p)) };
     } catch ({ name, message, reason, line, column }) {
       return name === "PatternError" ? { error: { reason, line, column } } : { crash: `${name}: ${message}` };
@@ -45,6 +47,7 @@ function run(corpora, cases) {
   });
 }
 """
+)
 
 
 # Texts, as Python and as JavaScript take them
@@ -122,7 +125,9 @@ def node(corpora: dict[str, Any], cases: list[dict[str, Any]]) -> list[dict[str,
     """The same in Node."""
     if shutil.which("node") is None:
         pytest.skip("no Node here; the browser's test runs the same cases")
-    script = f"import {{ corpus, match }} from {json.dumps(MODULE.as_uri())};{RUN_IN_JAVASCRIPT}"
+    imports = {"corpus": "corpus.mjs", "match": "matching.mjs"}
+    script = "".join(f"import {{ {name} }} from {json.dumps((MODULES / file).as_uri())};" for name, file in imports.items())
+    script += RUN_IN_JAVASCRIPT
     script += "let text = ''; for await (const part of process.stdin.setEncoding('utf8')) text += part;"
     script += "const { corpora, cases } = JSON.parse(text); console.log(JSON.stringify(run(corpora, cases)));"
     given = json.dumps({"corpora": corpora, "cases": cases})

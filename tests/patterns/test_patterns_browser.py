@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_patterns import CASES, JAVASCRIPT_CORPORA, MODULE, RUN_IN_JAVASCRIPT, differing
+from test_patterns import CASES, JAVASCRIPT_CORPORA, RUN_IN_JAVASCRIPT, differing
+
+from msae.explore.pages import in_page, worker
+from msae.explore.scripts import joined, text
+from msae.patterns import MAX_TESTS
 
 pytestmark = pytest.mark.browser
 
@@ -16,10 +20,12 @@ LONG = {"vocab": [" Lily", " she"], "tokens": [0] * 20_000 + [1], "start": [0, 2
 
 @pytest.fixture
 def page(browser_page, tmp_path: Path):
-    """A page that holds the module as the explorer's pages do: in itself, with no server to fetch it from."""
-    source = MODULE.read_text(encoding="utf8")
-    inline = source.replace("export ", "") + RUN_IN_JAVASCRIPT
-    inline += f"Object.assign(window, {{ run, matcher, latentsIn, source: {json.dumps(source).replace('</', '<' + chr(92) + '/')} }});"
+    """A page that holds the modules as the explorer's pages do: in itself, with no server to fetch it from."""
+    wanted = {"corpus": "patterns/corpus", "match": "patterns/matching", "Matcher": "matcher"}
+    imports = "".join(f'import {{ {name} }} from "./{file}.mjs";\n' for name, file in wanted.items())
+    window = f"Object.assign(window, {{ {', '.join(wanted)} }});\n"
+    whole = joined("page.mjs", lambda file: imports + window if file == "page.mjs" else text(file))
+    inline = in_page(f"{whole}{RUN_IN_JAVASCRIPT}Object.assign(window, {{ run, source: {json.dumps(worker())} }});")
     path = tmp_path / "page.html"
     path.write_text(f'<!doctype html><meta charset="utf-8"><title>patterns</title><script type="module">{inline}</script>', encoding="utf8")
     browser_page.page.goto(path.as_uri())
@@ -37,14 +43,15 @@ def test_cases_in_the_browser(page: Any) -> None:
 def test_the_worker_answers_and_says_what_is_wrong(page: Any) -> None:
     story = JAVASCRIPT_CORPORA["story"]
     said = page.evaluate(
-        """async ({ tokens, start, vocab, latents }) => {
-            const search = matcher(source, { tokens: Uint16Array.from(tokens), start, vocab });
+        """async ({ tokens, start, vocab, latents, maxTests }) => {
+            const search = new Matcher(source, { tokens: Uint16Array.from(tokens), start, vocab }, maxTests, 5);
             const wrong = search.match("Lily [cap").catch((error) => ({ message: error.message, ...error }));
-            const marks = await Promise.all([search.match("Lily"), search.match("[S/2/65 >= 25%]", latents), wrong]);
+            const asked = search.latentsIn("[S/2/65 & !S/3/66] | [S/2/65 > 2]");
+            const marks = await Promise.all([search.match("Lily"), search.match("[S/2/65 >= 25%]", latents), wrong, asked]);
             search.close();
-            return [[...marks[0]], [...marks[1]], marks[2], latentsIn("[S/2/65 & !S/3/66] | [S/2/65 > 2]")];
+            return [[...marks[0]], [...marks[1]], marks[2], marks[3]];
         }""",
-        story,
+        story | {"maxTests": MAX_TESTS},
     )
     lily, strong, wrong, latents = said
     assert [i for i, mark in enumerate(lily) if mark] == [11, 27, 33, 50, 55]
@@ -58,14 +65,14 @@ def test_the_worker_answers_and_says_what_is_wrong(page: Any) -> None:
 
 def test_a_pattern_that_takes_too_long_is_stopped_and_the_next_one_answered(page: Any) -> None:
     said = page.evaluate(
-        """async ({ tokens, start, vocab }) => {
-            const search = matcher(source, { tokens: Uint16Array.from(tokens), start, vocab }, 3);
+        """async ({ tokens, start, vocab, maxTests }) => {
+            const search = new Matcher(source, { tokens: Uint16Array.from(tokens), start, vocab }, maxTests, 3);
             const slow = await search.match("@. .* .* [pos=0]").catch((error) => error.message);
             const marks = await search.match("Lily she");
             search.close();
             return [slow, [...marks].lastIndexOf(1), marks.reduce((a, b) => a + b)];
         }""",
-        LONG,
+        LONG | {"maxTests": MAX_TESTS},
     )
     assert said[0].startswith("stopped after 3 s: this pattern can match in too many ways; give its repetitions an upper end")
     assert said[1:] == [20_000, 1]

@@ -1,11 +1,16 @@
-// Other latents beside the one that is shown: hover or focus lays a latent over the texts, a click pins it, and a pinned one is put into words.
-import { count, dotted, element, list, percent, plural } from "./dom.mjs";
-import { shared } from "./bundle.mjs";
-import { MAX_TESTS } from "./matcher.mjs";
+/** @file Other latents beside the one that is shown: hover or focus lays a latent over the texts, a click pins it and tells its holes. */
+import { dotted, element, origin, plural, press } from "./dom.mjs";
+import { firstPlaces, passage } from "./examples.mjs";
+import { holesOf } from "./holes.mjs";
+import { shared } from "./positions.mjs";
+import { sentenceOf } from "./sentence.mjs";
 
-const MOSTLY = 6; // tokens and latents named in a sentence
-const RELEVANT = 0.05; // share of the holes that a latent must fill to be named
+/** @import { Bundle } from "./bundle.mjs" */
+/** @import { App } from "./explorer.mjs" */
+/** @import { Holes } from "./holes.mjs" */
+/** @import { TextsPanel } from "./texts.mjs" */
 
+/** @param {Bundle} bundle @param {number} latent @param {string} [note] */
 export function chip(bundle, latent, note = "") {
   const name = bundle.name(latent, dotted);
   return element("button", {
@@ -14,16 +19,24 @@ export function chip(bundle, latent, note = "") {
   }, element("b", {}, bundle.id[latent]), " ", element("span", { className: "name" }, name), " ", element("small", {}, note));
 }
 
-// Lays latents over a panel of texts and tells what is found when one is pinned.
-// app: { bundle, say, go, state }; panel: a textsPanel; places(positions): shows the texts around these positions.
-export function overlay(app, panel, within, places) {
+/**
+ * Lays latents over a panel of texts and tells what is found when one is pinned.
+ *
+ * @param {App} app
+ * @param {TextsPanel} panel
+ * @param {HTMLElement} within where the latents are that can be pointed at, by their data-latent
+ * @param {() => number | undefined} width of the passages in tokens
+ * @param {() => void} [onPlaces] when other texts are shown, those with holes
+ */
+export function overlay(app, panel, within, width, onPlaces = () => {}) {
   const { bundle, say } = app;
   const finding = element("div", { className: "finding", hidden: true });
   let wanted = -1;
 
+  /** @param {number} latent -1: none */
   async function lay(latent) {
     wanted = latent;
-    if (latent < 0) return panel.lay(-1);
+    if (latent < 0) return panel.clear();
     const [whole, part] = await Promise.all([bundle.firings(panel.latent), bundle.firings(latent)]);
     if (wanted !== latent) return undefined; // the pointer has moved on
     const covered = shared(whole.positions, part.positions);
@@ -31,80 +44,92 @@ export function overlay(app, panel, within, places) {
     return panel.lay(latent, part, latent !== panel.latent && marked);
   }
 
-  // Pins a latent (-1: none): it stays over the texts, and its holes are put into words.
+  /** Pins a latent (-1: none): it stays over the texts, and its holes are put into words. @param {number} latent */
   async function pin(latent) {
-    for (const each of within.querySelectorAll("[data-latent]")) {
+    for (const each of latentsIn(within)) {
       const state = each.matches("[role=treeitem]") ? "aria-selected" : "aria-pressed";
-      each.setAttribute(state, String(+each.dataset.latent === latent));
+      each.setAttribute(state, String(Number(each.dataset.latent) === latent));
     }
     await lay(latent);
     finding.hidden = latent < 0 || latent === panel.latent;
     finding.replaceChildren();
-    if (latent < 0 || latent === panel.latent) return;
-    const parent = panel.latent, found = await bundle.holes(parent, latent);
-    if (pinned() !== latent || panel.latent !== parent) return;
-    const sentence = inWords(bundle, found);
-    finding.replaceChildren(element("p", { className: "sentence" }, sentence), ...buttons(found));
+    if (finding.hidden) return;
+    const parent = panel.latent, found = await holesOf(bundle, parent, latent);
+    if (app.state.pinned !== latent || panel.latent !== parent) return;
+    const sentence = sentenceOf(bundle, found);
+    finding.replaceChildren(element("p", { className: "sentence" }, sentence), ...actions(app, found, showPlaces));
     say(sentence);
   }
 
-  function buttons({ parent, child, filled, unexplained, positions }) {
-    const [whole, part] = [bundle.id[parent], bundle.id[child]];
-    const siblings = filled.filter((each) => each.sibling).map((each) => bundle.id[each.latent]);
-    const out = [press(`Open ${part}`, () => app.go({ latent: child, pinned: -1, view: "latent" }, { focus: true }))];
-    if (positions.length) out.push(press("Search for these holes", () => app.go({ view: "search", query: `[${whole} & !${part}]` }, { focus: true })));
-    if (unexplained.length && siblings.length) {
-      const query = `[${[whole, part, ...siblings].join(" & !")}]`;
-      out.push(press(`Show ${plural(unexplained.length, "unexplained hole")}`, () => places(unexplained)));
-      if (siblings.length <= MAX_TESTS - 2) out.push(press("Search for those", () => app.go({ view: "search", query }, { focus: true })));
-    } else if (positions.length) out.push(press("Show the holes", () => places(positions)));
-    return out;
+  /** The texts around some positions, one passage per text. @param {Uint32Array} positions */
+  async function showPlaces(positions) {
+    const found = firstPlaces(bundle, positions).map((position) => passage(bundle, position, width()));
+    onPlaces();
+    await panel.show(found, panel.latent, { chosenFor: app.state.pinned });
+    await lay(app.state.pinned);
+    say(`${found.length} texts with these holes`);
+    panel.element.focus();
   }
 
-  const pinned = () => app.state.pinned;
+  listen(app, within, lay);
+  return { element: finding, lay, pin };
+}
+
+/** @param {HTMLElement} within @returns {NodeListOf<HTMLElement>} */
+export const latentsIn = (within) => within.querySelectorAll("[data-latent]");
+
+/**
+ * What is hovered or focused goes over the texts, and gives way to the pinned one again.
+ *
+ * @param {App} app
+ * @param {HTMLElement} within
+ * @param {(latent: number) => void} lay
+ */
+function listen(app, within, lay) {
+  /** @param {Event} event */
   const latentOf = (event) => {
-    const at = event.target.closest("[data-latent]");
-    return at && within.contains(at) ? +at.dataset.latent : undefined;
+    const at = origin(event, "[data-latent]");
+    return at && within.contains(at) ? Number(at.dataset.latent) : undefined;
   };
-  // What is hovered or focused goes over the texts, and gives way to the pinned one again.
-  within.addEventListener("pointerover", (event) => {
-    if (latentOf(event) !== undefined) lay(latentOf(event));
-  });
+  for (const kind of ["pointerover", "focusin"]) {
+    within.addEventListener(kind, (event) => {
+      const latent = latentOf(event);
+      if (latent !== undefined) lay(latent);
+    });
+  }
   within.addEventListener("pointerout", (event) => {
-    const at = event.target.closest("[data-latent]");
-    if (at && !at.contains(event.relatedTarget)) lay(pinned());
-  });
-  within.addEventListener("focusin", (event) => {
-    if (latentOf(event) !== undefined) lay(latentOf(event));
+    const at = origin(event, "[data-latent]");
+    if (at && !(event.relatedTarget instanceof Node && at.contains(event.relatedTarget))) lay(app.state.pinned);
   });
   within.addEventListener("focusout", (event) => {
-    if (latentOf(event) !== undefined) lay(pinned());
+    if (latentOf(event) !== undefined) lay(app.state.pinned);
   });
   within.addEventListener("click", (event) => {
     const latent = latentOf(event);
     if (latent === undefined) return;
     if (event.detail === 2) app.go({ latent, pinned: -1, view: "latent" }, { focus: true });
-    else app.go({ pinned: pinned() === latent ? -1 : latent });
+    else app.go({ pinned: app.state.pinned === latent ? -1 : latent });
   });
-  return { element: finding, lay, pin };
 }
 
-export const press = (text, onclick) => element("button", { type: "button", onclick }, text);
-
-// “S/3/66 is silent on 724 of the 5,508 tokens (13 %) where S/2/65 fires: mostly ·Sue 238, …”
-export function inWords(bundle, { parent, child, positions, present, tokens, filled, unexplained, nearest }) {
+/**
+ * What can be done with the holes that were found.
+ *
+ * @param {App} app
+ * @param {Holes} holes
+ * @param {(positions: Uint32Array) => void} places shows the texts around these positions
+ */
+function actions({ bundle, go }, { parent, child, filled, unexplained, positions }, places) {
   const [whole, part] = [bundle.id[parent], bundle.id[child]];
-  if (!present) return `${whole} does not fire on the sample of texts here, so holes cannot be counted.`;
-  const silent = `${part} is silent on ${count(positions.length)} of the ${plural(present, "token")} where ${whole} fires`;
-  if (!positions.length) return `${silent}: no holes.`;
-  const mostly = tokens.slice(0, MOSTLY).map(([kind, n]) => `${bundle.named(kind, dotted)} ${count(n)}`);
-  const share = (each) => `${bundle.id[each.latent]} ${percent(each.share)}`;
-  const named = (of) => list(of.filter((each) => each.share >= RELEVANT).slice(0, MOSTLY).map(share));
-  const siblings = filled.filter((each) => each.sibling);
-  const sentences = [`${silent} (${percent(positions.length / present)}), mostly ${list(mostly)}.`];
-  if (siblings.length) sentences.push(`Other children of ${whole} fill them: ${list(siblings.slice(0, MOSTLY).map(share))}.`);
-  const others = named(filled.filter((each) => !each.sibling));
-  if (others) sentences.push(`${siblings.length ? "Also firing" : "Firing"} there${nearest ? ", of the nearest latents" : ""}: ${others}.`);
-  if (siblings.length) sentences.push(`${count(unexplained.length)} (${percent(unexplained.length / positions.length)}) stay unexplained: no other child fires there.`);
-  return sentences.join(" ");
+  const siblings = filled.filter((each) => each.sibling).map((each) => bundle.id[each.latent]);
+  /** @param {string} query */
+  const search = (query) => go({ view: "search", query }, { focus: true });
+  const out = [press(`Open ${part}`, () => go({ latent: child, pinned: -1, view: "latent" }, { focus: true }))];
+  if (positions.length) out.push(press("Search for these holes", () => search(`[${whole} & !${part}]`)));
+  if (unexplained.length && siblings.length) {
+    out.push(press(`Show ${plural(unexplained.length, "unexplained hole")}`, () => places(unexplained)));
+    const query = `[${[whole, part, ...siblings].join(" & !")}]`;
+    if (siblings.length <= bundle.terms.max_tests - 2) out.push(press("Search for those", () => search(query)));
+  } else if (positions.length) out.push(press("Show the holes", () => places(positions)));
+  return out;
 }

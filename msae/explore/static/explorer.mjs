@@ -1,149 +1,131 @@
-// The latent explorer, in anywidget's form: export default { render }. One state, three views, and hosts that say what to begin with.
+/** @file The latent explorer. One state, three views, and hosts that say what to begin with. */
 import { openBundle } from "./bundle.mjs";
-import { element } from "./dom.mjs";
-import { latentList } from "./list.mjs";
+import { element, inWords } from "./dom.mjs";
+import { ADDRESSED, pageModel, share, wanted } from "./host.mjs";
 import { latentView } from "./latent.mjs";
+import { latentList } from "./list.mjs";
 import { searchView } from "./search.mjs";
-import { tooltip } from "./texts.mjs";
+import { viewTabs } from "./tabs.mjs";
+import { tooltip } from "./tooltip.mjs";
 import { treeView } from "./tree.mjs";
 
-const VIEWS = { latent: ["Latent", latentView], tree: ["Tree", treeView], search: ["Search by token pattern", searchView] };
+/** @import { Bundle } from "./bundle.mjs" */
+/** @import { Model, Opened, State } from "./host.mjs" */
+/** @import { Tooltip } from "./tooltip.mjs" */
 
-const ADDRESSED = ["latent", "pinned", "view", "query"];
+/**
+ * @typedef {object} Resources what an explorer needs besides these modules, as text
+ * @property {string} css
+ * @property {string} worker the script of patterns/answer.mjs
+ */
 
-// model: get, set, and where there is a kernel on, off, save_changes. Of its names `manifest` (JSON), `payload` (bytes or base64) and `base`
-// are read once; `latent`, `pinned`, `view` and `query` are followed and set.
-async function render({ model, el }) {
-  const bundle = await openBundle(model.get("manifest"), model.get("payload"), model.get("base") ?? document.baseURI);
-  const shadow = el.shadowRoot ?? el.attachShadow({ mode: "open" });
+/**
+ * @typedef {object} App what the parts of one explorer share
+ * @property {Bundle} bundle
+ * @property {Model} model
+ * @property {string} worker
+ * @property {State} state
+ * @property {Tooltip} tip
+ * @property {(() => void)[]} closing what is done at the end
+ * @property {(text: string) => void} say tells a screen reader
+ * @property {(change: Partial<State>, how?: { focus?: boolean, tell?: boolean }) => Promise<void>} go
+ */
+
+/**
+ * @typedef {object} View
+ * @property {HTMLElement} element
+ * @property {(state: State) => Promise<void>} show
+ * @property {() => void} focus
+ * @property {() => string} describe what a screen reader is told
+ */
+
+/**
+ * The explorer in anywidget's form: `render` fills an element and returns what ends it. `mount` is for the element of a page.
+ *
+ * @param {Resources} resources
+ */
+export function explorer({ css, worker }) {
+  /** @param {{ model: Model, el: HTMLElement }} host */
+  async function render({ model, el }) {
+    const bundle = await openBundle(model.get("manifest"), model.get("payload"), model.get("base") ?? document.baseURI);
+    const shadow = el.shadowRoot ?? el.attachShadow({ mode: "open" });
+    const { all, close, ready } = open(bundle, model, worker);
+    shadow.replaceChildren(element("style", {}, css), all);
+    await ready();
+    el.dataset.ready = "1";
+    performance.mark("msae-explorer-ready");
+    return () => {
+      close();
+      shadow.replaceChildren();
+    };
+  }
+
+  /** @param {HTMLElement} host @param {Opened} state */
+  const mount = (host, state) => render({ model: pageModel(host, state), el: host });
+
+  return { render, mount };
+}
+
+/**
+ * An explorer of a bundle, not yet showing anything: `ready` shows what the model asks for.
+ *
+ * @param {Bundle} bundle
+ * @param {Model} model
+ * @param {string} worker
+ */
+function open(bundle, model, worker) {
   const heard = element("div", { className: "heard", role: "status", "aria-live": "polite" });
   const all = element("div", { className: bundle.id.length > 1 ? "all" : "all alone" });
-  const app = { bundle, model, go, tip: tooltip(all), state: null, closing: [], say: (text) => (heard.textContent = text) };
-
+  /** @param {string} text */
+  const say = (text) => { heard.textContent = text; };
+  /** @type {App} */
+  const app = { bundle, model, worker, go, say, tip: tooltip(all), state: wanted(model, bundle), closing: [] };
+  const views = { latent: latentView(app), tree: treeView(app), search: searchView(app) };
   const side = latentList(app, (latent) => go({ latent, pinned: -1, ...(app.state.view === "search" ? { view: "latent" } : {}) }));
-  const tabs = element("div", { className: "tabs", role: "tablist", "aria-label": "Views" });
-  const body = element("div", { className: "view", role: "tabpanel", id: "panel" });
-  const views = {};
-  const buttons = {};
-  for (const [key, [name, make]] of Object.entries(VIEWS)) {
-    views[key] = make(app);
-    buttons[key] = element("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "panel", onclick: () => go({ view: key }) }, name);
-    tabs.append(buttons[key]);
-  }
-  tabs.addEventListener("keydown", (event) => {
-    const keys = Object.keys(VIEWS).filter((key) => !buttons[key].hidden);
-    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!way) return;
-    const next = keys[(keys.indexOf(app.state.view) + way + keys.length) % keys.length];
-    go({ view: next });
-    buttons[next].focus();
-  });
-  buttons.tree.hidden = !bundle.manifest.edges.length;
+  const tabs = viewTabs(app, bundle.manifest.edges.length ? ["latent", "tree", "search"] : ["latent", "search"]);
+  all.prepend(side.element, tabs.element, heard);
   all.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     app.tip.hide();
     if (app.state.pinned >= 0) go({ pinned: -1 });
   });
-  all.prepend(side.element, element("div", { className: "main" }, tabs, body), heard);
-  shadow.replaceChildren(element("style", {}, CSS), all);
 
+  /** @type {State | null} */
+  let before = null;
   let telling = false;
 
-  // The one way to change what is shown. focus: move the keyboard's focus to it, for actions inside a view that is left.
+  /**
+   * The one way to change what is shown. focus: move the keyboard's focus to it, for actions inside a view that is left.
+   *
+   * @type {App["go"]}
+   */
   async function go(change, { focus = false, tell = true } = {}) {
-    const before = app.state;
-    app.state = { ...before, ...change };
-    const { latent, pinned, view } = app.state;
-    if (latent !== before?.latent) side.mark(latent);
-    if (view !== before?.view) {
-      body.replaceChildren(views[view].element);
-      body.setAttribute("aria-labelledby", `tab-${view}`);
-      for (const [key, button] of Object.entries(buttons)) {
-        button.setAttribute("aria-selected", String(key === view));
-        button.tabIndex = key === view ? 0 : -1;
-      }
-    }
+    const mine = (app.state = { ...app.state, ...change }), { view } = mine;
+    const moved = before && (mine.latent !== before.latent || view !== before.view);
+    if (mine.latent !== before?.latent) side.mark(mine.latent);
+    if (view !== before?.view) tabs.choose(view, views[view].element);
+    before = mine;
     app.tip.hide();
-    body.querySelector(":scope > .failed")?.remove();
+    tabs.fail();
     telling = true; // a live model calls back for each name that is set
-    if (tell) share(model, bundle, app.state);
+    if (tell) share(model, bundle, mine);
     telling = false;
-    const mine = app.state;
     if (focus && view === "search") views.search.focus(); // its results take a while
     try {
-      await views[view].show(app.state);
+      await views[view].show(mine);
     } catch (error) {
-      app.say(error.message);
-      body.prepend(element("p", { className: "message error failed" }, error.message));
+      app.say(inWords(error));
+      tabs.fail(inWords(error));
       throw error;
     }
     if (app.state !== mine) return; // something else was asked for meanwhile
-    const changed = before && (latent !== before.latent || view !== before.view);
-    if (changed && pinned < 0 && !(view === "search" && mine.query)) app.say(views[view].describe()); // what is found is told already
+    if (moved && mine.pinned < 0 && !(view === "search" && mine.query)) app.say(views[view].describe()); // what is found is told already
     if (focus && view !== "search") views[view].focus();
   }
 
-  const follow = () => telling || go(wanted(model, bundle), { tell: false });
+  const ready = () => go(wanted(model, bundle), { tell: false });
+  const follow = () => { if (!telling) ready(); };
   for (const key of ADDRESSED) model.on?.(`change:${key}`, follow);
-  await go(wanted(model, bundle), { tell: false });
-  el.dataset.ready = "1";
-  performance.mark("msae-explorer-ready");
-  return () => {
-    for (const key of ADDRESSED) model.off?.(`change:${key}`, follow);
-    app.closing.forEach((close) => close());
-    shadow.replaceChildren();
-  };
+  app.closing.push(() => ADDRESSED.forEach((key) => model.off?.(`change:${key}`, follow)));
+  return { all, ready, close: () => app.closing.forEach((close) => close()) };
 }
-
-// What the host asks for, as indices; what it does not know is left out.
-function wanted(model, bundle) {
-  const view = model.get("view");
-  return {
-    latent: bundle.index.get(model.get("latent")) ?? 0,
-    pinned: bundle.index.get(model.get("pinned")) ?? -1,
-    view: Object.hasOwn(VIEWS, view) && (view !== "tree" || bundle.manifest.edges.length) ? view : "latent",
-    query: model.get("query") ?? "",
-  };
-}
-
-function share(model, bundle, { latent, pinned, view, query }) {
-  const state = { latent: bundle.id[latent], pinned: bundle.id[pinned] ?? "", view, query };
-  for (const [key, value] of Object.entries(state)) if (model.get(key) !== value) model.set(key, value);
-  try {
-    model.save_changes?.();
-  } catch {
-    // a page without a kernel has nobody to tell
-  }
-}
-
-// A page without a kernel: the data stand in the host element, behind the words for those without scripts. A page of its own is `linked`:
-// the part of its address after # says what is shown.
-function mount(host, state) {
-  const [manifest, payload] = host.querySelectorAll("script");
-  const values = { ...state, manifest: manifest.textContent, payload: payload.textContent };
-  const listeners = [];
-  const model = {
-    get: (key) => values[key],
-    set: (key, value) => (values[key] = value),
-    on: (event, listener) => event === "change:latent" && listeners.push(listener),
-    save_changes() {
-      if (!state.linked) return;
-      const shown = Object.entries({ latent: values.latent, pinned: values.pinned, view: values.view === "latent" ? "" : values.view, query: values.query });
-      history.replaceState(null, "", `#${new URLSearchParams(shown.filter(([, value]) => value))}`);
-    },
-  };
-  const read = () => {
-    const asked = [...new URLSearchParams(location.hash.slice(1))].filter(([key]) => ADDRESSED.includes(key)); // and nothing else of the model
-    Object.assign(values, { pinned: "", view: "latent", query: "" }, Object.fromEntries(asked));
-  };
-  if (state.linked) {
-    if (location.hash.length > 1) read();
-    addEventListener("hashchange", () => {
-      read();
-      listeners.forEach((listener) => listener());
-    });
-  }
-  render({ model, el: host });
-}
-
-export default { render };
