@@ -38,7 +38,8 @@ def checked_recipes(configs: Mapping[str, TrainConfig] | TrainConfig) -> Mapping
 
 
 def check_stream(stream: Stream, batch_size: int) -> None:
-    """
+    """Refuse what no batches can be drawn from.
+
     Raises:
         ValueError: it is no stream, or says something of itself that cannot be.
     """

@@ -25,6 +25,16 @@ class Stream(Protocol):
 
     A stream may also have an `origin`, what its batches are made from as a dict of JSON values (`msae.support.origin`). It is recorded in
     checkpoints and SAEs, and a run goes on only on a stream of the same origin.
+
+    Example:
+        >>> import msae, torch
+        >>> class Noise:
+        ...     hook_name, scale, d_model = None, 1.0, 4
+        ...     def batches(self, batch_size, seed, skip=0):
+        ...         for step in range(skip, 10**9):
+        ...             yield torch.randn(batch_size, 4, generator=torch.Generator().manual_seed(seed + step))
+        >>> msae.train(msae.TrainConfig(8, 2.0, n_steps=3, batch_size=5), Noise(), progress=False).sae.d_model
+        4
     """
 
     hook_name: str | None

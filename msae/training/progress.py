@@ -40,7 +40,7 @@ class Progress:
         """
         self.runs, self.path = runs, path
         first = next(iter(runs.values()))
-        self.recipe = first.config
+        self.recipe = first.config  # all share its batch_size and n_steps
         self.about = {"what": WHAT, "made_from": made_from}
         self.step, self.before, self.last_rows = 0, 0.0, None
         self.device = first.rank_SN.device
