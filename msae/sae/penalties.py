@@ -13,14 +13,29 @@ from msae.support.sums import wide
 
 
 class Penalty(NamedTuple):
-    """Call it on activations of any shape and precision."""
+    """Call it on activations of any shape and precision.
+
+    Example:
+        >>> import msae, torch
+        >>> msae.PENALTIES["l1"](torch.tensor([0.0, 2.0]))
+        tensor([0., 2.])
+    """
 
     value: Callable[[Tensor], Tensor]
+    """The penalty of each activation."""
+
     slope: Callable[[Tensor], Tensor]
     """Its derivative, written out because a training step needs it on the active latents alone."""
 
     def __call__(self, acts: Tensor) -> Tensor:
-        """The penalty of each activation; a ValueError where one is negative, NaN or infinite."""
+        """The penalty of each activation.
+
+        Args:
+            acts: activations.
+
+        Raises:
+            ValueError: one is negative, NaN or infinite.
+        """
         acts = tensor("acts", acts, numbers="real", finite=True)
         if acts.numel() and acts.min() < 0:
             raise ValueError(f"acts must not be negative, got {acts.min().item():g}")

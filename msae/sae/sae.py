@@ -139,14 +139,22 @@ class SAE(nn.Module):
 
     @property
     def d_model(self) -> int:
+        """Width of the vectors that it reads."""
         return self.W_enc.shape[0]
 
     @property
     def n_latents(self) -> int:
+        """Number of latents."""
         return self.W_enc.shape[1]
 
     def encode(self, x: Tensor) -> Tensor:
-        """Latent activations (…, n_latents) ≥ 0 of inputs x (…, d_model), in the wider of the precisions of x and the SAE.
+        """Latent activations, in the wider of the precisions of x and the SAE.
+
+        Args:
+            x: (…, d_model) inputs.
+
+        Returns:
+            (…, n_latents) activations ≥ 0.
 
         Raises:
             ValueError: x is no tensor of vectors of this width, or lies on another device.
@@ -161,12 +169,23 @@ class SAE(nn.Module):
         return acts if self.W_rivals is None else acts[..., : self.n_latents]
 
     def decode(self, acts: Tensor) -> Tensor:
-        """Reconstruction (…, d_model) from latent activations (…, n_latents); precision and errors as for `encode`."""
+        """Reconstruction from latent activations, in the wider of the precisions of both.
+
+        Args:
+            acts: (…, n_latents) activations.
+
+        Returns:
+            (…, d_model) reconstructions.
+
+        Raises:
+            ValueError: acts is no tensor of this many latents, or lies on another device.
+        """
         acts = self._fitting("acts", acts, self.n_latents, "decodes n_latents")
         dtype = torch.promote_types(acts.dtype, self.W_dec.dtype)
         return acts.to(dtype) @ self.W_dec.to(dtype) + self.b_dec.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The reconstruction (…, d_model) of inputs x (…, d_model), by all latents."""
         return self.decode(self.encode(x))
 
     def _fitting(self, name: str, value: Tensor, width: int, does: str) -> Tensor:
@@ -184,6 +203,9 @@ class SAE(nn.Module):
 
         Nothing but TopK notices what was cut off: there the other latents compete for the k places still, as they did in training, so the
         prefix keeps their encoder (`W_rivals`, `b_rivals`). It is to be read, not trained.
+
+        Args:
+            m: how many latents.
 
         Raises:
             ValueError: no number from 1 to n_latents.

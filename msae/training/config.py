@@ -20,8 +20,21 @@ from msae.support.origin import plain
 class Stream(Protocol):
     """Where training inputs come from: `msae.Activations`, `msae.TreeStream`, or anything with these four.
 
+    hook_name is the place in the language model that they are read from, None where it does not matter; scale what they were multiplied
+    with; d_model their width.
+
     A stream may also have an `origin`, what its batches are made from as a dict of JSON values (`msae.support.origin`). It is recorded in
     checkpoints and SAEs, and a run goes on only on a stream of the same origin.
+
+    Example:
+        >>> import msae, torch
+        >>> class Noise:
+        ...     hook_name, scale, d_model = None, 1.0, 4
+        ...     def batches(self, batch_size, seed, skip=0):
+        ...         for step in range(skip, 10**9):
+        ...             yield torch.randn(batch_size, 4, generator=torch.Generator().manual_seed(seed + step))
+        >>> msae.train(msae.TrainConfig(8, 2.0, n_steps=3, batch_size=5), Noise(), progress=False).sae.d_model
+        4
     """
 
     @property
@@ -32,26 +45,48 @@ class Stream(Protocol):
     def d_model(self) -> int: ...
 
     def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
-        """Endless (batch_size, d_model) or (n_seeds, batch_size, d_model), already multiplied by scale; the same seed, the same batches."""
+        """Endless (batch_size, d_model) or (n_seeds, batch_size, d_model), already multiplied by scale; the same seed, the same batches.
+
+        Args:
+            batch_size: inputs of a batch.
+            seed: of their order.
+            skip: batches to leave out at the start.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The recipe of one SAE."""
+    """The recipe of one SAE.
+
+    Raises:
+        ValueError: settings that cannot be, or do not fit each other, naming the first.
+
+    Example:
+        >>> import msae
+        >>> msae.TrainConfig(n_latents=512, target_l0=15, n_steps=1000).penalty
+        'log'
+        >>> msae.TrainConfig(512, None, 1000, nonlinearity=msae.TopK(15), prefixes=msae.FullPrefix()).target_l0  # a plain TopK SAE
+        15.0
+    """
 
     n_latents: int
+    """Number of latents."""
 
     target_l0: float | None
     """Mean number of active latents per input to reach. None holds `penalty_weight` and lets L0 follow; for TopK and BatchTopK it is k."""
 
     n_steps: int
+    """Optimizer steps."""
+
     batch_size: int = 1024
+    """Inputs of a step."""
 
     lr: float = 3e-3
     """Peak learning rate of Adam."""
 
     betas: tuple[float, float] = (0.9, 0.99)
+    """Of Adam."""
 
     prefixes: PrefixLaw = field(default_factory=SquareRootPrefixes)
     """Which prefixes must reconstruct on their own, and how often; `FullPrefix()` alone makes a plain SAE."""
@@ -60,6 +95,8 @@ class TrainConfig:
     """Draw prefixes in every step, as the article does; the loss over all of them, each as often as the law draws it, else."""
 
     nonlinearity: Nonlinearity = field(default_factory=ReLU)
+    """What makes activations of pre-activations."""
+
     penalty: str = "log"
     """One of `msae.PENALTIES`; not used where the nonlinearity fixes L0."""
 
@@ -151,6 +188,7 @@ class TrainConfig:
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """`seed` as a tuple, whether one was given or several."""
         return (self.seed,) if isinstance(self.seed, int) else self.seed
 
     def record(self) -> dict[str, Any]:
@@ -159,7 +197,16 @@ class TrainConfig:
 
 
 class TrainResult(NamedTuple):
-    """What a run leaves."""
+    """What a run leaves.
+
+    Example:
+        >>> import msae
+        >>> tree = msae.FeatureTree.article()
+        >>> stream = msae.TreeStream(tree, msae.toy.orthogonal_directions(20, 20))
+        >>> result = msae.train(msae.TrainConfig(20, tree.l0, n_steps=3, batch_size=10), stream, progress=False)
+        >>> result.history["l0"].shape, result.sae.n_latents
+        (torch.Size([3, 1]), 20)
+    """
 
     saes: list[SAE]
     """One per seed, latents sorted by importance, decoder rows of norm 1, in units of the raw activations."""
@@ -177,4 +224,5 @@ class TrainResult(NamedTuple):
 
 
 def origin_of(stream: Stream) -> dict[str, Any]:
+    """What a stream's batches are made from, as JSON values; empty where it does not tell."""
     return dict(plain(getattr(stream, "origin", None) or {}))

@@ -16,10 +16,27 @@ class L0Controller:
 
     The measured L0 is a running average, corrected for its start from the first step on. All state is in `state`, so a resumed run
     goes on bit for bit. (A controller is the idea of Nabeshima 2024, after Glen Taggart; the reference's moves 0.03 % a step, unsaved.)
+
+    Args:
+        n_seeds: number of SAEs.
+        start: the weight before the first batch.
+        device: where the state lies.
+        smoothing: share of the old in the running average of L0, 0 to below 1.
+        integral: step of log weight for each unit of log(L0 / target); ten times as much counts at once.
+
+    Raises:
+        ValueError: a setting out of its range.
+
+    Example:
+        >>> import torch
+        >>> from msae.training.controller import L0Controller
+        >>> controller = L0Controller(1, start=0.03)
+        >>> bool(controller.update(torch.tensor([50.0]), 20.0) > 0.03)  # too many are active: the weight rises
+        True
     """
 
     def __init__(
-        self, n_seeds: int, start: float = 0.03, device: torch.device | str = "cpu", smoothing: float = 0.9, integral: float = 0.03
+        self, n_seeds: int, start: float = 0.03, device: torch.device | str = "cpu", *, smoothing: float = 0.9, integral: float = 0.03
     ):
         n_seeds, device = whole("n_seeds", n_seeds, 1), arguments.device("device", device)
         number("start", start, above=0)
@@ -34,7 +51,14 @@ class L0Controller:
         return (self.state["log_weight"] + self.proportional * self.state["error"]).exp()
 
     def update(self, l0_S: Tensor, target_S: Tensor | float) -> Tensor:
-        """Take in the L0 of a batch, (S,); returns the weight (S,) for the next step.
+        """Take in the L0 of a batch.
+
+        Args:
+            l0_S: (S,) mean number of active latents of each SAE's batch.
+            target_S: what it should be, one number or one of each SAE.
+
+        Returns:
+            (S,) the weight for the next step.
 
         Raises:
             ValueError: shapes that do not fit, or a target that is not positive. Numbers in tensors are not looked at: that would cost a

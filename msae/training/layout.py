@@ -61,7 +61,7 @@ def lay_out(count_B: Tensor) -> Layout:
     *widest, n_pairs = torch.cat([*(part[-1:] for part in parts), count_B.sum()[None]]).tolist()
     groups = [(start, n, 1 + width) for start, n, width in zip(starts, sizes, widest, strict=True)]
     own_B = torch.empty_like(order_B).scatter_(0, order_B, slots_B.cumsum(0) - slots_B)
-    return Layout(order_B, own_B, count_B.cumsum(0) - count_B, groups, sum(n * width for _, n, width in groups), n_pairs)
+    return Layout(order_B, own_B, count_B.cumsum(0) - count_B, groups, n_slots=sum(n * width for _, n, width in groups), n_pairs=n_pairs)
 
 
 def lay_out_evenly(batch: int, k: int, device: torch.device) -> Layout:
@@ -69,7 +69,7 @@ def lay_out_evenly(batch: int, k: int, device: torch.device) -> Layout:
     inputs = torch.arange(batch, device=device)
     size = GROUP if device.type == "cpu" else batch
     groups = [(start, min(size, batch - start), 1 + k) for start in range(0, batch, size)]
-    return Layout(inputs, inputs * (1 + k), inputs * k, groups, batch * (1 + k), batch * k)
+    return Layout(inputs, inputs * (1 + k), inputs * k, groups, n_slots=batch * (1 + k), n_pairs=batch * k)
 
 
 def even_pairs(latent_BK: Tensor) -> Pairs:

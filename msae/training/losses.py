@@ -1,4 +1,4 @@
-"""The Matryoshka loss, exact over all prefixes.
+"""The losses by definition, for readers, chapters and tests. Training computes the same, with its gradients, in `sparse` and `dense`.
 
 Nested prefixes make the expectation over prefix lengths a closed form. With s_i the probability that latent i lies in the prefix
 (its inclusion), r0 = x - b_dec and D_i the decoder rows,
@@ -6,7 +6,7 @@ Nested prefixes make the expectation over prefix lengths a closed form. With s_i
     E ‖r0 - Σ_{i in prefix} z_i D_i‖² = ‖r0‖² - 2 Σ_i s_i z_i ⟨r0, D_i⟩ + Σ_ij min(s_i, s_j) z_i z_j ⟨D_i, D_j⟩
 
 because i and j are both in the prefix exactly when the later of them is. s = 1 is the plain SAE; the mean over a step's sampled lengths is
-the same formula with s_i the share of them that hold latent i. So plain, sampled and exact training are one path and differ in `inclusion`.
+the same formula with s_i the share of them that hold latent i. So all three losses are one formula and differ in s.
 The prefix idea is Nabeshima's (2024, "Method"); the closed form is ours (chapter "The Matryoshka loss").
 """
 
@@ -36,6 +36,13 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
 
     Raises:
         ValueError: where shapes do not fit, a number is NaN or infinite, or an index or an inclusion is out of range, before any work.
+
+    Example:
+        >>> import msae, torch
+        >>> x, W_dec = torch.tensor([[1.0, 1.0]]), torch.eye(2)
+        >>> values, indices = torch.tensor([[1.0, 1.0]]), torch.tensor([[0, 1]])
+        >>> msae.all_prefix_loss(x, torch.zeros(2), values, indices, W_dec, torch.tensor([1.0, 0.5]))  # every second prefix lacks latent 1
+        tensor(0.5000)
     """
     tensor("x", x, ("batch", "d_model"))
     x, b_dec, values, W_dec = _as_one(x=x, b_dec=b_dec, values=values, W_dec=W_dec)
@@ -77,14 +84,24 @@ def dense_all_prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor,
     """The same loss from all activations, with one Gram matrix of the decoder; right where latents are few or most are active.
 
     Args:
-        x: (…, batch, d_model); b_dec: (…, d_model); acts: (…, batch, n_latents); W_dec: (…, n_latents, d_model);
-        inclusion: (…, n_latents). Leading axes, for instance one per seed, are independent SAEs.
+        x: (…, batch, d_model) inputs; leading axes, here and below, for instance one per seed, are independent SAEs.
+        b_dec: (…, d_model) decoder bias.
+        acts: (…, batch, n_latents) activations.
+        W_dec: (…, n_latents, d_model) decoder rows.
+        inclusion: (…, n_latents) probability, 0 to 1, that each latent lies in the prefix.
 
     Returns:
         (…) mean over each batch of E‖x - x̂‖².
 
     Raises:
-        ValueError: as `all_prefix_loss`.
+        ValueError: where shapes do not fit, a number is NaN or infinite, or an inclusion is out of range, before any work.
+
+    Example:
+        >>> import torch
+        >>> from msae.training.losses import dense_all_prefix_loss
+        >>> x = torch.tensor([[1.0, 1.0]])
+        >>> dense_all_prefix_loss(x, torch.zeros(2), x, torch.eye(2), torch.tensor([1.0, 0.5]))
+        tensor(0.5000)
     """
     x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
     _check_shapes(x, b_dec, W_dec)
@@ -97,7 +114,27 @@ def dense_all_prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor,
 
 
 def plain_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor) -> Tensor:
-    """Mean over each batch of ‖x - x̂‖² with all latents; shapes as in `dense_all_prefix_loss`."""
+    """The squared error with all latents.
+
+    Args:
+        x: (…, batch, d_model) inputs; leading axes, here and below, are independent SAEs.
+        b_dec: (…, d_model) decoder bias.
+        acts: (…, batch, n_latents) activations.
+        W_dec: (…, n_latents, d_model) decoder rows.
+
+    Returns:
+        (…) mean over each batch of ‖x - x̂‖².
+
+    Raises:
+        ValueError: where shapes do not fit, or a number is NaN or infinite, before any work.
+
+    Example:
+        >>> import torch
+        >>> from msae.training.losses import plain_loss
+        >>> x = torch.tensor([[1.0, 1.0]])
+        >>> plain_loss(x, torch.zeros(2), torch.tensor([[1.0, 0.0]]), torch.eye(2))
+        tensor(1.)
+    """
     x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
     _check_shapes(x, b_dec, W_dec)
     _check_acts(acts, x, W_dec)
@@ -108,9 +145,24 @@ def prefix_loss(x: Tensor, b_dec: Tensor, acts: Tensor, W_dec: Tensor, rank: Ten
     """The mean of the plain losses of the given prefixes, one after the other: slow, obvious, the definition (Nabeshima 2024).
 
     Args:
-        x, b_dec, acts, W_dec: as in `dense_all_prefix_loss`, without leading axes.
+        x: (batch, d_model) inputs.
+        b_dec: (d_model,) decoder bias.
+        acts: (batch, n_latents) activations.
+        W_dec: (n_latents, d_model) decoder rows.
         rank: (n_latents,) 0 for the most important latent.
         lengths: (n_prefixes,) prefix lengths; a prefix of length m holds the latents with rank < m.
+
+    Returns:
+        scalar: the mean over the prefixes of the mean over the batch of ‖x - x̂‖².
+
+    Raises:
+        ValueError: where shapes do not fit, a number is NaN or infinite, or a rank or a length is out of range, before any work.
+
+    Example:
+        >>> import msae, torch
+        >>> x = torch.tensor([[1.0, 1.0]])
+        >>> msae.prefix_loss(x, torch.zeros(2), x, torch.eye(2), rank=torch.tensor([0, 1]), lengths=torch.tensor([1, 2]))
+        tensor(0.5000)
     """
     x, b_dec, acts, W_dec = _as_one(x=x, b_dec=b_dec, acts=acts, W_dec=W_dec)
     _check_shapes(x, b_dec, W_dec, ())

@@ -366,7 +366,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     config = dataclasses.replace(SMALL, n_steps=4)
-    monkeypatch.setattr("msae.training.loop.save_checkpoint", full)
+    monkeypatch.setattr("msae.training.progress.save_checkpoint", full)
     with pytest.warns(UserWarning, match="the checkpoint of step 4 could not be written: .* No space left"):
         found = msae.train(config, STREAM, checkpoint=tmp_path / "run", checkpoint_every=9, **QUIET)
     assert_same(found.sae, msae.train(config, STREAM, **QUIET).sae, rtol=0, atol=0)
