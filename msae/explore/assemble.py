@@ -147,7 +147,7 @@ def _rows(acts: Mapping[str, Firings], ids: Sequence[str]) -> list[tuple[str, li
     for name, number in map(split_id, ids):
         if not out or out[-1][0] != name:
             out.append((name, []))
-        out[-1][1].append(acts[name].row(number))
+        out[-1][1].append(acts[name].column(number))
     return out
 
 

@@ -160,7 +160,7 @@ class Explorer:
             raise ValueError(
                 f"there is no latent {shown(latent)}; write it as {next(iter(self.acts))}/7, of the SAEs {', '.join(self.acts)}"
             )
-        self.acts[name].row(int(number))
+        self.acts[name].column(int(number))
         return f"{name}/{int(number)}"
 
     def _checked(self, edges: Any) -> list[tuple[str, str, float]]:

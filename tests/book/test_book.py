@@ -212,9 +212,6 @@ LONGER = {
 }
 """Cells above the limit, and how long they may be: to become shorter when their chapter is rewritten, and then to leave this table."""
 
-PASTED = {"hole_rates", "place"}
-"""Functions that stand in two chapters still: the hole rates of a toy tree's parents, and the name of a hook in words."""
-
 
 def code_of(cell: dict[str, Any]) -> ast.Module:
     return ast.parse(re.sub(r"^\s*[%!].*$", "", cell["source"], flags=re.MULTILINE))
@@ -233,7 +230,7 @@ def functions_of(chapter: Chapter) -> set[str]:
 
 def test_no_function_stands_in_two_chapters() -> None:
     everything = [name for path in CHAPTERS for name in functions_of(Chapter(path))]
-    assert {name for name in everything if everything.count(name) > 1} == PASTED
+    assert {name for name in everything if everything.count(name) > 1} == set()
 
 
 def test_a_chapter_imports_nothing_private(chapter: Chapter) -> None:
