@@ -54,7 +54,8 @@ def plan(lm: TransformerBridge, stories: Stories, hook_names: Sequence[str], set
     """See that all that is asked for can be had, before the model reads more than two tokens.
 
     Raises:
-        ValueError: as `msae.Activations`.
+        ValueError: no such hook, a hook without one vector per token, stories or sizes that do not fit the model, or a cache for a model
+            with a hook that cannot be told from another.
     """
     check_language_model(lm)
     check_hook_names(lm, hook_names)

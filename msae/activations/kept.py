@@ -254,7 +254,8 @@ def harvest(
         for each hook name its `Activations`; they share `tokens`, `mask` and `story`.
 
     Raises:
-        ValueError: as `Activations`.
+        ValueError: no such hook, a hook without one vector per token, impossible numbers, a story that is neither text nor token ids,
+            a cache that does not fit, or an activation that is NaN or infinite.
 
     Example:
         >>> lm = msae.load_language_model("bundled")

@@ -43,7 +43,8 @@ class LiveActivations:
         scale_tokens: activations, of stories drawn at random, that the mean norm is measured on.
 
     Raises:
-        ValueError: as `Activations`; and in `batches`, where the model was changed since.
+        ValueError: no such hook, a hook without one vector per token, impossible numbers, a story that is neither text nor token ids,
+            or an activation that is NaN or infinite; and in `batches`, where the model was changed since.
 
     Example:
         >>> lm = msae.load_language_model("bundled")

@@ -68,7 +68,12 @@ def load_tinymodel(device: str = "cpu") -> TransformerBridge:
 
 
 def load_tokenizer() -> PreTrainedTokenizerBase:
-    """The model's tokenizer, as one of `transformers`. Raises as `load_tinymodel`."""
+    """The model's tokenizer, as one of `transformers`.
+
+    Raises:
+        ConnectionError: it could not be fetched.
+        ValueError: a fetched file was altered.
+    """
     from tokenizers.models import BPE
 
     vocab, merges = (

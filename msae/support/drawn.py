@@ -134,7 +134,7 @@ def wrapped(text: str, width: int) -> str:
     return "<br>".join(map(escaped, rows))
 
 
-def apart(numbers: np.ndarray, least: int = 3, most_decimals: int = 400) -> list[Any]:
+def apart(numbers: np.ndarray, least: int = 3, most_decimals: int = 400) -> list:
     """Numbers as they are drawn and hovered: none rounded before the point, behind it to the digits in which a number differs from others.
 
     Args:
@@ -159,7 +159,7 @@ def apart(numbers: np.ndarray, least: int = 3, most_decimals: int = 400) -> list
         y = round(x, d)
         return int(y) if y.is_integer() and abs(y) < 1e15 else y
 
-    return list(rounded(numbers.tolist(), decimals.tolist()))
+    return rounded(numbers.tolist(), decimals.tolist())
 
 
 def _gaps(a: np.ndarray) -> np.ndarray:

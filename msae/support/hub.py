@@ -63,7 +63,19 @@ def ask(client: Callable[[], T], what: str, instead: str) -> T:
 
 
 def fetch(repo: str, name: str, what: str, instead: str, repo_type: str = "model") -> Path:
-    """One file of a repository, from the cache where it is there. Raises as `ask`."""
+    """One file of a repository, from the cache where it is there.
+
+    Args:
+        repo: "owner/name".
+        name: the file's, within it.
+        what: what is fetched, for the error.
+        instead: what works without a network, for the error.
+        repo_type: "model", "dataset" or "space".
+
+    Raises:
+        ConnectionError: it could not be fetched, and is not in the cache.
+        ValueError: the fetched file is not the one that the hub names; it is removed, so that the next call fetches it again.
+    """
     for argument, value in (("repo", repo), ("name", name)):
         if not arguments.text(argument, value):
             raise ValueError(f"{argument} must not be empty")

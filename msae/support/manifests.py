@@ -24,7 +24,7 @@ def write_with_manifest(folder: Path, files: dict[str, bytes], about: dict[str, 
     """Write files and the `manifest.json` that names the hash of each, all of them or none; returns the manifest.
 
     Raises:
-        ValueError: as `check_packed`.
+        ValueError: the folder is packed with other files, or `about` holds what JSON has no form for.
     """
     check_packed(folder, files)
     versions = {"python": platform.python_version()} | {name: version_of(name) for name in ("msae", "torch", "tokenizers")}

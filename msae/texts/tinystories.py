@@ -40,7 +40,7 @@ BROKEN = "â€»«"
 
 
 def load_tinystories(name: str, n: int | None, split: str) -> list[str]:
-    """The first n cleaned stories of a split, or all. Raises as `msae.load_stories`, which describes it."""
+    """The first n cleaned stories of a split, or all of them where n is None; `msae.load_stories` describes it."""
     return load_rows(SOURCES[arguments.one_of("name", name, SOURCES)], name, n, split, clean_stories)
 
 

@@ -178,6 +178,7 @@ def test_a_bad_activation_is_named_by_text_and_position(lm, value, message):
 def test_the_three_places_of_a_layer_against_a_straight_forward_pass(lm, layer):
     places = [f"blocks.{layer}.hook_{what}" for what in ("resid_pre", "attn_out", "mlp_out")]
     found = home.harvest(lm, STORIES, places, n_ctx=12, dtype=torch.float32, batch_size=3, progress=False)
+    assert all(isinstance(activations, msae.Activations) and activations.hook_name == place for place, activations in found.items())
     first = found[places[0]]
     model = plain_transformer(lm)
     x = model.tok_embed(first.tokens)

@@ -52,7 +52,7 @@ def test_the_pretend_device_tells_where_the_host_waits():
         find_moves(x[None, None], x[None, None], x[None])
         assert [wait.where.split(":")[0] for wait in gpu.reads] == [
             "test_pretend_device.py",
-            *["msae/support/arguments.py"] * 3,
+            *["msae/support/arguments/arrays.py"] * 3,
             "msae/training/exchange.py",
         ]
 
