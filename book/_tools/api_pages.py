@@ -217,6 +217,30 @@ def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
     )
 
 
+def _source_links(app: Any, config: Any) -> None:
+    """Each entry leads to its source, if the configuration has the address of the repository."""
+    options = config.html_theme_options or {}
+    address, branch = (
+        options.get("repository_url"),
+        options.get("repository_branch") or "main",
+    )
+
+    def resolve(domain: str, found: dict[str, str]) -> str | None:
+        entry = addresses().get(
+            f"{found['module']}.{found['fullname'].split('.')[0]}"
+        )
+        if (
+            not address
+            or entry is None
+            or not (inspect.isclass(entry.value) or inspect.isfunction(entry.value))
+        ):
+            return None
+        lines, first = inspect.getsourcelines(inspect.unwrap(entry.value))
+        return f"{address}/blob/{branch}/{entry.place.replace('.', '/')}.py#L{first}-L{first + len(lines) - 1}"
+
+    config.linkcode_resolve = resolve
+
+
 def _parameters(
     app: Any, page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -238,6 +262,8 @@ def _divisions(rows: str) -> str:
 def setup(app: Any) -> dict[str, Any]:
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
+    app.setup_extension("sphinx.ext.linkcode")
+    app.connect("config-inited", _source_links, priority=800)
     app.add_directive("api-names", ApiNames)
     app.add_directive("api-commands", ApiCommands)
     app.connect("builder-inited", _prepare)
