@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from msae import figures
+from msae.figures.trees import layout
 
 RNG = np.random.default_rng(0)
 LABELS = [f"feature {i}" for i in range(20)]
@@ -156,6 +157,12 @@ def test_activations_start_at_zero_and_share_one_scale():
     assert fig.data[0].z[0][1] == pytest.approx(1.23456, abs=0.01)
 
 
+def test_a_mapping_of_matrices_is_drawn_alike_under_both_names():
+    both, words = {"ground truth": COSINES, "plain": -COSINES}, {"title": "t", "alt": "a", "rows": LABELS, "columns": LABELS, **AXES}
+    assert figures.heatmap(both, **words) == figures.heatmaps(both, **words)
+    assert figures.heatmap({"plain": COSINES}, **words) == figures.heatmap(COSINES, **words)
+
+
 def test_each_button_shows_one_matrix_with_its_own_hover_text():
     names = ["ground truth", "plain", "sampled prefixes", "all prefixes"]
     fig = figures.heatmaps(
@@ -271,6 +278,14 @@ def test_the_name_of_an_axis_has_less_room_beside_long_labels():
     assert three.layout.height - long.layout.height == three.layout.margin.b - long.layout.margin.b == 20
 
 
+def test_a_tree_stands_with_each_parent_in_the_middle_of_its_children():
+    found = layout([-1, 0, 0, 2, 2, -1])
+    assert found.order == [0, 1, 2, 3, 4, 5], "each before its children"
+    assert found.depth == [0, 1, 1, 2, 2, 0]
+    assert found.height == [0.75, 0, 1.5, 1, 2, 3]
+    assert found.is_parent == [True, False, True, False, False, False]
+
+
 def test_names_in_a_tree_that_begin_alike_are_told_apart():
     long = "an animal that has a name with an end "
     tree = SimpleNamespace(names=["root", long + "here", long + "there", "x", "x"], parent=[-1, 0, 0, 0, 0], probability=[1] + [0.1] * 4)
@@ -303,6 +318,45 @@ def test_tensors_are_taken_as_they_are():
     t = torch.tensor([[0.5, -0.5]], requires_grad=True)
     assert list(figures.heatmap(t, title="t", alt="a", rows=["r"], columns=["x", "y"], **AXES).data[0].z[0]) == [0.5, -0.5]
     assert list(figures.dots({"plain": t[0]}, title="t", alt="a", axis="x").data[0].x) == [0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (
+            lambda **w: figures.bars({"plain": 1 / 3, "b": 2}, axis="x", low_high={"plain": (0.25, 0.5)}, **w),
+            "plain: 0.3333, from 0.25 to 0.5; b: 2",
+        ),
+        (lambda **w: figures.dots({"plain": [3, 1, 2], "b": [5]}, axis="x", **w), "plain: median 2, from 1 to 3; b: 5"),
+        (
+            lambda **w: figures.ratios({"toy": {"five": [2, 4]}, "mid": {"a": [1]}}, axis="x", one="o", **w),
+            "toy, five: median 3, from 2 to 4; mid, a: 1",
+        ),
+        (
+            lambda **w: figures.compare({"here": {"plain": 1, "b": (2, 3, 4)}, "there": {"b": 5}}, axis="x", **w),
+            "here, plain: 1; here, b: 2, from 3 to 4; there, b: 5",
+        ),
+        (lambda **w: figures.compare({"here": {"plain": 1}, "<s>": {"plain": -1}}, axis="x", **w), "here: 1; <s>: -1"),
+        (
+            lambda **w: figures.lines({"plain": ([1, 2, 5000], [3, 1, 2]), "b": ([1], [7])}, x_axis="x", y_axis="y", **w),
+            "plain: from 3 at 1 to 2 at 5,000; b: 7 at 1",
+        ),
+    ],
+)
+def test_the_numbers_of_a_figure_are_said_behind_a_leading_sentence(draw, said):
+    led, given = draw(title="t", lead=" What is measured. "), draw(title="t", alt="What is measured.")
+    assert led.layout.meta["alt"] == f"What is measured. {said}."
+    assert given.layout.meta["alt"] == "What is measured."
+    led.layout.meta = given.layout.meta
+    assert led == given, "the words change nothing else"
+
+
+def test_long_labels_are_cut_and_stay_apart_where_numbers_are_said():
+    fig = figures.bars({"long " * 100 + "a": 1, "long " * 100 + "b": 2}, axis="x", title="t", lead="Two.")
+    first, second = fig.layout.meta["alt"].removeprefix("Two. ").split("; ")
+    assert first.endswith("long a: 1")
+    assert second.endswith("long b: 2.")
+    assert len(first) < 60
 
 
 def test_the_median_is_marked_and_named():
