@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msae.explore.bundle import Bundle, write_bundle
+from msae.explore.bundle import Bundle
 from msae.explore.explorer import Explorer
 from msae.explore.pages import address
 from msae.explore.reading import read_bundle
+from msae.explore.writing import write_bundle
 from msae.firings.latent_activations import LatentActivations, TopToken
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
+from msae.explore.view import VIEWS
 from msae.support.arguments import one_of, written
 from msae.support.drawn import numbered
-
-VIEWS = ("latent", "tree", "search")
 
 MODULES = ["dom", "bundle", "rank", "matcher", "texts", "list", "chips", "latent", "tree", "search", "explorer"]
 """static/*.mjs, each after those it imports from. patterns.mjs stands apart: a worker needs its text."""
