@@ -42,7 +42,17 @@ class Altered(ValueError):
 
 
 class Bundle(NamedTuple):
-    """A bundle in memory. Made by `Explorer.bundle` and `read_bundle`."""
+    """A bundle in memory. Made by `Explorer.bundle` and `read_bundle`.
+
+    Example:
+        >>> import numpy as np
+        >>> from msae.explore import Explorer, LatentActivations
+        >>> acts = LatentActivations.from_dense(np.array([[[2.0], [0.0], [1.0]]]))  # one text of three tokens, one latent
+        >>> bundle = Explorer({"S": acts}, np.array([[0, 1, 0]]), ["Lily", " sat"]).bundle()
+        >>> positions, activations = bundle.of("S/0")
+        >>> positions.tolist(), activations.round(1).tolist()
+        ([0, 2], [2.0, 1.0])
+    """
 
     vocab: list[str]
     """The kinds of token, those that occur first."""
@@ -100,7 +110,11 @@ class Bundle(NamedTuple):
     """(kind of token, which part it is from 1, of how many, what they make together) of each kind that is part of a letter."""
 
     def of(self, latent: str) -> tuple[np.ndarray, np.ndarray]:
-        """(positions, activations) of a latent's firings, within max/510 of the true ones; those below max/510 become max/255."""
+        """(positions, activations) of a latent's firings, within max/510 of the true ones; those below max/510 become max/255.
+
+        Args:
+            latent: "name/number".
+        """
         k = self.id.index(latent)
         part = slice(self.start[k], self.start[k + 1])
         return self.positions[part], self.q[part] / np.float32(255) * self.max[k]

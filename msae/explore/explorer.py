@@ -93,8 +93,9 @@ class Explorer(Shown):
         made_from: Mapping[str, Any] | None = None,
     ):
         texts = Texts(acts, tokens, str_tokens)
+        acts = dict(acts)
         source = Source(
-            acts=dict(acts),
+            acts=acts,
             texts=texts,
             tree=Tree(acts, edges),
             labels=checks.labels_of(acts, labels),

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 def on_text(text: str, model: Any, saes: Mapping[str, Any], ids: list[str]) -> dict[str, Any]:
     """What latents do on a text that was typed just now.
 
+    Args:
+        text: what was typed.
+        model: the language model that reads it.
+        saes: name → SAE.
+        ids: the latents, "name/number", none of them twice.
+
     Returns:
         "text"; "tokens", their texts; "parts", [place, part, of, text] of each that is part of a letter; "firings": index in ids →
         [places, activations], silent latents left out.

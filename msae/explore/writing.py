@@ -18,15 +18,31 @@ from msae.support.arguments import new_folder, shown, whole, yes_or_no
 from msae.support.files import Content, write_files
 
 
-def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: int = 64, progress: bool = False) -> dict[str, Any]:
-    """Write a bundle into a folder, which is made if it is not there, and return its manifest.
+def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: int = 64, *, progress: bool = False) -> dict[str, Any]:
+    """Write a bundle into a folder.
 
     Args:
+        bundle: what is written, as of `Explorer.bundle`.
+        folder: where; it is made if it is not there.
         latents_per_shard: latents whose firings share a file; 0 puts everything into payload.bin.
+        progress: show a bar when it takes more than a few seconds.
+
+    Returns:
+        The manifest, as JSON values.
 
     Raises:
-        ValueError: NaN or infinity in the bundle. OSError: a place that cannot be written, a full disk.
-            Whatever bundle stood there before stands there still, whole.
+        ValueError: NaN or infinity in the bundle.
+        OSError: a place that cannot be written, a full disk. Whatever bundle stood there before stands there still, whole.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from msae.explore import Explorer, LatentActivations
+        >>> acts = LatentActivations.from_dense(np.array([[[2.0], [0.0], [1.0]]]))  # one text of three tokens, one latent
+        >>> bundle = Explorer({"S": acts}, np.array([[0, 1, 0]]), ["Lily", " sat"]).bundle()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bundle(bundle, folder)["latents"]["id"]
+        ['S/0']
     """
     check_latents_per_shard(latents_per_shard)
     folder = new_folder("folder", folder)
@@ -38,6 +54,7 @@ def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: i
 
 
 def check_latents_per_shard(n: Any) -> None:
+    """Refuse what is no number of latents in a file."""
     if isinstance(n, int) and n < 0:
         raise ValueError(f"latents_per_shard must be 0 (no shards) or positive, got {n}")
     whole("latents_per_shard", n)
