@@ -57,8 +57,8 @@ def explore_saes(options: argparse.Namespace) -> None:
     check_model(saes, model, stories)
     lm, activations = read_source(model, stories, hooks[0], options.n_ctx, options.n_tokens, held_out=True)
     check_activations(saes, activations)
-    explorer = Explorer.from_saes(saes, activations, lm)
-    explorer.labels = _or_nothing(lambda: concept_labels(explorer), "no latent is called by its concept's name")
+    unlabelled = Explorer.from_saes(saes, activations, lm)
+    explorer = unlabelled.with_labels(_or_nothing(lambda: concept_labels(unlabelled), "no latent is called by its concept's name"))
     holes = _or_nothing(lambda: holes_to_search(explorer), "no pattern for a hole is offered")
     opened = explorer.search(examples=EXAMPLES | holes).latent(explorer.open)
     provenance = {"msae": __version__, "model": model, "stories": stories, "n_ctx": options.n_ctx, "n_tokens": len(activations)}

@@ -5,10 +5,11 @@ ex = msae.explore.Explorer({"S": acts}, tokens=activations.tokens, str_tokens=ac
 ex.latent(7); ex.tree(7); ex.search("Lily|Sue"); ex.widget(); ex.save("folder")
 """
 
-from msae.explore.bundle import Bundle, write_bundle
+from msae.explore.bundle import Bundle
 from msae.explore.explorer import Explorer
 from msae.explore.pages import address
 from msae.explore.reading import read_bundle
+from msae.explore.writing import write_bundle
 from msae.firings import LatentActivations, TopToken
 from msae.latents.relations import latent_tree
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from msae.firings.firings import Firings
 from msae.firings.sources import check_weights
-from msae.support.arguments import array, shown, text
+from msae.support.arguments import array, number, shown, text
+from msae.support.files import as_json
 from msae.support.letters import check_vocabulary
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*")
@@ -23,8 +24,53 @@ def numbers_of(name: str, values: Any) -> np.ndarray:
     return found.astype(np.promote_types(found.dtype, np.float32), copy=False)
 
 
-def label_of(key: Any, label: Any) -> str:
-    return text(f"labels[{key!r}]", label).encode("utf-8", "replace").decode()
+def id_of(acts: Mapping[str, Firings], latent: Any) -> str:
+    """ "S/7" of "S/7", or of 7 when there is one SAE; refused if there is no such latent."""
+    name, _, number = str(latent).rpartition("/")
+    if not name and len(acts) == 1:
+        name = next(iter(acts))
+    if name not in acts or not number.isdecimal() or len(number) > 18:
+        raise ValueError(f"there is no latent {shown(latent)}; write it as {next(iter(acts))}/7, of the SAEs {', '.join(acts)}")
+    acts[name].column(int(number))
+    return f"{name}/{int(number)}"
+
+
+def labels_of(acts: Mapping[str, Firings], labels: Any) -> dict[str, str]:
+    """ "name/number" → label; letters that no file can hold are shown as such."""
+    if not isinstance(labels, (Mapping, type(None))):
+        raise ValueError(f"labels must be a dict, got {shown(labels)}")
+    found = {id_of(acts, key): text(f"labels[{key!r}]", label) for key, label in (labels or {}).items()}
+    return {latent: label.encode("utf-8", "replace").decode() for latent, label in found.items()}
+
+
+def edges_of(acts: Mapping[str, Firings], edges: Any) -> list[tuple[str, str, float]]:
+    """(parent, child, score), the best parent of a child first."""
+    found = []
+    for edge in listed("edges", edges):
+        if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 3:
+            raise ValueError(f"edges must be (parent, child, score), got {shown(edge)}")
+        parent, child = id_of(acts, edge[0]), id_of(acts, edge[1])
+        found.append((parent, child, number(f"the score of the edge from {parent} to {child} in edges", edge[2])))
+    return sorted(found, key=lambda edge: -edge[2])
+
+
+def described(name: str, value: Any) -> dict[str, Any]:
+    """What a manifest is to say of itself: a dict, or nothing, that JSON has a form for."""
+    if not isinstance(value, (Mapping, type(None))):
+        raise ValueError(f"{name} must be a dict, got {shown(value)}")
+    told = dict(value or {})
+    as_json(told, name)
+    return told
+
+
+def asked_of(acts: Mapping[str, Firings], latents: Any) -> list[str] | None:
+    """The ids of the latents that are to be shown; None where that was left open."""
+    if latents is None:
+        return None
+    asked = [id_of(acts, latent) for latent in listed("latents", latents)]
+    if not asked:
+        raise ValueError("latents must name at least one latent, got none; leave it out to show all")
+    return asked
 
 
 def listed(name: str, values: Any) -> list[Any]:

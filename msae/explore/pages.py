@@ -13,10 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from msae.explore.scripts import joined, text, variable
+from msae.explore.view import VIEWS
 from msae.support.arguments import one_of, written
 from msae.support.drawn import numbered
-
-VIEWS = ("latent", "tree", "search")
 
 HOST = """\
 <style>
@@ -62,6 +61,8 @@ def host(manifest: dict[str, Any], payload: bytes, state: dict[str, Any], fallba
     """An element with the data in it, and the script that brings it to life.
 
     Args:
+        manifest: of the bundle that the page holds.
+        payload: of that bundle.
         state: what the explorer opens with: "latent", "pinned", "view", "query"; "linked" if the page's address says so too.
         fallback: HTML seen where scripts do not run.
     """
@@ -73,7 +74,13 @@ def host(manifest: dict[str, Any], payload: bytes, state: dict[str, Any], fallba
 
 
 def page(title: str, body: str, back: str | None = None) -> str:
-    """A whole HTML page; `back` is the address of another that it leads back to."""
+    """A whole HTML page.
+
+    Args:
+        title: of the page, as text.
+        body: HTML.
+        back: the address of another page that it leads back to.
+    """
     link = f'\n<p><a href="{html.escape(back)}">Back to where it is explained</a></p>' if back else ""
     return PAGE.format(title=html.escape(title), body=body, back=link)
 
@@ -82,8 +89,19 @@ def address(page: str, latent: str, pin: str = "", view: str = "", query: str = 
     """The address of a saved explorer, opened at a latent: `page` with what is shown behind its #, as the page itself writes it.
 
     Args:
-        page: where the explorer lies. latent, pin: "name/number"; pin may be empty.
-        view: "latent", "tree" or "search"; "latent" where empty. query: of the search.
+        page: where the explorer lies.
+        latent: "name/number" of the latent that is seen.
+        pin: "name/number" of another, laid over it; empty for none.
+        view: "latent", "tree" or "search"; "latent" where empty.
+        query: the token pattern that is searched for.
+
+    Raises:
+        ValueError: what is no text, or no view.
+
+    Example:
+        >>> from msae.explore import address
+        >>> address("explorer/index.html", "S/2/66", pin="S/3/69", view="tree")
+        'explorer/index.html#latent=S%2F2%2F66&pinned=S%2F3%2F69&view=tree'
     """
     shown = {"latent": latent, "pinned": pin, "view": view, "query": query}
     for name, value in {"page": page, **{"pin" if key == "pinned" else key: value for key, value in shown.items()}}.items():
@@ -117,7 +135,12 @@ def worker() -> str:
 
 
 def coloured(tokens: Iterable[tuple[str, float]], largest: float) -> str:
-    """A paragraph of tokens on a background as strong as their activation."""
+    """A paragraph of tokens on a background as strong as their activation.
+
+    Args:
+        tokens: (text, activation) of each.
+        largest: the activation that has the strongest background.
+    """
     return "<p>" + "".join(_coloured(token, value, largest) for token, value in tokens) + "</p>"
 
 

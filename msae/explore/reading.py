@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,25 @@ BROKEN = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, R
 def read_bundle(folder: str | os.PathLike) -> Bundle:
     """Read a bundle that `write_bundle` or another program wrote.
 
+    Args:
+        folder: where it lies, as of `Explorer.save`.
+
     Raises:
         FileNotFoundError: no manifest.json there, or a file that it names is missing.
         ValueError: another or a newer format; a file that was altered, cut short or belongs to another save.
+
+    Example:
+        >>> import tempfile
+        >>> from msae.explore import write_bundle
+        >>> import numpy as np
+        >>> from msae.explore import Explorer
+        >>> from msae.firings import Firings
+        >>> acts = Firings.of_dense(np.array([[[2.0], [0.0], [1.0]]]))  # one text of three tokens, one latent
+        >>> bundle = Explorer({"S": acts}, np.array([[0, 1, 0]]), ["Lily", " sat"]).bundle()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = write_bundle(bundle, folder)
+        ...     read_bundle(folder).vocab
+        ['Lily', ' sat']
     """
     folder = path_of("folder", folder)
     if not (folder / "manifest.json").exists():
@@ -68,17 +84,8 @@ def _read(m: dict[str, Any], folder: Path) -> Bundle:
         starts = np.array(m["text_starts"], dtype=np.int64)
     else:
         starts = np.arange(0, m["n_tokens"] + 1, m["text_length"], dtype=np.int64)
-    table, details, positions, q = m["latents"], [], [], []
-    for low, high, block in _blocks(m, content, raw[n_bytes:]):
-        n_details = int.from_bytes(block[:4].tobytes(), "little")
-        details += json.loads(block[4 : 4 + n_details].tobytes())
-        firings = block[4 + n_details :]
-        for k in range(low, high):
-            n, here = table["n"][k], firings[table["off"][k] :]
-            steps, used = from_varints(here[: 5 * n], n)
-            positions.append(np.cumsum(steps).astype(np.uint32))
-            q.append(here[used : used + n])
-    n_texts = len(starts) - 1
+    details, positions, q = _firings(m, _blocks(m, content, raw[n_bytes:]))
+    table, n_texts = m["latents"], len(starts) - 1
     bundle = Bundle(
         vocab=m["vocab"],
         vocab_ids=np.array(m["vocab_ids"], dtype=np.int64),
@@ -102,6 +109,21 @@ def _read(m: dict[str, Any], folder: Path) -> Bundle:
     if not _fits(bundle):
         raise Altered(f"the files in {folder} do not fit each other: they were altered or are of two saves, save the explorer again")
     return bundle
+
+
+def _firings(m: dict[str, Any], blocks: Iterable[tuple[int, int, np.ndarray]]) -> tuple[list[Any], list[np.ndarray], list[np.ndarray]]:
+    """For each latent its details, its positions, and its quantised activations."""
+    table, details, positions, q = m["latents"], [], [], []
+    for low, high, block in blocks:
+        n_details = int.from_bytes(block[:4].tobytes(), "little")
+        details += json.loads(block[4 : 4 + n_details].tobytes())
+        firings = block[4 + n_details :]
+        for k in range(low, high):
+            n, here = table["n"][k], firings[table["off"][k] :]
+            steps, used = from_varints(here[: 5 * n], n)
+            positions.append(np.cumsum(steps).astype(np.uint32))
+            q.append(here[used : used + n])
+    return details, positions, q
 
 
 def _fits(bundle: Bundle) -> bool:
@@ -141,6 +163,7 @@ def _without_own_hash(m: dict[str, Any]) -> dict[str, Any]:
 
 
 def _blocks(m: dict[str, Any], content: Callable[[str], np.ndarray], rest: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(first latent, the one behind the last, their block) of each block, which is a shard's or the `rest` of the payload."""
     n_latents, per_shard = len(m["latents"]["id"]), m["latents_per_shard"]
     if not m["shards"]:
         yield 0, n_latents, rest

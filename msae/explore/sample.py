@@ -16,7 +16,7 @@ class Pieces(NamedTuple):
 
     n_sample: int
     text: np.ndarray
-    """(n_pieces,)"""
+    """(n_pieces,) number of the text in the corpus."""
 
     first: np.ndarray
     """(n_pieces,) place of the first token."""
@@ -62,7 +62,9 @@ def fitting(
         mask: (n_texts, n_ctx) bool, the places that count.
         firings: (n_texts, n_ctx) how many of the latents fire at each place.
         strongest: for each latent, its strongest texts as (text, place of the peak).
-        budget: bytes in the page. width: tokens of a window.
+        budget: bytes in the page.
+        width: tokens of a window.
+        seed: of the sample.
     """
     everything = whole(mask)
     per_place = (TOKEN_BYTES + FIRING_BYTES * firings) * mask

@@ -2,52 +2,149 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-import numpy as np
 import plotly.graph_objects as go
 
-from msae.figures.style import (
-    DIVERGING,
-    LEGEND,
-    LINE,
-    MAX_SIDE,
-    NOISE,
-    PLAIN_NUMBERS,
-    SEQUENTIAL,
-    axis_of,
-    empty_figure,
-    labels_of,
-    listed,
-    make_room,
-    prose,
-    shortened,
-    ticks_of,
-)
+from msae.figures.axes import PLAIN_NUMBERS, axis_options
+from msae.figures.digits import NUMBER
+from msae.figures.frame import Words, empty_figure, fit_hover_boxes, short_label, short_labels
+from msae.figures.given import mapping, prose
+from msae.figures.matrices import Panel, panels_of, rounded
+from msae.figures.style import LINE
 from msae.support import arguments, drawn
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-def _check_scale(a: np.ndarray, diverging: bool) -> None:
-    if max(a.shape) > MAX_SIDE:
-        raise ValueError(f"a heatmap of shape {a.shape} is too large for a page; choose at most {MAX_SIDE} rows and columns")
-    if diverging and np.abs(a).max() > 1 + 1e-4:
-        raise ValueError(
-            f"a diverging heatmap shows values on [-1, 1], got {a.flat[np.abs(a).argmax()]:.7g}; use diverging=False for activations"
+    from msae.figures.given import Numbers
+
+    _Labels: TypeAlias = Sequence[Any] | Mapping[str, Sequence[Any]]
+
+_TICK_CHARACTERS = 16
+_DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(201,90,14,0)"], [0.5, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
+_SEQUENTIAL = [[0.0, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
+
+
+class _Options(TypedDict, total=False):
+    """What `heatmap` takes beside its matrices."""
+
+    title: str
+    alt: str
+    rows: _Labels
+    columns: _Labels
+    row_axis: str
+    column_axis: str
+    value: str
+    diverging: bool
+    span: float
+    height: int | None
+
+
+def heatmap(
+    matrix: Numbers | Mapping[str, Numbers],
+    *,
+    title: str,
+    alt: str,
+    rows: _Labels,
+    columns: _Labels,
+    row_axis: str,
+    column_axis: str,
+    value: str = "cosine",
+    diverging: bool = True,
+    span: float = 1.0,
+    height: int | None = None,
+) -> go.Figure:
+    """A matrix as coloured cells, the first row on top; hover says row, column and value in words.
+
+    Several matrices lie in one panel; buttons (or a menu, when the names are long) choose which one is seen, without a kernel.
+
+    Args:
+        matrix: (n_rows, n_columns) numbers, at most 200 × 200; on [-1, 1] when `diverging`, else not negative. Or name → matrix, of
+            which the first one is seen at first; one scale for all.
+        title: the claim of the figure.
+        alt: the figure in a sentence, for readers who cannot see it.
+        rows: one label for each row; or, where several matrices differ in them, name → labels.
+        columns: one label for each column; or name → labels.
+        row_axis: what a row is, for example "latent".
+        column_axis: what a column is, for example "feature".
+        value: what a cell is, for example "cosine" or "activation".
+        diverging: cosines around zero (True) or activations from zero up (False).
+        span: where a diverging scale ends on both sides; smaller than 1 for differences, and what lies beyond has the colour of the end.
+        height: of the cells, in pixels; the default follows the number of rows.
+
+    Raises:
+        ValueError: no alt or title, no matrix, labels that do not fit the matrix, values outside the scale or not finite, or a matrix
+            too large for a page.
+
+    Example:
+        >>> from msae import figures
+        >>> axes = {"row_axis": "latent", "column_axis": "feature"}
+        >>> fig = figures.heatmap([[1, 0.5]], rows=["S/0"], columns=["cat", "dog"], title="t", alt="Both are found.", **axes)
+        >>> fig.data[0].z
+        ([1, 0.5],)
+    """
+    diverging, span = arguments.yes_or_no("diverging", diverging), arguments.number("span", span, above=0)
+    height = None if height is None else arguments.whole("height", height, 1, 10_000)
+    axes = prose(row_axis=row_axis, column_axis=column_axis, value=value)
+    panels = panels_of(matrix, rows, columns, diverging)
+    several = len(panels) > 1
+    fig = empty_figure(Words(title, alt), height=0, top=(44 if several else 0) + 46)
+    fig.add_traces(_traces(panels, axes, span if diverging else None))
+    ticks = [{"xaxis": _ticks(panel.columns), "yaxis": _ticks(panel.rows)} for panel in panels]
+    _lay_out(fig, panels, axes, ticks[0], height)
+    if several:
+        fig.update_layout(updatemenus=[_menu([panel.name for panel in panels], ticks)])
+    return fig
+
+
+def heatmaps(matrices: Mapping[str, Numbers], **options: Unpack[_Options]) -> go.Figure:
+    """Several matrices in one panel: `heatmap` of a mapping.
+
+    Args:
+        matrices: name → (n_rows, n_columns) numbers, as for `heatmap`. The first one is seen at first.
+        options: those of `heatmap`.
+
+    Raises:
+        ValueError: as `heatmap`.
+
+    Example:
+        >>> from msae import figures
+        >>> words = {"title": "t", "alt": "Two cosines.", "row_axis": "latent", "column_axis": "feature"}
+        >>> fig = figures.heatmaps({"plain": [[0.5]], "matryoshka": [[1]]}, rows=["S/0"], columns=["cat"], **words)
+        >>> [button.label for button in fig.layout.updatemenus[0].buttons]
+        ['plain', 'matryoshka']
+    """
+    return heatmap(mapping("matrices", matrices, "name to matrix"), **options)
+
+
+def _traces(panels: list[Panel], axes: list[str], span: float | None) -> list[go.Heatmap]:
+    """A trace for each panel, of which the first is seen; `span` is where a diverging scale ends, None for one from zero up."""
+    said = [drawn.hovered(text) for text in axes]
+    hover = f"{said[0]} <b>%{{y}}</b><br>{said[1]} <b>%{{x}}</b><br>{said[2]} <b>%{{z:{NUMBER}}}</b>"
+    top = span if span is not None else max(float(panel.cells.max()) for panel in panels) or 1.0
+    several = len(panels) > 1
+    extras = drawn.hovered_apart([panel.name for panel in panels])
+    return [
+        go.Heatmap(
+            z=z,
+            x=drawn.hovered_apart(panel.columns),
+            y=drawn.hovered_apart(panel.rows),
+            name=short_label(panel.name) if several else "",
+            hovertemplate=f"{hover}<extra>{extra if several else ''}</extra>",
+            colorbar=_color_bar(span),
+            colorscale=_SEQUENTIAL if span is None else _DIVERGING,
+            zmin=0 if span is None else -span,
+            zmax=top,
+            visible=k == 0,
         )
-    if not diverging and a.min() < -NOISE * max(a.max(), 0):
-        raise ValueError(f"a sequential heatmap starts at 0, got {a.min():.7g}; use diverging=True for cosines")
+        for k, (panel, z, extra) in enumerate(zip(panels, rounded(panels, span is not None), extras))
+    ]
 
 
-def _cells(arrays: list[np.ndarray], decimals: int) -> list[list]:
-    """The numbers of the matrices as they are stored: panels of one shape are compared cell by cell."""
-    least = 2 if max(a.size for a in arrays) > 10_000 else 3
-    if len({a.shape for a in arrays}) == 1:
-        return drawn.apart(np.stack(arrays), least, decimals)
-    return [drawn.apart(a, least, decimals) for a in arrays]
-
-
-def _color_bar(diverging: bool, span: float) -> dict[str, Any]:
+def _color_bar(span: float | None) -> dict[str, Any]:
     bar = {
         "orientation": "h",
         "thickness": 9,
@@ -62,165 +159,61 @@ def _color_bar(diverging: bool, span: float) -> dict[str, Any]:
         "outlinecolor": LINE,
         "outlinewidth": 1,
     }
-    if not diverging:
+    if span is None:
         return {**bar, "nticks": 5, **PLAIN_NUMBERS}
     at = [-1, -0.5, 0, 0.5, 1] if span == 1 else [-span, 0, span]
     return {**bar, "tickvals": at, "ticktext": [f"{tick:g}".replace("-", "−") for tick in at]}
 
 
-def heatmap(
-    matrix: Any,
-    *,
-    title: str,
-    alt: str,
-    rows: Sequence[Any],
-    columns: Sequence[Any],
-    row_axis: str,
-    column_axis: str,
-    value: str = "cosine",
-    diverging: bool = True,
-    span: float = 1.0,
-    height: int | None = None,
-) -> go.Figure:
-    """A matrix as coloured cells, the first row on top; hover says row, column and value in words.
-
-    Args:
-        matrix: (n_rows, n_columns) numbers, at most 200 × 200; on [-1, 1] when `diverging`, else not negative.
-        title: the claim of the figure. alt: the figure in a sentence, for readers who cannot see it.
-        rows, columns: one label each. row_axis, column_axis: what a row and a column are, for example "latent" and "feature".
-        value: what a cell is, for example "cosine" or "activation".
-        diverging: cosines around zero (True) or activations from zero up (False).
-        span: where a diverging scale ends on both sides; smaller than 1 for differences, and what lies beyond has the colour of the end.
-        height: of the cells, in pixels; the default follows the number of rows.
-
-    Raises:
-        ValueError: no alt or title, labels that do not fit the matrix, values outside the scale or not finite, or a matrix too
-            large for a page.
-    """
-    for what, given in (("rows", rows), ("columns", columns)):
-        if isinstance(given, Mapping):
-            raise ValueError(f"{what}= must be a list of labels, got {arguments.shown(given)}")
-    return heatmaps(
-        {"": matrix},
-        title=title,
-        alt=alt,
-        rows=rows,
-        columns=columns,
-        row_axis=row_axis,
-        column_axis=column_axis,
-        value=value,
-        diverging=diverging,
-        span=span,
-        height=height,
-    )
+def _ticks(labels: list[str]) -> dict[str, Any]:
+    """Where labels are long, they are cut in the ticks and whole in the hover text; else plotly drops some where there is no room."""
+    if max(map(len, labels)) <= _TICK_CHARACTERS:
+        return {"tickmode": "auto"}
+    n = len(labels)
+    every = math.ceil(n / 40)
+    aside = 2e-4 * n  # plotly would hover the tick's text where a tick stands within 1e-4 of an axis' length
+    places = [round(k + aside, 4) for k in range(0, n, every)]
+    return {"tickmode": "array", "tickvals": places, "ticktext": short_labels(labels, _TICK_CHARACTERS)[::every]}
 
 
-def heatmaps(
-    matrices: Mapping[str, Any],
-    *,
-    title: str,
-    alt: str,
-    rows: Sequence[Any] | Mapping[str, Sequence[Any]],
-    columns: Sequence[Any] | Mapping[str, Sequence[Any]],
-    row_axis: str,
-    column_axis: str,
-    value: str = "cosine",
-    diverging: bool = True,
-    span: float = 1.0,
-    height: int | None = None,
-) -> go.Figure:
-    """Several matrices in one panel; buttons (or a menu, when the names are long) choose which one is seen, without a kernel. One
-    scale for all.
-
-    Args:
-        matrices: name → (n_rows, n_columns) numbers, as for `heatmap`. The first one is seen at first.
-        rows, columns: labels for all matrices, or name → labels where they differ.
-        Everything else as for `heatmap`.
-
-    Raises:
-        ValueError: as `heatmap`, and when there is no matrix.
-    """
-    if not drawn.mapping("matrices", matrices, "name to matrix"):
-        raise ValueError("heatmaps needs at least one matrix, got none")
-    diverging = arguments.yes_or_no("diverging", diverging)
-    span = arguments.number("span", span, above=0)
-    height = None if height is None else arguments.whole("height", height, 1, 10_000)
-    row_axis, column_axis, value = prose(row_axis=row_axis, column_axis=column_axis, value=value)
-    keys, names = list(matrices), drawn.words(matrices)
-    several = len(names) > 1
-    fig = empty_figure(title, alt, height=0, top=(44 if several else 0) + 46)
-    arrays = [drawn.array(m, f"matrix {arguments.shown(key)}" if several or str(key) else "matrix", 2) for key, m in matrices.items()]
-    for a in arrays:
-        _check_scale(a, diverging)
-    largest = max(float(a.max()) for a in arrays) or 1.0
-    # rounding makes noise of this size in a cosine; only numbers on a scale of their own have digits beyond it
-    single = any(kind in str(getattr(m, "dtype", "")) for m in matrices.values() for kind in ("16", "32"))
-    z = _cells(arrays, (7 if single else 12) if diverging else 400)
-    said = [drawn.hovered(text) for text in (row_axis, column_axis, value)]
-    hover = f"{said[0]} <b>%{{y}}</b><br>{said[1]} <b>%{{x}}</b><br>{said[2]} <b>%{{z:{drawn.NUMBER}}}</b>"
-    limit = 16
-    across: list[list[str]] = []
-    down: list[list[str]] = []
-    for k, (key, name, panel) in enumerate(zip(keys, names, drawn.hovered_apart(names))):
-        for what, given in (("rows", rows), ("columns", columns)):
-            if isinstance(given, Mapping) and key not in given:
-                raise ValueError(f"{what}= has no labels for the matrix {arguments.shown(key)}; it has {listed(given)}")
-        y = labels_of(rows[key] if isinstance(rows, Mapping) else rows, arrays[k].shape[0], "rows")
-        x = labels_of(columns[key] if isinstance(columns, Mapping) else columns, arrays[k].shape[1], "columns")
-        fig.add_trace(
-            go.Heatmap(
-                z=z[k],
-                x=drawn.hovered_apart(x),
-                y=drawn.hovered_apart(y),
-                name=drawn.escaped(drawn.cut(name, LEGEND)) if several else "",
-                hovertemplate=f"{hover}<extra>{panel if several else ''}</extra>",
-                colorbar=_color_bar(diverging, span),
-                colorscale=DIVERGING if diverging else SEQUENTIAL,
-                zmin=-span if diverging else 0,
-                zmax=span if diverging else largest,
-                visible=k == 0,
-            )
-        )
-        across.append(x)
-        down.append(y)
-    n_rows, n_columns = (max(a.shape[i] for a in arrays) for i in (0, 1))
-    cells = height if height is not None else int(min(560, max(180, 20 * n_rows + 20)))
-    longest = max(len(label) for x in across for label in x)
-    below = 8 + int(6.5 * min(longest, limit)) if n_columns > 6 or longest > 6 else 0
+def _lay_out(fig: go.Figure, panels: list[Panel], axes: list[str], ticks: dict[str, Any], height: int | None) -> None:
+    """The axes, the size, and the words above the colours."""
+    n_rows, n_columns = (max(panel.cells.shape[i] for panel in panels) for i in (0, 1))
+    longest = max(len(label) for panel in panels for label in panel.columns)
+    below = 8 + int(6.5 * min(longest, _TICK_CHARACTERS)) if n_columns > 6 or longest > 6 else 0
+    row_axis, column_axis, value = axes
     frame = {"showgrid": False, "zeroline": False, "showline": True, "mirror": True, "type": "category", "ticks": ""}
-    ticks = [(ticks_of(x, limit), ticks_of(y, limit)) for x, y in zip(across, down)]
-    fig.update_xaxes(**axis_of(column_axis, **frame, **ticks[0][0]))
-    fig.update_yaxes(**axis_of(row_axis, **frame, autorange="reversed", **ticks[0][1]))
-    fig.layout.height += cells + below
-    make_room(fig, [hover + max(trace.x, key=len) + max(trace.y, key=len) for trace in fig.data])
+    fig.update_xaxes(**axis_options(column_axis, **frame, **ticks["xaxis"]))
+    fig.update_yaxes(**axis_options(row_axis, **frame, autorange="reversed", **ticks["yaxis"]))
+    fig.layout.height += (height if height is not None else int(min(560, max(180, 20 * n_rows + 20)))) + below
+    boxes = [trace.hovertemplate.split("<extra>")[0] + max(trace.x, key=len) + max(trace.y, key=len) for trace in fig.data]
+    fit_hover_boxes(fig, boxes)
     place = {"x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
     fig.update_layout(annotations=[{**place, "text": drawn.wrapped(value, 44), "showarrow": False}])
-    if several:
-        room = sum(7.2 * len(n) + 24 for n in names)
-        buttons = []
-        for k, name in enumerate(shortened(names, LEGEND)):
-            button = {"label": name, "method": "restyle", "args": [{"visible": [j == k for j in range(len(names))]}]}
-            if any(tick != ticks[0] for tick in ticks):
-                change = {f"{axis}.{part}": tick for axis, its in zip(("xaxis", "yaxis"), ticks[k]) for part, tick in its.items()}
-                button |= {"method": "update", "args": [*button["args"], change]}
-            buttons.append(button)
-        fig.update_layout(
-            updatemenus=[
-                {
-                    "type": "buttons" if room <= 330 else "dropdown",
-                    "direction": "right" if room <= 330 else "down",
-                    "active": 0,
-                    "showactive": True,
-                    "x": 0,
-                    "xanchor": "left",
-                    "y": 1,
-                    "yanchor": "bottom",
-                    "pad": {"t": 0, "b": 52, "l": 0, "r": 0},
-                    "bgcolor": "#e3e8ef",
-                    "bordercolor": "#8a929c",
-                    "font": {"color": "#1c2733", "size": 13},
-                    "buttons": buttons,
-                }
-            ]
-        )
-    return fig
+
+
+def _menu(names: list[str], ticks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Buttons, or a list where their names are long: each shows one panel, and its ticks where these differ."""
+    buttons = []
+    for k, name in enumerate(short_labels(names)):
+        button = {"label": name, "method": "restyle", "args": [{"visible": [j == k for j in range(len(names))]}]}
+        if any(tick != ticks[0] for tick in ticks):
+            change = {f"{axis}.{part}": tick for axis, its in ticks[k].items() for part, tick in its.items()}
+            button |= {"method": "update", "args": [*button["args"], change]}
+        buttons.append(button)
+    in_a_row = sum(7.2 * len(name) + 24 for name in names) <= 330
+    return {
+        "type": "buttons" if in_a_row else "dropdown",
+        "direction": "right" if in_a_row else "down",
+        "active": 0,
+        "showactive": True,
+        "x": 0,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "bottom",
+        "pad": {"t": 0, "b": 52, "l": 0, "r": 0},
+        "bgcolor": "#e3e8ef",
+        "bordercolor": "#8a929c",
+        "font": {"color": "#1c2733", "size": 13},
+        "buttons": buttons,
+    }

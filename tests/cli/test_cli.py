@@ -183,8 +183,7 @@ def test_holes_to_search_are_those_of_the_child_that_covers_most():
     assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
     counts = [int(match(pattern, explorer.tokens, explorer.str_tokens, acts=acts).sum()) for pattern in offered]
     assert counts == [14, 2]
-    explorer.labels = {}
-    assert holes_to_search(explorer) == {}
+    assert holes_to_search(explorer.with_labels({})) == {}
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from msae.explore import Explorer, LatentActivations
 from msae.family.measuring import measure_family
 from msae.family.members import Family
 from msae.family.training import train_family
-from msae.lm.origin import model_origin
 from msae.lm.measuring import bits_per_character
+from msae.lm.origin import model_origin
 from msae.toy.tree import orthogonal_directions
 from msae.training.losses import dense_all_prefix_loss, plain_loss
 

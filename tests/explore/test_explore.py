@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from samples import sample
 
 from msae.explore import Bundle, Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
-from msae.explore.bundle import from_varints, manifest, schema, varints
+from msae.explore.bundle import from_varints, schema, varints
+from msae.explore.writing import manifest
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -117,7 +118,7 @@ def test_what_is_no_bundle_is_refused_with_a_reason(tmp_path):
 
 def page_bundle(ex: Explorer, folder: Path) -> Bundle:
     """What a page holds, read back through the format."""
-    described, packed = ex._page
+    described, packed = ex._selection.page
     (folder / "manifest.json").write_text(json.dumps(described))
     (folder / "payload.bin").write_bytes(packed)
     return read_bundle(folder)
@@ -139,7 +140,7 @@ def test_a_small_page_keeps_a_random_sample_and_windows_of_strong_texts_apart(tm
         assert bundle.details[k]["n"] == (seen[..., k] > 0).sum()
         if bundle.max[k]:
             assert dense_of(bundle, k).max() == pytest.approx(bundle.max[k])  # the strongest text is here
-    assert len(ex._page[1]) * 4 / 3 < 9_000
+    assert len(ex._selection.page[1]) * 4 / 3 < 9_000
 
 
 def test_tokens_that_are_not_utf8_stay_visible_and_apart():
@@ -220,14 +221,14 @@ def test_relatives_and_effects_on_logits_are_those_of_dense_arrays():
 
 
 def test_a_page_shows_the_parents_and_children_of_what_it_opens_with(monkeypatch):
-    monkeypatch.setattr("msae.explore.explorer.MAX_LATENTS", 2)
+    monkeypatch.setattr("msae.explore.selection.MAX_LATENTS", 2)
     tokens, _, acts = family()
     ex = Explorer(acts, tokens, HOSTILE)
     assert ("A/2", "B/3") in [edge[:2] for edge in ex.edges]
-    assert {"A/2", "B/3"} <= set(ex.latent("A/2")._page[0]["latents"]["id"])
+    assert {"A/2", "B/3"} <= set(ex.latent("A/2")._selection.page[0]["latents"]["id"])
     pinned = ex.latent("A/1", pin="B/9")
     assert pinned.state == {"latent": "A/1", "pinned": "B/9", "view": "latent", "query": "", "examples": []}
-    assert "B/9" in pinned._page[0]["latents"]["id"]
+    assert "B/9" in pinned._selection.page[0]["latents"]["id"]
     assert ex.tree("A/2").state["view"] == "tree"
     assert ex.search("[A/2 & !B/3]").state["query"] == "[A/2 & !B/3]"
     given = Explorer(acts, tokens, HOSTILE, edges=[("B/1", "B/2", 0.5)])
@@ -367,12 +368,11 @@ def test_it_opens_with_the_labelled_latent_or_the_first_that_fires():
     assert Explorer({"S": sparse}, tokens, HOSTILE, labels={5: "x"}).latent("S/0").open == "S/0"
     two = Explorer({"A": sparse, "B": sparse}, tokens, HOSTILE, latents=["B/3", "A/2"])
     assert two.shown == ["A/2", "B/3"]
-    assert two.latent("A/8")._ids == ["A/2", "A/8", "B/3"]
-    assert two.latent("A/8")._page[0]["latents"]["id"] == ["A/2", "A/8", "B/3"]
+    assert two.latent("A/8")._selection.page[0]["latents"]["id"] == ["A/2", "A/8", "B/3"]
 
 
 def test_of_too_many_latents_the_most_active_are_kept(monkeypatch):
-    monkeypatch.setattr("msae.explore.explorer.MAX_LATENTS", 3)
+    monkeypatch.setattr("msae.explore.selection.MAX_LATENTS", 3)
     tokens, acts, mask = sample()
     sparse = LatentActivations.from_dense(acts, mask)
     best = sorted(np.argsort(-sparse.total)[:3])
@@ -392,10 +392,10 @@ def test_three_hundred_latents_take_less_than_600_kilobytes():
 
 def test_a_page_that_is_too_large_warns_and_then_refuses(monkeypatch):
     ex = hostile()
-    monkeypatch.setattr("msae.explore.explorer.WARN_BYTES", 100)
+    monkeypatch.setattr("msae.explore.showing.WARN_BYTES", 100)
     with pytest.warns(UserWarning, match="MB in the page: give fewer latents="):
         ex._repr_html_()
-    monkeypatch.setattr("msae.explore.explorer.REFUSE_BYTES", 100)
+    monkeypatch.setattr("msae.explore.showing.REFUSE_BYTES", 100)
     with pytest.raises(ValueError, match="give fewer latents="):
         ex._repr_html_()
 

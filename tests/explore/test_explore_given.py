@@ -20,7 +20,8 @@ import torch
 
 import msae
 from msae.explore import Explorer, LatentActivations, read_bundle, write_bundle
-from msae.explore.bundle import manifest, schema
+from msae.explore.bundle import schema
+from msae.explore.writing import manifest
 from msae.patterns.matching import match
 
 HOOK = "blocks.2.hook_resid_pre"
@@ -174,7 +175,7 @@ def test_each_part_of_a_letter_has_numbers_of_its_own():
 
 def test_typed_text_is_told_with_its_letters(lm, read):
     pytest.importorskip("anywidget")
-    from msae.explore.widget import on_text
+    from msae.explore.typed import on_text
 
     sae = small_sae(lm.cfg.d_model, hook_name=HOOK)
     told = on_text("a café 😀", lm, {"S": sae}, ["S/0"])

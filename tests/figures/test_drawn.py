@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 import re
 import shutil
 import subprocess
@@ -324,48 +322,6 @@ def test_ticks_have_no_letters_for_powers_of_ten(read):
         assert not set("kMBTGpµμn") & set(ticks), ticks
 
 
-# The two functions beneath, against slow and obvious ones
-
-
-def test_numbers_stay_apart_and_keep_their_digits():
-    rng = np.random.default_rng(0)
-    for scale, n in itertools.product((1e-12, 1e-3, 1, 1e3, 1e12), (1, 2, 7, 300)):
-        a = rng.choice([rng.normal(size=n), np.round(rng.normal(size=n), 1), rng.integers(-5, 5, n).astype(float)]) * scale
-        out = np.array(drawn.apart(a), float)
-        texts = [drawn.number(x) for x in drawn.apart(a)]
-        for (x, y), (s, t) in zip(itertools.combinations(a, 2), itertools.combinations(texts, 2)):
-            if abs(x - y) > 1e-11 * max(abs(x), abs(y)):
-                assert s != t
-        assert np.allclose(out, a, rtol=5e-3, atol=0), "three digits at least"
-        assert all(len(f"{float(x):.12g}") <= len(f"{float(x):.17g}") for x in out)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "texts"),
-    [
-        ([0.123456], ["0.123"]),
-        ([0.99999, 0.99998], ["0.99999", "0.99998"]),
-        ([0.1 + 0.2, 0.3], ["0.3", "0.3"]),
-        ([12345.678], ["12,346"]),
-        ([1, 1, 2], ["1", "1", "2"]),
-        ([1e-7, -1e-7], ["1e-7", "-1e-7"]),
-        ([1e20, 1e5], ["1e+20", "100,000"]),
-    ],
-)
-def test_digits_of_a_number(numbers, texts):
-    assert [drawn.number(x) for x in drawn.apart(np.array(numbers, float))] == texts
-
-
-def test_a_cell_stands_beside_its_row_its_column_and_the_other_panels():
-    a = np.array([[0.12341, 0.5], [0.9, 0.12342]])
-    assert drawn.apart(a) == [[0.123, 0.5], [0.9, 0.123]]
-    assert drawn.apart(np.array([[0.12341, 0.12342]])) == [[0.12341, 0.12342]]
-    assert drawn.apart(np.stack([a, a + 0.00001]))[0] == [[0.12341, 0.5], [0.9, 0.12342]]
-    large = np.full((101, 101), 0.5)
-    large[3, 4:6] = 0.99999, 0.99998
-    assert [drawn.apart(large)[3][k] for k in (3, 4, 5, 6)] == [0.5, 0.99999, 0.99998, 0.5]
-
-
 def test_labels_that_look_alike_are_told_apart():
     assert drawn.words(["x", "x", "x (2)", "x"]) == ["x", "x (3)", "x (2)", "x (4)"]
     assert drawn.words(["a\r\nb", "\u200d", "न\u200dन"]) == ["a↵b", "⟨200d⟩", "न\u200dन"]
@@ -389,13 +345,3 @@ def test_signs_without_a_picture_are_shown_alike_in_figures_and_in_the_explorer(
     assert json.loads(done.stdout) == [drawn.visible(text) for text in texts]
     assert drawn.words(texts[-9:-6]) == ["⟨202e⟩abc", "a⟨2067⟩b⟨2069⟩", "⟨61c⟩"]
     assert coloured([("\u202eab", 1.0), ("\ud800", 0.0)], 1.0).endswith(">⟨202e⟩ab</mark>⟨d800⟩</p>")
-
-
-def test_numbers_of_every_kind_are_taken():
-    torch = pytest.importorskip("torch")
-    for kind in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.bool):
-        assert drawn.array(torch.ones(2, dtype=kind, requires_grad=kind.is_floating_point), "x", 1).tolist() == [1, 1]
-        assert drawn.array([torch.ones((), dtype=kind), np.float16(1)], "x", 1).tolist() == [1, 1]
-    assert drawn.array([np.float64(1), 2, True], "x", 1).tolist() == [1, 2, 1]
-    assert drawn.array(np.ma.masked_array([1, 2], [False, False]), "x", 1).tolist() == [1, 2]
-    assert math.isclose(drawn.array(range(3), "x", 1).sum(), 3)

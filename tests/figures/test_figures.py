@@ -8,38 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from figure_kinds import AXES, COSINES, KINDS, LABELS, RNG, everything
 
 from msae import figures
-
-RNG = np.random.default_rng(0)
-LABELS = [f"feature {i}" for i in range(20)]
-AXES = {"row_axis": "latent", "column_axis": "feature"}
-TREE = SimpleNamespace(names=["animal", "cat", "dog", "poodle"], parent=[-1, 0, 0, 2], probability=np.array([0.5, 0.2, 0.1, 0.05]))
-COSINES = np.clip(RNG.normal(0, 0.3, (20, 20)), -1, 1)
-
-
-def everything(**words: str) -> dict:
-    """One figure of each kind, with the given title and alt."""
-    words = {"title": "A plain SAE loses the parent whenever a child fires; a Matryoshka SAE never does", "alt": "what is seen", **words}
-    return {
-        "heatmap": lambda: figures.heatmap(COSINES, rows=LABELS, columns=LABELS, **AXES, **words),
-        "heatmaps": lambda: figures.heatmaps({"ground truth": COSINES, "plain": -COSINES}, rows=LABELS, columns=LABELS, **AXES, **words),
-        "dots": lambda: figures.dots({"plain": [0.9, 1.0, 1.0], "all prefixes": np.zeros(16)}, axis="hole rate", **words),
-        "lines": lambda: figures.lines(
-            {"plain": ([1, 2, 3], [3, 2, 1]), "matryoshka": ([1, 2], [2, 1], [1, 0], [3, 2])}, x_axis="step", y_axis="loss", **words
-        ),
-        "bars": lambda: figures.bars({"plain": 1.0, "all prefixes": 0.5}, axis="loss", low_high={"plain": (0.9, 1.2)}, **words),
-        "compare": lambda: figures.compare({"here": {"plain": 0.5, "matryoshka": (6, 5, 7)}, "there": {"plain": 1}}, axis="x", **words),
-        "pairs": lambda: figures.pairs([1, 2], [2, 1], x_name="plain", y_name="matryoshka", axis="x", labels="ab", **words),
-        "histogram": lambda: figures.histogram(10 ** RNG.normal(-2, 0.5, 300), axis="density", of="latents", log_x=True, **words),
-        "ratios": lambda: figures.ratios(
-            {"toy": {"topk, plain": [2, 3], "five": [1]}, "mid": {"relu": [0.3]}}, axis="x", one="five", **words
-        ),
-        "tree": lambda: figures.tree(TREE, **words),
-    }
-
-
-KINDS = list(everything())
 
 
 def keys(node: object, path: str = "") -> list[str]:
@@ -134,54 +105,6 @@ def test_zero_has_the_colour_of_the_page_and_both_ends_are_equally_far_from_it()
     assert abs(lightness[0] - lightness[1]) < 6
 
 
-def test_the_cells_are_the_matrix_and_the_hover_text_is_words():
-    fig = figures.heatmap(COSINES, title="t", alt="a", rows=LABELS, columns=LABELS, value="cosine", **AXES)
-    assert np.abs(np.array(fig.data[0].z, dtype=float) - COSINES).max() <= 5e-4
-    assert fig.layout.yaxis.autorange == "reversed"
-    assert fig.data[0].hovertemplate == "latent <b>%{y}</b><br>feature <b>%{x}</b><br>cosine <b>%{z:,.15~g}</b><extra></extra>"
-
-
-def test_activations_start_at_zero_and_share_one_scale():
-    fig = figures.heatmaps(
-        {"a": [[0, 1.23456]], "b": [[0, 80]]},
-        title="t",
-        alt="a",
-        rows=["r"],
-        columns=["x", "y"],
-        value="activation",
-        diverging=False,
-        **AXES,
-    )
-    assert [(t.zmin, t.zmax) for t in fig.data] == [(0, 80), (0, 80)]
-    assert fig.data[0].z[0][1] == pytest.approx(1.23456, abs=0.01)
-
-
-def test_each_button_shows_one_matrix_with_its_own_hover_text():
-    names = ["ground truth", "plain", "sampled prefixes", "all prefixes"]
-    fig = figures.heatmaps(
-        {n: COSINES * s for n, s in zip(names, (1, 0.5, 0.2, 0))}, title="t", alt="a", rows=LABELS, columns=LABELS, **AXES
-    )
-    menu = fig.layout.updatemenus[0]
-    assert [b.label for b in menu.buttons] == names
-    assert menu.type == "dropdown"
-    for k, b in enumerate(menu.buttons):
-        assert b.method == "restyle"
-        assert list(b.args[0]["visible"]) == [j == k for j in range(4)]
-        assert f"<extra>{names[k]}</extra>" in fig.data[k].hovertemplate
-    assert [t.visible for t in fig.data] == [True, False, False, False]
-    assert (
-        figures.heatmaps({"a": COSINES, "b": COSINES}, title="t", alt="a", rows=LABELS, columns=LABELS, **AXES).layout.updatemenus[0].type
-        == "buttons"
-    )
-
-
-def test_equal_labels_stay_two_rows_and_long_labels_are_cut_only_in_the_ticks():
-    long = "a latent with a very long description"
-    fig = figures.heatmap([[0.1], [0.2], [0.3]], title="t", alt="a", rows=["x", "x", long], columns=["c"], **AXES)
-    assert list(fig.data[0].y) == ["x", "x (2)", long]
-    assert list(fig.layout.yaxis.ticktext) == ["x", "x (2)", "a latent with a…"]
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -241,51 +164,6 @@ def test_noise_of_single_precision_is_no_mistake():
         figures.tree(SimpleNamespace(names=["a"], parent=[-1], probability=[1.00001]), **w)
 
 
-@pytest.mark.parametrize("values", [[0, 5e-324], [5e-324] * 2, [1e300], [1e-300, 1e300]])
-@pytest.mark.parametrize("log_x", [False, True])
-def test_bins_hold_numbers_of_any_size(values, log_x, recwarn):
-    if not log_x or min(values) > 0:
-        fig = figures.histogram(values, title="t", alt="a", axis="x", of="o", log_x=log_x)
-        assert sum(fig.data[0].y) == len(values)
-        assert "null" not in json.dumps(fig.to_plotly_json()["data"][0]["x"])
-    low, high = figures.ratios({"g": {"a": [5e-324, 1e300]}}, title="t", alt="a", axis="x", one="o").layout.xaxis.range
-    assert -350 < low < -323 < 300 < high < 330
-    figures.lines({"a": ([5e-324, 1e300], [1, 2])}, title="t", alt="a", x_axis="x", y_axis="y", log_x=True)
-    assert not recwarn.list
-
-
-def test_the_line_at_one_is_named_on_the_side_with_more_room():
-    for values, side in (([0.05, 0.2], "right"), ([2, 20], "left")):
-        fig = figures.ratios({"g": {"a": values}}, title="t", alt="a", axis="x", one="as fast as five dense products")
-        (said,) = fig.layout.annotations
-        assert (said.xanchor, said.text) == (side, "as fast as five dense<br>products")
-        assert fig.layout.yaxis.range[1] < -1, "a second line has room above the rows"
-
-
-def test_the_name_of_an_axis_has_less_room_beside_long_labels():
-    axis, w = "loss on the same batch with the same weights", {"title": "t", "alt": "a"}
-    short, long = (figures.bars({label: 1}, axis=axis, **w) for label in ("a", "a label that is long"))
-    assert short.layout.xaxis.title.text == "loss on the same batch with the same<br>weights"
-    assert long.layout.xaxis.title.text == "loss on the same batch<br>with the same weights"
-    three = figures.bars({"a label that is long": 1}, axis=axis + ", in nats", **w)
-    assert three.layout.height - long.layout.height == three.layout.margin.b - long.layout.margin.b == 20
-
-
-def test_names_in_a_tree_that_begin_alike_are_told_apart():
-    long = "an animal that has a name with an end "
-    tree = SimpleNamespace(names=["root", long + "here", long + "there", "x", "x"], parent=[-1, 0, 0, 0, 0], probability=[1] + [0.1] * 4)
-    assert list(figures.tree(tree, title="t", alt="a").data[2].text) == ["an animal …an end here", "an animal …n end there", "x", "x"]
-
-
-def test_a_range_and_labels_are_taken_as_tensors_and_refused_without_a_length():
-    torch = pytest.importorskip("torch")
-    fig = figures.dots({"a": [1.0]}, axis="x", range=torch.tensor([0, 2]), title="t", alt="a")
-    assert list(fig.layout.xaxis.range) == [0, 2]
-    for labels in (torch.tensor(1), np.array("a")):
-        with pytest.raises(ValueError, match="labels must be a list, got"):
-            figures.pairs([1], [2], labels=labels, x_name="a", y_name="b", axis="x", title="t", alt="a")
-
-
 def test_sizes_stay_within_a_page():
     words = {"title": "t", "alt": "a"}
     size = {kind: len(make().to_json()) for kind, make in everything().items()}
@@ -305,99 +183,46 @@ def test_tensors_are_taken_as_they_are():
     assert list(figures.dots({"plain": t[0]}, title="t", alt="a", axis="x").data[0].x) == [0.5, -0.5]
 
 
-def test_the_median_is_marked_and_named():
-    fig = figures.dots({"all prefixes": [0.0, 0.2, 0.1]}, title="t", alt="a", axis="hole rate", range=(0, 1))
-    assert list(fig.data[1].x) == [0.1]
-    assert "median of 3 seeds" in fig.data[1].hovertemplate
-    assert tuple(fig.layout.xaxis.range) == (0, 1)
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (
+            lambda **w: figures.bars({"plain": 1 / 3, "b": 2}, axis="x", low_high={"plain": (0.25, 0.5)}, **w),
+            "plain: 0.3333, from 0.25 to 0.5; b: 2",
+        ),
+        (lambda **w: figures.dots({"plain": [3, 1, 2], "b": [5]}, axis="x", **w), "plain: median 2, from 1 to 3; b: 5"),
+        (
+            lambda **w: figures.ratios({"toy": {"five": [2, 4]}, "mid": {"a": [1]}}, axis="x", one="o", **w),
+            "toy, five: median 3, from 2 to 4; mid, a: 1",
+        ),
+        (
+            lambda **w: figures.compare({"here": {"plain": 1, "b": (2, 3, 4)}, "there": {"b": 5}}, axis="x", **w),
+            "here, plain: 1; here, b: 2, from 3 to 4; there, b: 5",
+        ),
+        (lambda **w: figures.compare({"here": {"plain": 1}, "<s>": {"plain": -1}}, axis="x", **w), "here: 1; <s>: -1"),
+        (
+            lambda **w: figures.lines({"plain": ([1, 2, 5000], [3, 1, 2]), "b": ([1], [7])}, x_axis="x", y_axis="y", **w),
+            "plain: from 3 at 1 to 2 at 5,000; b: 7 at 1",
+        ),
+    ],
+)
+def test_the_numbers_of_a_figure_are_said_behind_a_leading_sentence(draw, said):
+    led, given = draw(title="t", lead=" What is measured. "), draw(title="t", alt="What is measured.")
+    assert led.layout.meta["alt"] == f"What is measured. {said}."
+    assert given.layout.meta["alt"] == "What is measured."
+    led.layout.meta = given.layout.meta
+    assert led == given, "the words change nothing else"
 
 
-def test_a_tree_names_both_probabilities():
-    fig = figures.tree(TREE, title="t", alt="a")
-    text = [t for trace in fig.data[1:] for t in trace.customdata]
-    assert "<b>animal</b><br>probability no parent<br>probability over all inputs 0.5" in text
-    assert "<b>poodle</b><br>probability 0.5 given dog<br>probability over all inputs 0.05" in text
-    assert {t.marker.color for t in fig.data[1:]} == {figures.COLORS["parent"], figures.COLORS["child"]}
-
-
-def test_a_parent_that_never_occurs_gives_no_chance():
-    never = SimpleNamespace(names=["a", "b"], parent=[-1, 0], probability=[0, 0])
-    assert "probability unknown given a, which never occurs" in figures.tree(never, title="t", alt="a").data[2].customdata[0]
+def test_long_labels_are_cut_and_stay_apart_where_numbers_are_said():
+    fig = figures.bars({"long " * 100 + "a": 1, "long " * 100 + "b": 2}, axis="x", title="t", lead="Two.")
+    first, second = fig.layout.meta["alt"].removeprefix("Two. ").split("; ")
+    assert first.endswith("long a: 1")
+    assert second.endswith("long b: 2.")
+    assert len(first) < 60
 
 
 def test_errors_name_long_labels_in_short():
     with pytest.raises(ValueError, match="must be finite, got nan") as caught:
         figures.dots({"long " * 1000: [math.nan]}, axis="x", title="t", alt="a")
     assert len(str(caught.value)) < 200
-
-
-def test_bins_count_every_value_once():
-    values = 10 ** RNG.normal(-2, 0.5, 300)
-    fig = figures.histogram(values, title="t", alt="a", axis="density", of="latents", log_x=True, n_bins=20)
-    assert sum(fig.data[0].y) == 300
-    assert len(fig.data[0].y) == 20
-
-
-def test_ticks_of_a_logarithmic_axis_are_whole_numbers():
-    fig = figures.lines({"a": ([1, 2, 3], [260, 40, 15])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
-    assert list(fig.layout.yaxis.ticktext) == ["20", "50", "100", "200"]
-    near = figures.lines({"a": ([1, 2], [0.99999, 0.99998])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
-    assert list(near.layout.yaxis.ticktext) == ["0.99998", "0.99999"], "no power of ten lies within"
-    whole = figures.lines({"a": ([1, 2], [1e-12, 1e12])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
-    assert list(whole.layout.yaxis.ticktext)[:4] == ["10<sup>−12</sup>", "10<sup>−9</sup>", "10<sup>−6</sup>", "0.001"]
-    wide = figures.lines({"a": ([1, 2], [0.00002, 5000])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
-    assert list(wide.layout.yaxis.ticktext) == ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1,000"]
-
-
-def test_ratios_stand_under_their_headings_on_a_logarithmic_axis_with_a_line_at_one():
-    fig = everything()["ratios"]()
-    assert list(fig.layout.yaxis.ticktext) == ["<b>toy</b>", "topk, plain", "five", "<b>mid</b>", "relu"]
-    assert [(trace.name, list(trace.y)) for trace in fig.data][::2] == [
-        ("toy, topk, plain", [1, 1]),
-        ("toy, five", [2]),
-        ("mid, relu", [4]),
-    ]
-    assert fig.data[1].marker.color == figures.COLORS["vanilla"]
-    assert fig.layout.shapes[0].x0 == fig.layout.shapes[0].x1 == 1
-    low, high = fig.layout.xaxis.range
-    assert 10**low < 0.3 < 3 < 10**high
-    with pytest.raises(ValueError, match="must be positive, 'plain' has 0"):
-        figures.ratios({"toy": {"plain": [0, 1]}}, title="t", alt="a", axis="x", one="five")
-    with pytest.raises(ValueError, match="at least one group"):
-        figures.ratios({"toy": {}}, title="t", alt="a", axis="x", one="five")
-
-
-def test_what_is_compared_stands_in_one_row_with_its_whisker_even_where_that_misses_the_value():
-    rows = {"here": {"plain": 0.5, "matryoshka": (0.9, 0.6, 0.8)}, "there": {"matryoshka": (0.2, 0.1, 0.3)}}
-    fig = figures.compare(rows, title="t", alt="a", axis="x")
-    whiskers, marks = {t.name: t for t in fig.data if t.mode == "lines"}, {t.name: t for t in fig.data if t.mode == "markers"}
-    assert list(marks["plain"].x) == [0.5]
-    assert whiskers["plain"].x == ()
-    assert list(marks["matryoshka"].x) == [0.9, 0.2]
-    assert list(whiskers["matryoshka"].x) == [0.6, 0.8, None, 0.1, 0.3, None]
-    assert [round(y) for y in marks["matryoshka"].y] == [0, 1]
-    assert marks["plain"].y[0] < marks["matryoshka"].y[0], "side by side, not on one another"
-    assert list(fig.layout.yaxis.ticktext) == ["here", "there"]
-    assert "from 0.6 to 0.8" in marks["matryoshka"].customdata[0]
-
-
-def test_a_pair_is_coloured_by_the_larger_of_the_two():
-    fig = figures.pairs([1, 2, 3], [2, 2, 1], title="t", alt="a", x_name="plain", y_name="matryoshka", axis="x", labels=["p", "q", "r"])
-    marks = {t.name: t for t in fig.data if t.mode == "markers"}
-    assert list(marks["matryoshka larger"].customdata) == ["p"]
-    assert list(marks["plain larger"].customdata) == ["q", "r"]
-    assert marks["plain larger"].marker.line.color == figures.COLORS["vanilla"]
-    assert fig.layout.xaxis.range == fig.layout.yaxis.range
-
-
-def test_a_logarithmic_x_axis_has_ticks_in_full():
-    fig = figures.lines({"a": ([410, 8192], [1, 2])}, title="t", alt="a", x_axis="x", y_axis="y", log_x=True)
-    assert list(fig.layout.xaxis.ticktext) == ["500", "1,000", "2,000", "5,000"]
-    assert fig.layout.yaxis.type == "linear"
-
-
-def test_a_diverging_scale_may_end_earlier_on_both_sides():
-    fig = figures.heatmap([[0.1, -0.5]], span=0.2, rows=["r"], columns="ab", title="t", alt="a", **AXES)
-    assert (fig.data[0].zmin, fig.data[0].zmax) == (-0.2, 0.2)
-    assert list(fig.data[0].colorbar.ticktext) == ["−0.2", "0", "0.2"]
-    assert fig.data[0].z[0][1] == -0.5, "the hover text keeps the value"

@@ -12,6 +12,7 @@ NO_FLAG = [None, 0, 1, "yes"]
 NO_LABELS = [None, 3, {"r", "s"}, [], ["a", "b", "c"], np.zeros((2, 2)), torch.zeros(2, 2), torch.tensor(3)]
 HALF = torch.tensor([0.5, 0.25], dtype=torch.bfloat16, requires_grad=True)
 PROSE = {"title": [*NOT_TEXT, "", "  \n"], "alt": [*NOT_TEXT, "", "  "]}
+LEAD = {"lead": [*NOT_TEXT[1:], "", "  \n", Says("Both.", "lead=, to which its numbers are added, got both")]}
 
 
 def no_numbers(words: str, ndim: int = 1) -> list:
@@ -59,6 +60,7 @@ HEAT_GOOD = {
     "title": "t", "alt": "a", "rows": ["r"], "columns": ["c", "d"], "row_axis": "r", "column_axis": "c", "value": "v", "diverging": True,
     "span": 1.0, "height": None,
 }  # fmt: skip
+SEVERAL = {"one": HALF[None], 2: [[0, 1]]}
 BARS = {"values": {"a": np.float16(1), "b": HALF[0]}, "title": "t", "alt": "a", "axis": "x", "low_high": {"a": (0, torch.tensor(2.0))}}
 LINES = {
     "series": {"a": (range(2), HALF)},
@@ -77,15 +79,23 @@ TABLE = [
     Function(figures.role, lambda: {"name": "plain"}, {"name": NOT_TEXT}),
     Function(figures.heatmap, lambda: {**HEAT_GOOD, "matrix": HALF[None]}, {**HEAT, "matrix": MATRIX}),
     Function(
-        figures.heatmaps,
-        lambda: {**HEAT_GOOD, "matrices": {"one": HALF[None], 2: [[0, 1]]}},
-        {**HEAT, "matrices": [*NO_MAPPING, Says({}, "at least one matrix"), *within(lambda m: {"one": m}, MATRIX[-6:])]},
+        figures.heatmap,
+        lambda: {**HEAT_GOOD, "matrix": dict(SEVERAL)},
+        {**HEAT, "matrix": [Says({}, "at least one matrix"), *within(lambda m: {"one": m}, MATRIX[-6:])]},
+        name="heatmap of several",
+    ),
+    Function(
+        lambda matrices: figures.heatmaps(matrices, **HEAT_GOOD),
+        lambda: {"matrices": dict(SEVERAL)},
+        {"matrices": [*NO_MAPPING, Says({}, "at least one matrix"), *within(lambda m: {"one": m}, MATRIX[-6:])]},
+        name="heatmaps",
     ),
     Function(
         figures.dots,
         lambda: {"values": {"a": HALF, 1: (1, 2)}, "title": "t", "alt": "a", "axis": "x", "range": (0, np.float32(1))},
         {
             **PROSE,
+            **LEAD,
             "values": [*NO_MAPPING, {}, *within(lambda v: {"a": v}, few("values of 'a'"))],
             "axis": NOT_TEXT,
             "range": [3, "ab", (0,), (0, 1, 2), (1, 0), (1, 1), (0, NAN), (-INF, 0), ("0", "1"), [None, 1]],
@@ -96,6 +106,7 @@ TABLE = [
         lambda: dict(LINES),
         {
             **PROSE,
+            **LEAD,
             "series": [
                 *NO_MAPPING,
                 Says({}, "at least one curve"),
@@ -118,6 +129,7 @@ TABLE = [
         lambda: dict(BARS),
         {
             **PROSE,
+            **LEAD,
             "values": [
                 *NO_MAPPING,
                 Says({}, "bars needs"),
@@ -172,6 +184,7 @@ TABLE = [
         lambda: {"rows": {"r": {"a": HALF[0], "b": (1, 0, 2)}, 2: {"a": torch.ones(1)}}, "title": "t", "alt": "a", "axis": "x"},
         {
             **PROSE,
+            **LEAD,
             "rows": [
                 *NO_MAPPING,
                 Says({}, "at least one row"),
@@ -201,6 +214,7 @@ TABLE = [
         lambda: dict(RATIOS),
         {
             **PROSE,
+            **LEAD,
             "groups": [
                 *NO_MAPPING,
                 Says({}, "at least one group"),

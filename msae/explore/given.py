@@ -1,0 +1,30 @@
+"""The kinds of thing that an explorer is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    Numbers: TypeAlias = ArrayLike | Tensor
+    """An array or a tensor, or nested lists of numbers."""
+
+Latent: TypeAlias = str | int
+"""A latent as one may write it: "S/7", or 7 when there is one SAE."""
+
+Labels: TypeAlias = Mapping[str, str] | Mapping[int, str] | Mapping[Latent, str]
+"""Latent → a name for it."""
+
+Edge: TypeAlias = tuple[str, str, float]
+"""(parent, child, score), the first two "name/number"."""
+
+
+class HasUnembedding(Protocol):
+    """A language model, of which one thing is needed."""
+
+    @property
+    def W_U(self) -> Numbers:
+        """(d_model, n_vocab) what each direction adds to the logits."""

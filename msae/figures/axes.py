@@ -1,0 +1,99 @@
+"""Axes and their ticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from msae.figures.digits import apart, number
+from msae.figures.frame import short_labels
+from msae.figures.style import LINE
+from msae.support import drawn
+
+ROW_CHARACTERS = 22
+"""Characters of a label beside a row."""
+
+PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousands": True}
+"""Ticks without k, M, µ and p: plotly's own would write 1e-12 as "1p"."""
+
+_GRID = "rgba(128,128,128,0.22)"
+_AXIS_CHARACTERS = 36
+"""What fits beneath or beside the axes of a telephone; the name of an axis never wraps by itself."""
+
+
+def axis_options(title: str, **more: Any) -> dict[str, Any]:
+    """An axis of this name, with further options of plotly's."""
+    return {
+        "title": {"text": drawn.wrapped(title, _AXIS_CHARACTERS), "standoff": 8},
+        "automargin": True,
+        "ticklabeloverflow": "allow",  # else a tick at the very end loses its text; with automargin there is room for it
+        **PLAIN_NUMBERS,
+        "gridcolor": _GRID,
+        "zerolinecolor": LINE,
+        "linecolor": LINE,
+        **more,
+    }
+
+
+def set_x_axis_under_rows(fig: go.Figure, title: str, beside: Iterable[str], **more: Any) -> None:
+    """The x axis of a figure of rows, whose name has less room on a telephone the longer the labels beside the rows are."""
+    width = min(_AXIS_CHARACTERS, (330 - 7 * max(map(len, beside))) // 8)
+    fig.update_xaxes(**axis_options(title, **more))
+    name = drawn.wrapped(title, width)
+    room = 20 * (name.count("<br>") - fig.layout.xaxis.title.text.count("<br>"))
+    fig.layout.xaxis.title.text = name
+    fig.layout.height += room
+    fig.layout.margin.b += room
+
+
+def row_ticks(labels: Sequence[str]) -> dict[str, Any]:
+    """An upright axis on which the k-th row from the top, with the k-th label, lies at k."""
+    n = len(labels)
+    return {
+        "tickvals": list(range(n)),
+        "ticktext": short_labels(labels, ROW_CHARACTERS),
+        "range": [n - 0.5, -0.5],
+        "showgrid": False,
+        "zeroline": False,
+    }
+
+
+def log_ticks(low: float, high: float) -> dict[str, list]:
+    """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room.
+
+    Where not two of them lie within, the ends.
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = max(1, math.ceil((last - first) / 9))
+    powers = range(first - first % step, last + 1, step)  # 1 is among them
+    values = [float(f"{m}e{p}") for p in powers for m in ((1,) if last - first > 3 else (1, 2, 5))]
+    beyond = min(1.05, 10 ** (0.05 * (math.log10(high) - math.log10(low))))
+    values = [v for v in values if low / beyond <= v <= high * beyond]
+    values = apart(np.array(values if len(values) > 1 else sorted({low, high})))
+    return {"tickvals": values, "ticktext": [_log_tick(v) for v in values]}
+
+
+def _log_tick(v: float) -> str:
+    if 1e-4 <= v < 1e7:
+        return number(v)
+    factor, power = f"{v:.11e}".split("e")
+    times = "" if float(factor) == 1 else f"{float(factor):.12g}×"
+    return f"{times}10<sup>{int(power)}</sup>".replace("-", "−")
+
+
+def padded_ends(numbers: np.ndarray, share: float) -> tuple[float, float]:
+    """Where an axis begins and ends that holds the numbers with a margin of this share; also where they are all equal."""
+    low, high = float(numbers.min()), float(numbers.max())
+    pad = share * (high - low) or share * abs(high) or 0.5
+    return low - pad, high + pad
+
+
+def few_ticks(ends: Sequence[float], most: int) -> int:
+    """How many ticks a lying linear axis has room for on a telephone: many digits take much of it."""
+    low, high = ends
+    digits = math.log10(max(abs(low), abs(high), high - low)) - math.log10(high - low)
+    return most if digits < 4 else max(2, int(30 / digits))
