@@ -1,7 +1,6 @@
-"""What the built book needs from Sphinx: interactive figures, the explorer, and a site that loads nothing from elsewhere.
+"""Figures in a built book: MyST-NB finds `PlotlyRenderer` through the package's entry point, in this book and in anybody's.
 
-Two entry points use this file: MyST-NB finds `PlotlyRenderer` through the package's entry point, Jupyter Book loads the module itself
-as a Sphinx extension (`extra_extensions` in `_config.yml`). Both import it for every build, so it loads no torch and no plotly.
+MyST-NB imports it for every build, so it loads no torch and no plotly.
 """
 
 from __future__ import annotations
@@ -13,12 +12,7 @@ import html
 import json
 import math
 import re
-import shutil
 import struct
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
@@ -206,86 +200,3 @@ def _warn(complaint: str, renderer: Any, data: Any) -> None:
 
     place = (renderer.renderer.sphinx_env.docname, data.line)
     logging.getLogger(__name__).warning(complaint, location=place, type="msae", subtype="figure")
-
-
-def _theme(app: Any, config: Any) -> None:
-    """Mend the theme's options, which YAML can only replace as a whole."""
-    options = config.html_theme_options = config.html_theme_options or {}
-    config.html_context = config.html_context or {}
-    options["navbar_persistent"] = []  # sphinx-book-theme 1.2 and later show a second search bar otherwise
-    config.html_context["default_mode"] = config.html_context.get("default_mode") or "auto"
-    has_address = bool(options.get("repository_url"))
-    options["use_repository_button"] = options["use_issues_button"] = has_address
-    if not has_address:
-        options.pop("launch_buttons", None)
-        options.pop("repository_url", None)
-
-
-def _assets(app: Any) -> None:
-    """Copy plotly.js and MathJax into the site, so that no page loads anything from elsewhere."""
-    if app.builder.format != "html":
-        return
-    static = Path(app.outdir) / "_static"
-    static.mkdir(parents=True, exist_ok=True)
-    for package, path in (("plotly", "package_data/plotly.min.js"), ("sphinx-mathjax-offline", "static/mathjax/tex-svg.js")):
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            raise RuntimeError(f"the book needs the package {package}: pip install -r requirements.txt")
-        source, target = Path(spec.origin).parent / path, static / Path(path).name
-        if not target.exists() or target.stat().st_size != source.stat().st_size:
-            shutil.copy(source, target)
-
-
-def _explorer(app: Any, failed: Exception | None) -> None:
-    """Write the explorer of the shipped SAEs into the site, if what is there was not made from the same files."""
-    if app.builder.format != "html" or failed:
-        return
-    folder = Path(app.outdir) / "explorer"
-    parts = {".py", ".mjs", ".css", ".lark", ".json"}  # weights and stories are named, with their hashes, in the manifests among these
-    package = Path(__file__).parent
-    sources = {str(path.relative_to(package)): path for path in sorted(package.rglob("*")) if path.suffix in parts}
-    key = hashlib.sha256(
-        "".join(name + hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sources.items()).encode()
-    ).hexdigest()
-    stamp = folder / "made-from.txt"
-    if (folder / "index.html").is_file() and stamp.is_file() and stamp.read_bytes() == key.encode():
-        return
-    stamp.unlink(missing_ok=True)
-    # in a process of its own: this one has loaded no torch
-    command = [sys.executable, "-m", "msae", "explore", str(folder), "--title", "The latents of the book", "--back", "../book/intro.html"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RuntimeError(f"the explorer of the shipped SAEs was not written: {said[-1]}")
-    stamp.write_text(key)
-
-
-def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and wrong roles and ids."""
-    seen: set[tuple[str, str | None]] = set()
-    kept = []
-    for script in context.get("script_files") or []:
-        name = str(getattr(script, "filename", "") or "")
-        attributes = getattr(script, "attributes", None) or {}
-        body = attributes.get("body")
-        key = (name, body)
-        state = "widget-state" in (attributes.get("type") or "")  # nothing in the page would read it
-        if "thebe" in name or "THEBE_JS_URL" in (body or "") or state or key in seen:
-            continue
-        seen.add(key)
-        kept.append(script)
-    context["script_files"] = kept
-    if context.get("body"):
-        # Sphinx calls the bibliography a list, but its children are no list items; sphinx-exercise gives every exercise the same id.
-        body = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-        context["body"] = re.sub(r' id="(?:exercise|solution)-content"', "", body)
-    context["css_files"] = [css for css in context.get("css_files") or [] if "thebe" not in str(getattr(css, "filename", css))]
-
-
-def setup(app: Any) -> dict[str, Any]:
-    app.connect("config-inited", _theme, priority=900)
-    app.connect("builder-inited", _assets)
-    app.connect("html-page-context", _page, priority=900)
-    app.connect("build-finished", _explorer)
-    app.add_css_file("msae-book.css")
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
