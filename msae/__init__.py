@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from msae.support.version import __version__
 
 _HOMES = {
     "texts": ["load_stories", "split_stories"],

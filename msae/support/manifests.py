@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from msae.support import arguments
 from msae.support.files import as_json, write_files
-
-if TYPE_CHECKING:
-    pass
-
+from msae.support.hardware import hardware
+from msae.support.version import version_of
 
 ASSETS = Path(__file__).parent.parent / "assets"
 MANIFEST = "msae-manifest/1"
@@ -31,9 +27,10 @@ def write_with_manifest(folder: Path, files: dict[str, bytes], about: dict[str, 
         ValueError: as `check_packed`.
     """
     check_packed(folder, files)
-    versions = {"python": platform.python_version()} | {name: _version(name) for name in ("msae", "torch", "tokenizers")}
+    versions = {"python": platform.python_version()} | {name: version_of(name) for name in ("msae", "torch", "tokenizers")}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = about | {"format": MANIFEST, "versions": versions, "hardware": _hardware(), "sha256": sha256}
+    manifest = about | {"format": MANIFEST, "versions": versions, "hardware": hardware(device), "sha256": sha256}
     text = as_json(manifest, "the manifest")
     write_files({folder / name: content for name, content in files.items()} | {folder / "manifest.json": text})
     return manifest
@@ -94,16 +91,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def sha256_of(path: Path) -> str:
     """Of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _hardware() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{os.cpu_count()} CPU cores, {platform.machine()}"
