@@ -181,7 +181,7 @@ def test_a_page_is_written_though_its_labels_fail(line, capsys, monkeypatch):
     def broken(*_: object) -> dict:
         raise RuntimeError("no labels today")
 
-    monkeypatch.setattr("msae.cli.explore.concept_labels", broken)
+    monkeypatch.setattr("msae.latents.labels.concept_labels", broken)
     assert main(shlex.split("explore page --sae A=sae --n-ctx 16")) == 0
     assert "msae: no latent is called by its concept's name: no labels today" in capsys.readouterr().err
     assert Path("page/index.html").exists()
