@@ -6,13 +6,10 @@ import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msae.support import arguments
 from msae.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from msae.family.members import Family
 
 GROUP = ("what", "hook_names", "seeds", "n_steps", "references", "n_latents", "target_l0", "sizes")
 OF_EACH_SAE = ("n_latents", "target_l0", "n_steps", "loss", "seed")
@@ -22,24 +19,28 @@ HOOK_NAME = re.compile(r"\w[\w.\-]*")
 """It is the name of a folder too."""
 
 
-def check_family(family: Family) -> None:
-    """
+def check_fields(family: Mapping[str, Any]) -> None:
+    """Judge what a family says.
+
+    Args:
+        family: the fields of `Family` by name.
+
     Raises:
         ValueError: naming the first field that cannot be, what it holds and what it must.
     """
     for name in ("language_model", "stories"):
-        _words(name, getattr(family, name))
-    if not isinstance(family.what, str):
-        raise ValueError(f"what must be a string, got {arguments.shown(family.what)}")
-    arguments.whole("n_ctx", family.n_ctx, 2)
-    if family.n_tokens is not None:
-        arguments.whole("n_tokens", family.n_tokens, 1, hint="or leave it out for all tokens of the stories")
-    arguments.yes_or_no("live", family.live)
-    _mapping("recipe", family.recipe, [field.name for field in fields(TrainConfig) if field.name not in OF_EACH_SAE])
-    _mapping("concepts", family.concepts)
-    for name, pattern in family.concepts.items():
+        _words(name, family[name])
+    if not isinstance(family["what"], str):
+        raise ValueError(f"what must be a string, got {arguments.shown(family['what'])}")
+    arguments.whole("n_ctx", family["n_ctx"], 2)
+    if family["n_tokens"] is not None:
+        arguments.whole("n_tokens", family["n_tokens"], 1, hint="or leave it out for all tokens of the stories")
+    arguments.yes_or_no("live", family["live"])
+    _mapping("recipe", family["recipe"], [field.name for field in fields(TrainConfig) if field.name not in OF_EACH_SAE])
+    _mapping("concepts", family["concepts"])
+    for name, pattern in family["concepts"].items():
         _check_pattern(f"concepts[{name!r}]", pattern)
-    groups = _list("groups", family.groups, "groups of SAEs")
+    groups = _list("groups", family["groups"], "groups of SAEs")
     for i, group in enumerate(groups):
         _check_group(f"groups[{i}]", group)
 

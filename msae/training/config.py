@@ -24,8 +24,11 @@ class Stream(Protocol):
     checkpoints and SAEs, and a run goes on only on a stream of the same origin.
     """
 
-    hook_name: str | None
-    scale: float
+    @property
+    def hook_name(self) -> str | None: ...
+
+    @property
+    def scale(self) -> float: ...
 
     @property
     def d_model(self) -> int: ...
