@@ -13,7 +13,11 @@ import json
 import math
 import re
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element
+    from myst_nb.core.render import MimeData, NbElementRenderer
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -55,12 +59,12 @@ class PlotlyRenderer:
     mime_priority_overrides = [("*", PLOTLY_MIME, 0)]
 
     @staticmethod
-    def handle_mime(renderer: Any, data: Any, inline: bool) -> list[Any] | None:
+    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> list[Element] | None:
         """The page's form of one kind of an output; None leaves it to MyST-NB. A kind that no page shows, or a figure that is none, is
         warned of, unless the same output has another kind that is shown."""
         if inline or data.mime_type in {*RICH, "text/plain"}:
             return None
-        shown: list[Any] = []
+        shown: list[Element] = []
         if data.mime_type == PLOTLY_MIME:
             figure, complaint = data.content, None
         elif RICH & set(_output(renderer, data)):
@@ -84,7 +88,7 @@ class PlotlyRenderer:
         return shown
 
 
-def _output(renderer: Any, data: Any) -> dict[str, Any]:
+def _output(renderer: NbElementRenderer, data: MimeData) -> dict[str, Any]:
     """The output that the data belong to, all of its kinds."""
     for output in renderer.renderer.nb_client.code_cell_outputs(data.cell_index)[1]:
         kinds = output.get("data") or {}
@@ -93,7 +97,7 @@ def _output(renderer: Any, data: Any) -> dict[str, Any]:
     return {}
 
 
-def _figure_of_widget(renderer: Any, view: Any) -> dict[str, Any] | None:
+def _figure_of_widget(renderer: NbElementRenderer, view: object) -> dict[str, Any] | None:
     """The figure that a FigureWidget of plotly shows, from the state that the notebook keeps; None for every other widget."""
     kept = renderer.renderer.nb_client.nb_metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     model = kept.get(view.get("model_id") if isinstance(view, dict) else None, {})
@@ -119,11 +123,19 @@ def _figure_of_widget(renderer: Any, view: Any) -> dict[str, Any] | None:
 
 
 def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
-    """The page's form of a plotly figure, empty where it is none; and what is wrong with the figure, if anything is.
+    """The page's form of a plotly figure.
 
     Args:
         figure: the figure as plotly's JSON: data, layout, frames, config.
         where: the figure's place on its page; keeps the ids of two equal figures apart.
+
+    Returns:
+        the HTML, empty where it is no figure; and what is wrong with the figure, None where nothing is.
+
+    Example:
+        >>> markup, complaint = figure_html({"data": [], "layout": {"title": {"text": "A claim"}}}, "1.0")
+        >>> complaint
+        'a figure needs alt text in layout.meta["alt"]'
     """
     if wrong := _wrong(figure):
         return "", f"this is no figure that plotly can draw: {wrong}"
@@ -152,7 +164,7 @@ def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
     return markup, f"a figure needs {' and '.join(missing)}" if missing else None
 
 
-def _wrong(figure: Any) -> str:
+def _wrong(figure: object) -> str:
     """What keeps data from being a figure, or nothing."""
     if not isinstance(figure, dict):
         return f"expected a mapping with data and layout, got {type(figure).__name__}"
@@ -172,17 +184,18 @@ def _wrong(figure: Any) -> str:
 
 
 def _has_lying_color_bar(figure: dict[str, Any]) -> bool:
+    """Whether a colour bar lies above the axes and needs room."""
     owners = [part for trace in figure.get("data", []) for part in (trace, trace.get("marker"))]
     owners += [part for name, part in (figure.get("layout") or {}).items() if name.startswith("coloraxis")]
     return any(_part(_part(owner, "colorbar"), "orientation") == "h" for owner in owners)
 
 
-def _part(whole: Any, name: str) -> Any:
+def _part(whole: object, name: str) -> Any:
     """A part of what should be a mapping; None where it is none, or lacks it."""
     return whole.get(name) if isinstance(whole, dict) else None
 
 
-def _title(title: Any) -> str:
+def _title(title: object) -> str:
     """A title and what stands beneath it."""
     if not isinstance(title, dict):
         return str(title or "")
@@ -195,7 +208,8 @@ def _plain(text: str) -> str:
     return html.unescape(re.sub(r"\s+", " ", words)).strip()
 
 
-def _warn(complaint: str, renderer: Any, data: Any) -> None:
+def _warn(complaint: str, renderer: NbElementRenderer, data: MimeData) -> None:
+    """A warning of the build, at the cell that made the output."""
     from sphinx.util import logging
 
     place = (renderer.renderer.sphinx_env.docname, data.line)

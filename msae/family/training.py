@@ -63,9 +63,9 @@ def train_family(
 
     Example:
         >>> import msae
-        >>> msae.train_family(msae.load_family("bundled"), "nowhere", only="typo")
+        >>> msae.train_family(msae.load_family("bundled"), "out", length=2)
         Traceback (most recent call last):
-        ValueError: no SAE of this family is called 'typo'; there are 165, such as ...
+        ValueError: length is a share of the whole run, above 0 and up to 1, got 2
     """
     from filelock import FileLock, Timeout  # comes with torch
 
