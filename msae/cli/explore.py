@@ -39,11 +39,11 @@ def _add_options(explore: argparse.ArgumentParser) -> None:
 
 def explore_saes(options: argparse.Namespace) -> None:
     """`explore`: SAEs on held-out stories, as a folder of pages and data."""
-    from msae import __version__
     from msae.explore.explorer import Explorer
     from msae.latents.labels import holes_to_search
     from msae.lm.sources import recorded_source
     from msae.patterns.examples import EXAMPLES
+    from msae.support.version import __version__
 
     out = _out(options)
     saes, hook = _saes_of_one_hook(options.sae or [])
