@@ -102,7 +102,7 @@ def stamp_notebook(text: str, where: Address) -> str:
     notebook = json.loads(text)
     cells = notebook["cells"]
     if not any(is_setup(cell) for cell in cells):
-        empty = {
+        empty: dict[str, Any] = {
             "cell_type": "code",
             "execution_count": None,
             "id": "setup",

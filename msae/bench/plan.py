@@ -22,7 +22,7 @@ class Steps:
     nonlinearities: Sequence[str]
     """Of msae's steps, among `NONLINEARITIES`."""
 
-    peers: Mapping[str, str | os.PathLike]
+    peers: Mapping[str, str | os.PathLike[str]]
     """Package name → the Python of an environment that has it."""
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ def check_settings(settings: Mapping[str, Setting]) -> None:
         raise ValueError(f"settings: give at least one setting, {known}, got {arguments.shown(settings)}")
 
 
-def check_peers(peers: Mapping[str, str | os.PathLike], dtype: str) -> None:
+def check_peers(peers: Mapping[str, str | os.PathLike[str]], dtype: str) -> None:
     """Refuse peers that take no such products, are not known, or are not there: each is asked, in its own environment."""
     if dtype != "float32" and peers:
         raise ValueError(f"peers take their turns in float32, got dtype={dtype!r}: leave one of the two out")
@@ -111,7 +111,7 @@ def check_functions(**functions: Callable[..., object]) -> None:
             raise ValueError(f"{name} must be a function of one argument, got {arguments.shown(function)}")
 
 
-def _check_peer(peer: str, python: str | os.PathLike) -> None:
+def _check_peer(peer: str, python: str | os.PathLike[str]) -> None:
     if peer not in PEERS:
         raise ValueError(f"peers must be among {', '.join(PEERS)}, got {peer!r}")
     if not isinstance(python, (str, os.PathLike)) or not os.access(python, os.X_OK) or Path(python).is_dir():

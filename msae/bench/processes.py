@@ -20,7 +20,7 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 @contextmanager
-def running(label: str, task: Mapping[str, Any], python: str | os.PathLike | None) -> Iterator[Process]:
+def running(label: str, task: Mapping[str, Any], python: str | os.PathLike[str] | None) -> Iterator[Process]:
     """A process that builds the task's step. It ends with the block.
 
     Args:

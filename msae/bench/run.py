@@ -27,7 +27,7 @@ def bench(
     rounds: int = 7,
     losses: Sequence[str] = LOSSES,
     nonlinearities: Sequence[str] = NONLINEARITIES,
-    peers: Mapping[str, str | os.PathLike] | None = None,
+    peers: Mapping[str, str | os.PathLike[str]] | None = None,
     threads: int | None = None,
     device: str = "cpu",
     dtype: str = "float32",

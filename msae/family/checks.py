@@ -69,9 +69,9 @@ def _check_group(place: str, group: Any) -> None:
         arguments.whole(f"{place}: n_latents", group["n_latents"], 1)
 
 
-def _size(place: str, n_latents: Any, l0: Any) -> None:
-    arguments.whole(f"{place}: the number of latents", n_latents, 1)
-    arguments.number(f"{place}: L0", l0, above=0, below=n_latents)
+def _size(place: str, n_latents: object, l0: object) -> None:
+    n = arguments.whole(f"{place}: the number of latents", n_latents, 1)
+    arguments.number(f"{place}: L0", l0, above=0, below=n)
 
 
 def _check_pattern(place: str, pattern: Any) -> None:
@@ -84,13 +84,12 @@ def _check_pattern(place: str, pattern: Any) -> None:
         raise ValueError(f"{place} is no token pattern: {' '.join(str(error).split())}") from error
 
 
-def _words(name: str, value: Any) -> str:
-    value = arguments.text(name, str(value) if hasattr(value, "__fspath__") else value)
-    if not value.strip():
-        raise ValueError(f"{name} must not be empty, got {value!r}")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise ValueError(f"{name} must be text that UTF-8 can hold, got {arguments.shown(value)}")
-    return value
+def _words(name: str, value: object) -> None:
+    words = arguments.text(name, str(value) if hasattr(value, "__fspath__") else value)
+    if not words.strip():
+        raise ValueError(f"{name} must not be empty, got {words!r}")
+    if any("\ud800" <= letter <= "\udfff" for letter in words):
+        raise ValueError(f"{name} must be text that UTF-8 can hold, got {arguments.shown(words)}")
 
 
 def _mapping(place: str, value: Any, known: Collection[str] | None = None) -> None:
@@ -102,7 +101,7 @@ def _mapping(place: str, value: Any, known: Collection[str] | None = None) -> No
         _words(f"a name in {place}", name)
 
 
-def refuse_unknown(place: str, name: Any, known: Collection[str]) -> None:
+def refuse_unknown(place: str, name: object, known: Collection[str]) -> None:
     """Raise a ValueError that names the nearest of the known names."""
     if place == "recipe" and name in OF_EACH_SAE:
         raise ValueError(f"recipe cannot have {name!r}: every group sets it for its SAEs")

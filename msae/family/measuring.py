@@ -32,9 +32,9 @@ N_SPLICED = 128
 
 def measure_family(
     family: Family,
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     *,
-    valid: str | os.PathLike | None = None,
+    valid: str | os.PathLike[str] | None = None,
     only: str | Sequence[str] = "*",
     length: float = 1.0,
     n_tokens: int = N_TOKENS,
@@ -92,7 +92,7 @@ class _Job:
 
     family: Family
     out: Path
-    valid: str | os.PathLike | None
+    valid: str | os.PathLike[str] | None
     length: float
     n_tokens: int
     n_spliced: int

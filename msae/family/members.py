@@ -160,7 +160,7 @@ def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float)
 KINDS = {"vanilla": "plain", "matryoshka": "all_prefixes"}
 
 
-def load_family(name: str | os.PathLike) -> Family:
+def load_family(name: str | os.PathLike[str]) -> Family:
     """A family that ships with msae, or one from a JSON file.
 
     Args:

@@ -14,7 +14,7 @@ from msae.support import arguments
 from msae.support.files import as_json, write_file
 
 
-def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
+def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
     """Write rows as one JSON file, a line for each.
 
     Args:
@@ -38,7 +38,7 @@ def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> 
     write_file(arguments.path("path", path), f'{{"format": "msae-results/1", "rows": [\n{content}\n]}}\n')
 
 
-def load_results(path: str | os.PathLike | None = None, family: Family | None = None) -> list[dict[str, Any]]:
+def load_results(path: str | os.PathLike[str] | None = None, family: Family | None = None) -> list[dict[str, Any]]:
     """The rows of a table: the one that ships with msae, or one of your own.
 
     Args:

@@ -17,7 +17,7 @@ FILES = ("sae.json", "sae.safetensors")
 BUNDLED_STORIES = "stories sampled from the bundled language model, which was trained on TinyStories (CDLA-Sharing-1.0)"
 
 
-def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | None = None) -> dict[str, SAE]:
+def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike[str] | None = None) -> dict[str, SAE]:
     """SAEs by name, such as "S2", "vanilla-30", "matryoshka-30"; all that ship where none is named.
 
     `msae.load_results()` tells how each was trained and what was measured on it.
@@ -74,7 +74,13 @@ def packed_names(folder: Path) -> list[str]:
 
 
 def pack_saes(
-    family: Family, trained: str | os.PathLike, only: str | Sequence[str], *, folder: str | os.PathLike, command: str, length: float = 1.0
+    family: Family,
+    trained: str | os.PathLike[str],
+    only: str | Sequence[str],
+    *,
+    folder: str | os.PathLike[str],
+    command: str,
+    length: float = 1.0,
 ) -> list[str]:
     """Copy trained SAEs of one hook and seed into a folder that `load_saes` reads.
 

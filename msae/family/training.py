@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def train_family(
     family: Family,
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     *,
     only: str | Sequence[str] = "*",
     length: float = 1.0,
