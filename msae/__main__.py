@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import sys
@@ -43,15 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+def parser() -> Parser:
+    """All commands; each learns its options when it is asked for."""
     top = Parser(prog="python -m msae", description="Matryoshka sparse autoencoders and the language model they read.")
     commands = top.add_subparsers(required=True, metavar="command")
-    add_language_model_commands(commands)
-    add_sae_commands(commands)
-    add_family_commands(commands)
-    add_explore_command(commands)
-    add_bench_command(commands)
+    for add in (add_language_model_commands, add_sae_commands, add_family_commands, add_explore_command, add_bench_command):
+        add(commands)
     return top
 
 

@@ -11,9 +11,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-DOTTED = re.compile(
-    r'(?<!<span class="o">\.</span>)<span class="n">\w+</span>(?:<span class="o">\.</span><span class="n">\w+</span>)*'
-)
+DOTTED = re.compile(r'(?<!<span class="o">\.</span>)<span class="n">\w+</span>(?:<span class="o">\.</span><span class="n">\w+</span>)*')
 """A dotted name in code, as Pygments colours it."""
 
 IMPORTS = '<span class="kn">import</span>'
@@ -30,11 +28,7 @@ class LinkProse(SphinxTransform):
         linked = set()
         for literal in list(self.document.findall(nodes.literal)):
             name = literal.astext().removesuffix("()")
-            entry = (
-                addresses().get(name)
-                or ("." in name and addresses().get(f"msae.{name}"))
-                or None
-            )
+            entry = addresses().get(name) or ("." in name and addresses().get(f"msae.{name}")) or None
             if (
                 entry is None
                 or entry.full in linked
@@ -58,9 +52,7 @@ class LinkProse(SphinxTransform):
             link += literal
 
 
-def link_code(
-    app: Any, page: str, template: str, context: dict[str, Any], doctree: Any
-) -> None:
+def link_code(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """The same in the cells of a chapter, `metrics.fvu` after `from msae import metrics` included."""
     path = Path(app.env.doc2path(page)) if page in app.env.found_docs else Path()
     if path.suffix != ".ipynb" or not context.get("body"):
@@ -76,9 +68,7 @@ def link_code(
         return f'<a class="msae-api" href="{address}#{entry.full}">{found[0]}</a>'
 
     lines = context["body"].split("\n")
-    context["body"] = "\n".join(
-        line if IMPORTS in line else DOTTED.sub(link, line) for line in lines
-    )
+    context["body"] = "\n".join(line if IMPORTS in line else DOTTED.sub(link, line) for line in lines)
 
 
 def setup(app: Any) -> dict[str, Any]:

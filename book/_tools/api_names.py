@@ -38,11 +38,7 @@ class Name(NamedTuple):
     @property
     def short(self) -> str:
         """As a chapter writes it: `msae.train` where the package itself has the name."""
-        return (
-            f"msae.{self.name}"
-            if msae._PLACE_OF.get(self.name) == f"msae.{self.room}"
-            else self.full
-        )
+        return f"msae.{self.name}" if msae._PLACE_OF.get(self.name) == f"msae.{self.room}" else self.full
 
 
 @cache
@@ -50,19 +46,9 @@ def defined_in(module: str, name: str) -> str:
     """The module whose own source gives the name its value, found along the imports."""
     source = Path(import_module(module).__file__ or "").read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and any((a.asname or a.name) == name for a in node.names)
-        ):
-            original = next(
-                a.name for a in node.names if (a.asname or a.name) == name
-            )
-            return (
-                defined_in(node.module, original)
-                if node.module.startswith("msae.")
-                else module
-            )
+        if isinstance(node, ast.ImportFrom) and node.module and any((a.asname or a.name) == name for a in node.names):
+            original = next(a.name for a in node.names if (a.asname or a.name) == name)
+            return defined_in(node.module, original) if node.module.startswith("msae.") else module
     return module
 
 
@@ -113,11 +99,7 @@ class Notebook(NamedTuple):
 
     def used(self) -> set[str]:
         """The public names, in full, that the code uses."""
-        dotted = {
-            ast.unparse(node)
-            for node in ast.walk(self.tree)
-            if isinstance(node, (ast.Attribute, ast.Name))
-        }
+        dotted = {ast.unparse(node) for node in ast.walk(self.tree) if isinstance(node, (ast.Attribute, ast.Name))}
         return {entry.full for entry in map(self.find, dotted) if entry}
 
 
@@ -125,24 +107,12 @@ class Notebook(NamedTuple):
 def read_notebook(path: Path) -> Notebook:
     """The code of a notebook, without its magics."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join(
-        "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"
-    )
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     tree = ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", code, flags=re.MULTILINE))
     means = {"msae": "msae"}
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and (node.module or "").split(".")[0] == "msae"
-        ):
-            means |= {
-                alias.asname or alias.name: f"{node.module}.{alias.name}"
-                for alias in node.names
-            }
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "msae":
+            means |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            means |= {
-                alias.asname: alias.name
-                for alias in node.names
-                if alias.asname and alias.name.split(".")[0] == "msae"
-            }
+            means |= {alias.asname: alias.name for alias in node.names if alias.asname and alias.name.split(".")[0] == "msae"}
     return Notebook(tree, means)

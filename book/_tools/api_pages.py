@@ -22,27 +22,19 @@ from sphinx.util.docutils import SphinxDirective
 
 LONE_ASTERISK = re.compile(r"(?<![\w*\\`])\*(?=[^\s*`])(?![^*`]*\w\*(?!\w))")
 
-LONG_SIGNATURE = re.compile(
-    r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", re.DOTALL
-)
+LONG_SIGNATURE = re.compile(r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", re.DOTALL)
 
 
 def first_sentence(entry: Name) -> str:
     """What the first sentence of its description says."""
-    text = (
-        inspect.getdoc(entry.value)
-        if callable(entry.value)
-        else "\n".join(constant_doc(entry.place, entry.name))
-    )
+    text = inspect.getdoc(entry.value) if callable(entry.value) else "\n".join(constant_doc(entry.place, entry.name))
     paragraph = " ".join((text or "").split("\n\n")[0].split())
     return re.split(r"(?<=[.])\s+(?=[A-Z`])", paragraph)[0]
 
 
 def constant_doc(module: str, name: str) -> list[str]:
     """The lines beneath a constant, in the module that defines it."""
-    return list(
-        ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), [])
-    )
+    return list(ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), []))
 
 
 class ApiNames(SphinxDirective):
@@ -71,26 +63,18 @@ class ApiNames(SphinxDirective):
                 f":py:obj:`{entry.short} <{entry.full}>`",
                 f"   {first_sentence(entry)}",
             ]
-            used = [
-                document
-                for document, names in chapters.items()
-                if entry.full in names
-            ]
+            used = [document for document, names in chapters.items() if entry.full in names]
             if used:
                 lines += [
                     "",
-                    "   Used in "
-                    + ", ".join(f":doc:`/{document}`" for document in used)
-                    + ".",
+                    "   Used in " + ", ".join(f":doc:`/{document}`" for document in used) + ".",
                 ]
             lines.append("")
         return self.parse(lines)
 
     def parse(self, lines: list[str]) -> list[nodes.Node]:
         parent = nodes.container(classes=["msae-names"])
-        self.state.nested_parse(
-            StringList(lines, source=self.env.docname), 0, parent
-        )
+        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, parent)
         return [parent]
 
 
@@ -109,34 +93,21 @@ class ApiCommands(SphinxDirective):
                 names=[nodes.fully_normalize_name(command.prog)],
             )
             section += nodes.title("", "", nodes.literal(text=name))
-            section += nodes.literal_block(
-                text=help_of(command), language="text", classes=["msae-help"]
-            )
+            section += nodes.literal_block(text=help_of(command), language="text", classes=["msae-help"])
             sections.append(section)
         return sections
 
 
 def commands(top: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """The commands beneath a parser; the parser itself if there are none."""
-    below = [
-        action
-        for action in top._actions
-        if isinstance(action, argparse._SubParsersAction)
-    ]
-    return [
-        found
-        for action in below
-        for child in action.choices.values()
-        for found in commands(child)
-    ] or [top]
+    below = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    return [found for action in below for child in action.choices.values() for found in commands(child)] or [top]
 
 
 def help_of(command: argparse.ArgumentParser) -> str:
     """The help of a command in lines of the same length on every machine."""
     kind = command.formatter_class
-    command.formatter_class = lambda prog: kind(
-        prog, max_help_position=24, width=76
-    )  # type: ignore[assignment,misc]
+    command.formatter_class = lambda prog: kind(prog, max_help_position=24, width=76)  # type: ignore[assignment,misc]
     return command.format_help()
 
 
@@ -147,38 +118,23 @@ def _prepare(app: Any) -> None:
         package = f"msae.{entry.room}"
         setattr(import_module(package), entry.name, entry.value)
         if not (inspect.isclass(entry.value) or inspect.isfunction(entry.value)):
-            ModuleAnalyzer.for_module(package).find_attr_docs()[
-                ("", entry.name)
-            ] = [*constant_doc(entry.place, entry.name), ""]
+            ModuleAnalyzer.for_module(package).find_attr_docs()[("", entry.name)] = [*constant_doc(entry.place, entry.name), ""]
 
 
-def _skip_passed_on(
-    app: Any, what: str, name: str, value: Any, skip: bool, options: Any
-) -> bool | None:
+def _skip_passed_on(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
     """A name that a room passes on from another is described in that one."""
     module = app.env.temp_data.get("autodoc:module", "")
     if what == "module" and module.startswith("msae."):
-        return (
-            skip or defined_in(module, name).split(".")[1] != module.split(".")[1]
-        )
+        return skip or defined_in(module, name).split(".")[1] != module.split(".")[1]
     return None
 
 
-def _plain_asterisks(
-    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
-) -> None:
+def _plain_asterisks(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """A shape such as (*N, d_model) starts no emphasis."""
-    lines[:] = [
-        line
-        if line.lstrip().startswith((">>>", "..."))
-        else LONE_ASTERISK.sub(r"\\*", line)
-        for line in lines
-    ]
+    lines[:] = [line if line.lstrip().startswith((">>>", "...")) else LONE_ASTERISK.sub(r"\\*", line) for line in lines]
 
 
-def _short_name(
-    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
-) -> None:
+def _short_name(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """A name that the package itself has too is called by that."""
     entry = addresses().get(name)
     if entry is not None and entry.short != entry.full:
@@ -200,9 +156,7 @@ def _signature(
     if what == "class" and is_dataclass(value) and signature:
         for field in fields(value):
             if field.default_factory is not MISSING:
-                signature = signature.replace(
-                    "=<factory>", f"={field.default_factory()!r}", 1
-                )
+                signature = signature.replace("=<factory>", f"={field.default_factory()!r}", 1)
         return signature, returns
     return None
 
@@ -212,9 +166,7 @@ def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
     entry = addresses().get(node.get("reftarget", "").removesuffix("()"))
     if entry is None or node.get("refdomain") != "py":
         return None
-    return env.domains["py"].resolve_xref(
-        env, node["refdoc"], app.builder, "obj", entry.full, node, content
-    )
+    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", entry.full, node, content)
 
 
 def _source_links(app: Any, config: Any) -> None:
@@ -226,14 +178,8 @@ def _source_links(app: Any, config: Any) -> None:
     )
 
     def resolve(domain: str, found: dict[str, str]) -> str | None:
-        entry = addresses().get(
-            f"{found['module']}.{found['fullname'].split('.')[0]}"
-        )
-        if (
-            not address
-            or entry is None
-            or not (inspect.isclass(entry.value) or inspect.isfunction(entry.value))
-        ):
+        entry = addresses().get(f"{found['module']}.{found['fullname'].split('.')[0]}")
+        if not address or entry is None or not (inspect.isclass(entry.value) or inspect.isfunction(entry.value)):
             return None
         lines, first = inspect.getsourcelines(inspect.unwrap(entry.value))
         return f"{address}/blob/{branch}/{entry.place.replace('.', '/')}.py#L{first}-L{first + len(lines) - 1}"
@@ -241,22 +187,14 @@ def _source_links(app: Any, config: Any) -> None:
     config.linkcode_resolve = resolve
 
 
-def _parameters(
-    app: Any, page: str, template: str, context: dict[str, Any], doctree: Any
-) -> None:
+def _parameters(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Sphinx writes the parameters of a long signature as a list of definitions without terms, which a screen reader cannot read."""
     if context.get("body"):
-        context["body"] = LONG_SIGNATURE.sub(
-            lambda found: _divisions(found[1]), context["body"]
-        )
+        context["body"] = LONG_SIGNATURE.sub(lambda found: _divisions(found[1]), context["body"])
 
 
 def _divisions(rows: str) -> str:
-    return (
-        '<div class="msae-parameters">'
-        + rows.replace("<dd>", "<div>").replace("</dd>", "</div>")
-        + "</div>"
-    )
+    return '<div class="msae-parameters">' + rows.replace("<dd>", "<div>").replace("</dd>", "</div>") + "</div>"
 
 
 def setup(app: Any) -> dict[str, Any]:

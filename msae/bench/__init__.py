@@ -3,6 +3,7 @@
 from msae.bench.report import claim, figure, summary, table
 from msae.bench.run import bench
 from msae.bench.settings import DTYPES, ENCODER, FLOOR, LOSSES, NONLINEARITIES, PEERS, SETTINGS, Setting
+from msae.bench.worker import spent
 
 __all__ = [
     "DTYPES",
@@ -16,6 +17,7 @@ __all__ = [
     "bench",
     "claim",
     "figure",
+    "spent",
     "summary",
     "table",
 ]

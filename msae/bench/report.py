@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median, quantiles
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msae.bench.settings import ENCODER, FLOOR, PEAK_FLOPS
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
 
 def of_peak(flops: float, gpu: str, dtype: str) -> float | None:
-    """Share of the card's peak; None where the card is not known."""
+    """Share of the card's peak, 0 to 1; None where the card is not known.
+
+    Args:
+        flops: operations per second.
+        gpu: the card's name.
+        dtype: of the products.
+    """
     known = next((peak for word, peak in PEAK_FLOPS.items() if word in gpu), {})
     return flops / known[dtype] if dtype in known else None
 
@@ -21,7 +30,13 @@ def summary(
 ) -> dict[str, dict[str, Any]]:
     """The numbers of each step, from its blocks and those of its neighbours in the same rounds.
 
-    Per label: what it is ("kind", "nonlinearity", "loss"), and
+    Args:
+        tasks: label → what its process builds: "kind", "nonlinearity", "loss".
+        blocks: label → what each of its turns cost, one per round: "steps", "wall", "user" and "kernel" seconds, "faults".
+        ends: label → what its process told at the end.
+
+    Returns:
+        per label what it is, and
 
     - "ms", "user_ms", "kernel_ms", "faults": a step's wall time, CPU time in user and kernel mode, page faults; medians over rounds;
     - "best_ms": the least wall time of a round;
@@ -30,7 +45,14 @@ def summary(
     - "peak_mb": memory over what the imports took;
     - "l0" and "active": latents active per input, their mean, and least, 5 %, median, 95 % and most; as measured at the end;
     - "kernels", "host_reads": of one step, where asked;
-    - "blocks": per round "steps", "wall", "user" and "kernel" seconds, "faults".
+    - "blocks": as given.
+
+    Example:
+        >>> tasks = {"five products": {"kind": "floor"}, "relu, plain": {"kind": "msae", "nonlinearity": "relu", "loss": "plain"}}
+        >>> turn = {"steps": 1, "wall": 0.25, "user": 0.25, "kernel": 0.0, "faults": 0}
+        >>> rows = summary(tasks, {"five products": [turn], "relu, plain": [turn | {"wall": 0.75}]}, {label: {} for label in tasks})
+        >>> rows["relu, plain"]["x_five"]
+        3.0
     """
     rows = {}
     for label, task in tasks.items():
@@ -58,6 +80,7 @@ def _plain_of(label: str, tasks: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def per_step(block: Mapping[str, Any], *keys: str) -> float:
+    """What one step of a block cost: the sum of some of its numbers."""
     return sum(float(block[key]) for key in keys) / float(block["steps"])
 
 
@@ -84,7 +107,17 @@ COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def table(result: Mapping[str, Any], columns: Sequence[str] = tuple(COLUMNS)) -> str:
-    """All settings as plain text; of the columns asked for, those that hold something."""
+    """All settings as plain text.
+
+    Args:
+        result: what `bench` returned.
+        columns: some of "ms", "x five", "quartiles", "CPU x five", "x plain", …; those that hold something are shown.
+
+    Example:
+        >>> about = {"machine": {"processor": "a processor", "cpus": 2}, "versions": {"torch": "2.7"}, "dtype": "float32", "rounds": 7}
+        >>> print(table(about | {"settings": {}}).splitlines()[0])
+        a processor, 2 CPUs, float32, 7 rounds; torch 2.7
+    """
     its = result["machine"]
     where = its.get("gpu") or f"{its['processor']}, {its['cpus']} CPUs"
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
@@ -116,7 +149,16 @@ def _number(value: float | None, digits: int | None = None) -> str:
 
 
 def claim(result: Mapping[str, Any]) -> str:
-    """One sentence, from the numbers, on the last setting: what the exact loss costs there."""
+    """One sentence, from the numbers, on the last setting: what the exact loss costs there.
+
+    Args:
+        result: what `bench` returned.
+
+    Example:
+        >>> steps = {"relu, all prefixes": {"loss": "all_prefixes", "x_plain": 1.25, "x_five": 2.5}}
+        >>> claim({"settings": {"toy": {"steps": steps}}})
+        'toy: all prefixes take 1.25 times a plain step, and 2.50 times five dense products'
+    """
     name, setting = list(result["settings"].items())[-1]
     rows = setting["steps"]
     label, row = next(((k, r) for k, r in rows.items() if "x_plain" in r and r["loss"] == "all_prefixes"), (None, None))
@@ -126,9 +168,22 @@ def claim(result: Mapping[str, Any]) -> str:
     return f"{name}: all prefixes take {row['x_plain']:.2f} times a plain step, and {row['x_five']:.2f} times five dense products"
 
 
-def figure(result: Mapping[str, Any], *, title: str | None = None, alt: str | None = None) -> Any:
-    """Every paired ratio as a dot, a plotly figure; title and alt text say the numbers where none are given."""
-    from msae import figures
+def figure(result: Mapping[str, Any], *, title: str | None = None, alt: str | None = None) -> go.Figure:
+    """Every paired ratio of a step to the five products as a dot.
+
+    Args:
+        result: what `bench` returned.
+        title: the claim; `claim(result)` if left out.
+        alt: the figure in words; the medians if left out.
+
+    Example:
+        >>> turn = {"steps": 1, "wall": 0.25}
+        >>> ours = {"blocks": [turn | {"wall": 0.75}], "x_five": 3.0, "loss": "plain"}
+        >>> steps = {"five products": {"blocks": [turn]}, "relu, plain": ours}
+        >>> figure({"settings": {"toy": {"steps": steps}}}).layout.meta["alt"]
+        'Time of a step over that of five dense products. toy, relu, plain: 3.00.'
+    """
+    from msae.figures.points import ratios as draw_ratios
 
     rows = {name: {k: r for k, r in setting["steps"].items() if k != FLOOR} for name, setting in result["settings"].items()}
     ratios = {
@@ -136,7 +191,7 @@ def figure(result: Mapping[str, Any], *, title: str | None = None, alt: str | No
         for name, its in rows.items()
     }
     said = "; ".join(f"{name}, {label}: {row['x_five']:.2f}" for name, its in rows.items() for label, row in its.items())
-    return figures.ratios(
+    return draw_ratios(
         ratios,
         title=title or claim(result),
         alt=alt or f"Time of a step over that of five dense products. {said}.",

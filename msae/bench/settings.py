@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from msae.support import arguments
 
 FLOOR, ENCODER = "five products", "encoder product"
+"""What the steps are held against, by label: the five dense products of a step, and its first alone."""
+
 LOSSES = ("plain", "sampled", "all_prefixes")
 NONLINEARITIES = ("relu", "topk")
 PEERS = {"sae-lens": "sae_lens", "dictionary-learning": "dictionary_learning"}
@@ -26,11 +28,24 @@ PEAK_FLOPS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """The sizes of one comparison."""
+    """The sizes of one comparison.
+
+    Raises:
+        ValueError: sizes that cannot be.
+
+    Example:
+        >>> Setting(d_model=256, n_latents=4096, batch=2048, l0=30).k
+        30
+    """
 
     d_model: int
+    """Width of the inputs."""
+
     n_latents: int
+    """Latents of the SAE."""
+
     batch: int
+    """Inputs in a step."""
 
     l0: float
     """Mean number of active latents per input; TopK takes the nearest whole number, at least 1."""
@@ -51,6 +66,7 @@ class Setting:
 
     @property
     def k(self) -> int:
+        """Of TopK."""
         return max(1, round(self.l0))
 
     @property

@@ -15,11 +15,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-LENGTH_SPREAD, THRESHOLD_SPREAD = 0.05, 0.4
-"""Of the inputs' log-lengths and of the latents' thresholds. With L0 30, one input in 20 has more than 55 active latents and one in 20
-fewer than 13; one latent in 100 fires ten times as often as the median one."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LENGTH_SPREAD = 0.05
+"""Of the inputs' log-lengths. With L0 30, one input in 20 has more than 55 active latents and one in 20 fewer than 13."""
 
 N_BATCHES = 4
 """Taken in turn, so that no step sees the same sizes as the one before."""
@@ -28,14 +30,14 @@ N_BATCHES = 4
 class Step(NamedTuple):
     """What a builder makes."""
 
-    run: Callable[[], Any]
+    run: Callable[[], object]
     """One training step, optimizer included (for the floor: five matrix products)."""
 
-    active: Callable[[], Any] | None = None
+    active: Callable[[], Tensor] | None = None
     """The number of active latents of every input of every batch."""
 
 
-def inputs(task: dict[str, Any]) -> list[Any]:
+def inputs(task: dict[str, Any]) -> list[Tensor]:
     """N_BATCHES of (batch, d_model); entries have variance near 1, lengths differ from input to input."""
     import torch
 
@@ -80,55 +82,10 @@ def encoder(task: dict[str, Any]) -> Step:
 
 
 def ours(task: dict[str, Any]) -> Step:
-    """msae's own step. The learning rate is too small to move a weight, so that the SAE stays where it is while it is timed."""
-    import torch
+    """msae's own step; a peer's interpreter never gets here."""
+    from msae.bench.own import own_step
 
-    from msae.sae.nonlinearities import ReLU, TopK
-    from msae.sae.prefixes import FullPrefix, SquareRootPrefixes
-    from msae.training.config import TrainConfig
-    from msae.training.run import Run
-
-    relu = task["nonlinearity"] == "relu"
-    config = TrainConfig(
-        n_latents=task["n_latents"],
-        target_l0=task["l0"] if relu else task["k"],
-        n_steps=10**9,
-        batch_size=task["batch"],
-        lr=1e-12,
-        prefixes=FullPrefix() if task["loss"] == "plain" else SquareRootPrefixes(),
-        sample_prefixes=task["loss"] == "sampled",
-        nonlinearity=ReLU() if relu else TopK(task["k"]),
-        penalty="log",
-        encoder_dtype=task["dtype"],
-        start_l0=None,
-    )
-    run = Run(config, task["d_model"], torch.device(task["device"]))
-    batches = inputs(task)
-    W_enc, b_enc = run.params["W_encT"][0].T, run.params["b_enc"][0]
-    turn = itertools.cycle(batches)
-    with torch.no_grad():
-        if relu:
-            b_enc.copy_(_bias_for(task["l0"], batches, W_enc))
-
-    @torch.no_grad()
-    def active() -> Any:
-        parts = (part for x in batches for part in x.split(128))
-        return torch.cat([(config.nonlinearity(part @ W_enc + b_enc) > 0).sum(1) for part in parts])
-
-    return Step(lambda: run.step(next(turn)[None]), active)
-
-
-def _bias_for(l0: float, batches: list[Any], W_enc: Any) -> Any:
-    """(n_latents,) encoder bias at which `l0` latents are active per input on average: a spread of thresholds, moved to a quantile."""
-    import torch
-
-    jitter = (THRESHOLD_SPREAD * torch.randn(W_enc.shape[1], generator=torch.Generator().manual_seed(1))).to(W_enc)
-    parts = [part for x in batches for part in x[:512].split(64)]  # never the peak of memory
-    n_high = min(int(4 * l0) + 1, len(jitter))
-    low = (parts[0] @ W_enc + jitter).topk(n_high, dim=1).values.amin()  # no need to sort what is far below the quantile
-    high = torch.cat([pre[pre >= low] for pre in (part @ W_enc + jitter for part in parts)])
-    n_active = round(l0 * sum(map(len, parts)))
-    return jitter - high.kthvalue(max(1, len(high) - n_active)).values
+    return Step(*own_step(task, inputs(task)))
 
 
 def sae_lens(task: dict[str, Any]) -> Step:
@@ -181,7 +138,7 @@ def dictionary_learning(task: dict[str, Any]) -> Step:
     batches = inputs(task)
     turn, number = itertools.cycle(batches), itertools.count(1)
 
-    def active() -> Any:
+    def active() -> Tensor:
         import torch
 
         with torch.no_grad():
@@ -193,7 +150,7 @@ def dictionary_learning(task: dict[str, Any]) -> Step:
 BUILDERS: dict[str, tuple[str, Callable[[dict[str, Any]], Step]]] = {
     "floor": ("torch", floor),
     "encoder": ("torch", encoder),
-    "msae": ("msae.training", ours),
+    "msae": ("msae.bench.own", ours),
     "sae-lens": ("sae_lens", sae_lens),
     "dictionary-learning": ("dictionary_learning", dictionary_learning),
 }
@@ -201,7 +158,17 @@ BUILDERS: dict[str, tuple[str, Callable[[dict[str, Any]], Step]]] = {
 
 
 def spent() -> tuple[float, float, int | None]:
-    """(user seconds, kernel seconds, page faults) of this process so far; no faults where the system does not tell."""
+    """What this process has spent so far.
+
+    Returns:
+        seconds in user mode, seconds in the kernel, and page faults, None where the system does not tell.
+
+    Example:
+        >>> from msae.bench import spent
+        >>> user, kernel, faults = spent()
+        >>> spent()[0] >= user
+        True
+    """
     try:
         import resource
     except ImportError:
@@ -229,7 +196,7 @@ def peak_memory(device: str) -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def block(step: Callable[[], Any], steps: int, device: str) -> dict[str, Any]:
+def block(step: Callable[[], object], steps: int, device: str) -> dict[str, Any]:
     """Run that many steps; what they cost together."""
     if device != "cpu":
         import torch
@@ -249,7 +216,7 @@ def block(step: Callable[[], Any], steps: int, device: str) -> dict[str, Any]:
     return {"steps": steps, "wall": wall, "user": user - before[0], "kernel": kernel - before[1], "faults": faulted}
 
 
-def counts(step: Callable[[], Any], device: str = "cpu") -> dict[str, int]:
+def counts(step: Callable[[], object], device: str = "cpu") -> dict[str, int]:
     """Operations that a step launches (views and empty arrays launch none), and how often Python reads a value of a tensor on the device.
 
     On a GPU such a read waits for all that was launched before. So do copies to the host, and results whose size depends on values.
@@ -313,6 +280,7 @@ def answers(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
+    """Answer requests until there are no more; what goes wrong is the last answer."""
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not stand between the answers
     try:

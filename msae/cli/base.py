@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""What the commands share: how they end, how they are declared, and the kinds of options that they take."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import argparse
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from msae.sae.sae import SAE
-
-MEASURED_TOKENS = 50_000
-"""Held-out tokens that an SAE is measured on, at most."""
+Config = TypeVar("Config")
 
 
 class Stopped(Exception):
@@ -28,19 +24,49 @@ class Ended(Stopped):
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the options as everything else that is wrong is said: in one line, without the usage."""
+    """A command, or a group of them. It learns its options when it is asked for: they may come from a class that loads torch.
+
+    What is wrong with the options it says as everything else that is wrong is said: in one line, without the usage.
+    """
+
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def complete(self) -> None:
+        """Add the options, if they are not there yet."""
+        add_options, self.add_options = self.add_options, None
+        if add_options is not None:
+            add_options(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.complete()
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; `{self.prog} --help` lists what can be given")
 
 
-def add_command(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
-    """One command, whose help shows its defaults."""
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=what, description=what[0].upper() + what[1:] + ".", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+"""What `add_subparsers` gives: where a command is added."""
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    what: str,
+    add_options: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """One command: what it is called and does, the function that does it, and the one that declares its options."""
+    command = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".", formatter_class=_Help)
     command.set_defaults(run=run)
-    return command
+    command.add_options = add_options
 
 
 def add_source(command: argparse.ArgumentParser, default: str | None = "bundled") -> None:
@@ -68,6 +94,7 @@ def words(text: str) -> str:
 
 
 def path(text: str) -> Path:
+    """A file or folder, which must not be empty."""
     return Path(words(text))
 
 
@@ -86,45 +113,6 @@ def whole(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return read
-
-
-def read_source(
-    model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool, at_most: int | None = None
-) -> tuple[Any, Any]:
-    """The language model, and its activations on the stories to train on or on the held-out ones: `n_tokens`, all, or all up to a limit."""
-    from msae.activations.kept import Activations
-    from msae.activations.rows import read_texts
-    from msae.lm.loading import load_language_model
-    from msae.texts.stories import load_stories, split_stories
-
-    texts = split_stories(load_stories(stories))[int(held_out)]
-    lm = load_language_model(model)
-    if at_most is not None:
-        texts = texts[:at_most]  # each has a token at least
-        n_tokens = min(at_most, int(read_texts(lm, texts, n_ctx).mask.sum()))
-    return lm, Activations(lm, texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
-
-
-def check_model(saes: Mapping[str, SAE], model: str, stories: str) -> None:
-    """Refuse SAEs that were made from another language model than the one that they are to be looked at with."""
-    from msae.lm.sources import recorded_source, source, source_differences
-
-    for name, sae in saes.items():
-        found = [
-            text for text in source_differences(recorded_source(sae.config), source(model, stories)) if text.startswith("language_model")
-        ]
-        if found:
-            raise ValueError(f"{name} was made from another language model ({found[0]}): give the one it was made from as --model")
-
-
-def check_activations(saes: Mapping[str, SAE], activations: Any) -> None:
-    """The same, once the model is there: by its weights and settings."""
-    from msae.support.origin import check_origin
-
-    now = getattr(activations, "origin", None) or {}
-    for name, sae in saes.items():
-        asked = {key: now[key] for key in ("language_model", "d_model") if key in now}
-        check_origin(sae.config.get("made_from") or {}, asked, name, "give the language model that it was made from as --model")
 
 
 def add_fields(
@@ -151,9 +139,9 @@ def add_fields(
             )
 
 
-def config_from(options: argparse.Namespace, kind: Any, **given: Any) -> Any:
+def config_from(options: argparse.Namespace, kind: type[Config], **given: Any) -> Config:
     """A configuration from the options that `add_fields` made, and what was made from others."""
-    values = {field.name: getattr(options, field.name) for field in fields(kind) if field.name not in given}
+    values = {field.name: getattr(options, field.name) for field in fields(kind) if field.name not in given}  # type: ignore[arg-type]
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in (values | given).items()})
 
 
@@ -195,4 +183,5 @@ def one_line(error: BaseException) -> str:
 
 
 def warn(text: str) -> None:
+    """One line on stderr, as of an error, of what went wrong beside the work that was done."""
     print(f"msae: {text}", file=sys.stderr)

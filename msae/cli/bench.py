@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msae.cli.base import Ended, add_command, in_place, integer, one_line, path, warn
+from msae.cli.base import Commands, Ended, add_command, in_place, integer, one_line, path, warn
 from msae.support.files import as_json, write_file
 
+if TYPE_CHECKING:
+    from msae.bench.settings import Setting
 
-def add_bench_command(commands: Any) -> None:
-    bench = add_command(
-        commands, "bench", bench_steps, "time a training step on this machine, beside five dense products and other libraries"
-    )
+
+def add_bench_command(commands: Commands) -> None:
+    """Add `bench`."""
+    what = "time a training step on this machine, beside five dense products and other libraries"
+    add_command(commands, "bench", bench_steps, what, _add_options)
+
+
+def _add_options(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--setting", choices=["toy", "mid", "large", "all"], help="all where none is given; large takes 8 GB of memory")
     for name, kind, what in (
         ("d-model", integer, "width"),
@@ -40,24 +46,16 @@ def add_bench_command(commands: Any) -> None:
 
 
 def bench_steps(options: argparse.Namespace) -> None:
+    """`bench`: time the steps, print a table, write what is asked for."""
     from msae.bench.report import figure, table
     from msae.bench.run import bench
-    from msae.bench.settings import SETTINGS, Setting
 
-    own = {name: getattr(options, name) for name in ("d_model", "n_latents", "batch", "l0")}
-    missing = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is None]
-    if 0 < len(missing) < len(own):
-        raise ValueError(f"a setting of your own needs --d-model, --n-latents, --batch and --l0: {', '.join(missing)} is missing")
-    if not missing and options.setting:
-        raise ValueError(f"give --setting {options.setting} or sizes of your own, not both")
+    settings = _settings(options)
     for name in ("json", "figure"):
         in_place(f"--{name}", getattr(options, name))
     if options.figure and find_spec("plotly") is None:
         raise ImportError("--figure needs plotly: pip install 'msae[explore]'")
     peers = dict(peer.partition("=")[::2] for peer in options.peer)
-    chosen = {"own": Setting(**own)} if not missing else SETTINGS
-    if options.setting not in (None, "all"):
-        chosen = {options.setting: SETTINGS[options.setting]}
     done: dict[str, Any] = {}
     there = f" and in {options.json}" if options.json else ""
 
@@ -68,7 +66,7 @@ def bench_steps(options: argparse.Namespace) -> None:
 
     try:
         result = bench(
-            chosen,
+            settings,
             rounds=options.rounds,
             losses=options.loss,
             nonlinearities=options.nonlinearity,
@@ -93,3 +91,18 @@ def bench_steps(options: argparse.Namespace) -> None:
             write_file(options.figure, lambda part: figure(done).write_html(part, include_plotlyjs=True))
         except Exception as error:
             warn(f"the figure cannot be written ({one_line(error)}); the numbers are above{there}")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Setting]:
+    """The sizes asked for: one that ships, all of those, or the reader's own."""
+    from msae.bench.settings import SETTINGS, Setting
+
+    own = {name: getattr(options, name) for name in ("d_model", "n_latents", "batch", "l0")}
+    missing = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is None]
+    if 0 < len(missing) < len(own):
+        raise ValueError(f"a setting of your own needs --d-model, --n-latents, --batch and --l0: {', '.join(missing)} is missing")
+    if not missing and options.setting:
+        raise ValueError(f"give --setting {options.setting} or sizes of your own, not both")
+    if not missing:
+        return {"own": Setting(**own)}
+    return SETTINGS if options.setting in (None, "all") else {options.setting: SETTINGS[options.setting]}

@@ -4,56 +4,66 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from msae.cli.base import Stopped, add_command, in_place, path, whole, words
+from msae.cli.base import Commands, Stopped, add_command, in_place, path, whole, words
 from msae.support import arguments
 
 
-def add_family_commands(commands: Any) -> None:
+def add_family_commands(commands: Commands) -> None:
+    """Add `family` with `train`, `measure`, `pack` and `reproduce`."""
     family = commands.add_parser("family", help="train and measure the SAEs of part 2: references, large plain and Matryoshka SAEs")
-    family_commands = family.add_subparsers(required=True, metavar="command")
+    its = family.add_subparsers(required=True, metavar="command")
+    add_command(its, "train", train_saes, "train what is missing; started again it goes on", _add_train_options)
+    add_command(its, "measure", measure_saes, "measure what is trained, and write one table", _add_measure_options)
+    what = "copy trained SAEs of one hook and seed into a folder that load_saes reads"
+    add_command(its, "pack", pack, what, _add_pack_options)
+    add_command(its, "reproduce", reproduce_row, "train one SAE of the shipped table again and compare", _add_reproduce_options)
 
-    train_all = add_command(family_commands, "train", train_saes, "train what is missing; started again it goes on")
-    _add_common(train_all)
-    _add_length(train_all, "of the steps and tokens: 0.001 tries everything out")
-    train_all.add_argument("--device", default="cpu")
-    train_all.add_argument("--checkpoint-every", type=whole(1), default=250, metavar="STEPS")
-    train_all.epilog = "Several processes may work on one folder: each takes the next hook and seed that no other is at."
 
-    measure = add_command(family_commands, "measure", measure_saes, "measure what is trained, and write one table")
-    _add_common(measure)
-    _add_length(measure, "as it was trained with")
+def _add_train_options(train: argparse.ArgumentParser) -> None:
+    _add_choice(train, "of the steps and tokens: 0.001 tries everything out")
+    train.add_argument("--out", required=True, type=path, help="folder of the SAEs")
+    train.add_argument("--device", default="cpu")
+    train.add_argument("--checkpoint-every", type=whole(1), default=250, metavar="STEPS")
+    train.epilog = "Several processes may work on one folder: each takes the next hook and seed that no other is at."
+
+
+def _add_measure_options(measure: argparse.ArgumentParser) -> None:
+    _add_choice(measure, "as it was trained with")
+    measure.add_argument("--out", required=True, type=path, help="folder of the SAEs; a row is kept beside each")
     measure.add_argument("--valid", type=words, help="more stories to measure on, beside every 20th of the family's own: a name or a file")
     measure.add_argument("--n-tokens", type=whole(2), default=50_000, help="of each set of stories, at most")
     measure.add_argument("--n-spliced", type=whole(1), default=128, metavar="TEXTS", help="for loss recovered, at most")
     measure.add_argument("--device", default="cpu")
     measure.add_argument("--table", type=path, metavar="FILE.json", help="write all rows")
 
-    pack_some = add_command(family_commands, "pack", pack, "copy trained SAEs of one hook and seed into a folder that load_saes reads")
-    _add_common(pack_some)
-    _add_length(pack_some, "as it was trained with")
-    pack_some.add_argument("--to", required=True, type=path, metavar="FOLDER")
 
-    reproduce = add_command(family_commands, "reproduce", reproduce_row, "train one SAE of the shipped table again and compare")
+def _add_pack_options(pack: argparse.ArgumentParser) -> None:
+    _add_choice(pack, "as it was trained with")
+    pack.add_argument("--run", type=path, metavar="FOLDER", dest="trained", help="the --out folder of family train")
+    pack.add_argument("--out", required=True, type=path, metavar="FOLDER", help="folder to write")
+    pack.add_argument("--to", type=path, help=argparse.SUPPRESS)  # in 0.1 --out was what is now --run, and --to what is now --out
+
+
+def _add_reproduce_options(reproduce: argparse.ArgumentParser) -> None:
     reproduce.add_argument("id", help="such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
     reproduce.add_argument("--out", required=True, type=path, help="folder of the SAEs")
     reproduce.add_argument("--device", default="cpu")
 
 
-def _add_common(command: argparse.ArgumentParser) -> None:
+def _add_choice(command: argparse.ArgumentParser, of_length: str) -> None:
+    """Which SAEs of which family, and for what share of their steps they were trained."""
     command.add_argument("--family", type=words, default="bundled", help="'bundled', 'article' (full scale), or a JSON file of your own")
-    command.add_argument("--out", required=True, type=path, help="folder of the SAEs")
     command.add_argument(
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0"
     )
-
-
-def _add_length(command: argparse.ArgumentParser, what: str) -> None:
-    command.add_argument("--length", type=float, default=1.0, metavar="SHARE", help=what)
+    command.add_argument("--length", type=float, default=1.0, metavar="SHARE", help=of_length)
 
 
 def train_saes(options: argparse.Namespace) -> None:
+    """`family train`: train what is missing."""
     from msae.family.members import load_family
     from msae.family.training import train_family
 
@@ -68,6 +78,7 @@ def train_saes(options: argparse.Namespace) -> None:
 
 
 def measure_saes(options: argparse.Namespace) -> None:
+    """`family measure`: measure what is trained and say each row in a sentence."""
     from msae.family.measuring import measure_family
     from msae.family.members import load_family
     from msae.family.results import save_results
@@ -85,14 +96,21 @@ def measure_saes(options: argparse.Namespace) -> None:
 
 
 def pack(options: argparse.Namespace) -> None:
+    """`family pack`: copy trained SAEs into a folder of their own."""
     from msae.family.members import load_family
     from msae.family.shipped import pack_saes
 
-    names = pack_saes(load_family(options.family), options.out, options.only, options.to, options.command_line, options.length)
-    print(f"{', '.join(names)} are in {options.to}")
+    if options.to is not None and options.trained is not None:
+        raise ValueError("--to is what --out was called before there was --run: give --run and --out alone")
+    trained, out = (options.trained, options.out) if options.to is None else (options.out, options.to)
+    if trained is None:
+        raise ValueError("the following arguments are required: --run; `python -m msae family pack --help` lists what can be given")
+    names = pack_saes(load_family(options.family), trained, options.only, folder=out, command=options.command_line, length=options.length)
+    print(f"{', '.join(names)} are in {out}")
 
 
 def reproduce_row(options: argparse.Namespace) -> None:
+    """`family reproduce`: one row of the shipped table, made again and set beside it."""
     from msae.family.measuring import measure_family
     from msae.family.members import load_family
     from msae.family.results import load_results
@@ -114,7 +132,7 @@ def reproduce_row(options: argparse.Namespace) -> None:
     print(f"recorded  {_row_sentence(row)}\nyours     {_row_sentence(again)}")
 
 
-def _row_sentence(row: dict[str, Any]) -> str:
+def _row_sentence(row: Mapping[str, Any]) -> str:
     found = row["measured"]["held_out"]
     return (
         f"L0 {found['l0'][0]:.2f}, FVU {found['fvu'][0]:.4f}, dead {found['dead']:.3f}, loss recovered {found['loss_recovered'][0]:.4f} "

@@ -5,31 +5,46 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msae.cli.base import Stopped, add_command, add_fields, config_from, one_line, path, warn, whole, words
+from msae.cli.base import Commands, Stopped, add_command, add_fields, config_from, one_line, path, warn, whole, words
 from msae.support import arguments
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
-def add_language_model_commands(commands: Any) -> None:
+    from msae.lm.transformer import Transformer
+
+
+def add_language_model_commands(commands: Commands) -> None:
+    """Add `language-model` with `train`, `evaluate`, `sample` and `pack`."""
     lm = commands.add_parser("language-model", help="train, measure, sample or pack a small language model")
-    lm_commands = lm.add_subparsers(required=True, metavar="command")
+    its = lm.add_subparsers(required=True, metavar="command")
+    what = "train on stories; started again it goes on from its checkpoint"
+    add_command(its, "train", language_model_train, what, _add_train_options)
+    add_command(its, "evaluate", language_model_evaluate, "bits per character on stories it was not trained on", _add_evaluate_options)
+    add_command(its, "sample", language_model_sample, "let it tell stories", _add_sample_options)
+    what = "make a folder that load_language_model reads from a training checkpoint"
+    add_command(its, "pack", language_model_pack, what, _add_pack_options)
 
-    train_lm = add_command(lm_commands, "train", language_model_train, "train on stories; started again it goes on from its checkpoint")
-    train_lm.add_argument(
+
+def _add_train_options(train: argparse.ArgumentParser) -> None:
+    train.add_argument(
         "--stories", type=words, required=True, help="'tinystories', 'tinystories-v2', or a file: .jsonl, .jsonl.zst, .parquet, .txt"
     )
-    train_lm.add_argument("--valid", type=words, help="stories to measure on; without it every 20th story is held out for that")
-    train_lm.add_argument("--out", required=True, type=path, help="folder for the checkpoint and, at the end, the packed model")
-    add_fields(train_lm, "msae.lm.transformer", "TransformerConfig", {"d_vocab": 4096})
-    add_fields(train_lm, "msae.lm.pretraining", "PretrainConfig")
+    train.add_argument("--valid", type=words, help="stories to measure on; without it every 20th story is held out for that")
+    train.add_argument("--out", required=True, type=path, help="folder for the checkpoint and, at the end, the packed model")
+    add_fields(train, "msae.lm.transformer", "TransformerConfig", {"d_vocab": 4096})
+    add_fields(train, "msae.lm.pretraining", "PretrainConfig")
 
-    evaluate_lm = add_command(lm_commands, "evaluate", language_model_evaluate, "bits per character on stories it was not trained on")
-    evaluate_lm.add_argument("--model", type=words, default="bundled", help="'bundled' or a packed folder")
-    evaluate_lm.add_argument("--stories", type=words, required=True)
-    evaluate_lm.add_argument("-n", type=whole(1), help="the first n stories only")
 
-    sample = add_command(lm_commands, "sample", language_model_sample, "let it tell stories")
+def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("--model", type=words, default="bundled", help="'bundled' or a packed folder")
+    evaluate.add_argument("--stories", type=words, required=True)
+    evaluate.add_argument("-n", type=whole(1), help="the first n stories only")
+
+
+def _add_sample_options(sample: argparse.ArgumentParser) -> None:
     sample.add_argument("--model", type=words, default="bundled", help="'bundled' or a packed folder")
     sample.add_argument("-n", type=whole(1), default=1)
     sample.add_argument("--seed", type=whole(0), default=0)
@@ -40,14 +55,16 @@ def add_language_model_commands(commands: Any) -> None:
     sample.add_argument("--not-in", type=words, metavar="STORIES", help="drop stories that share 100 characters with one of these")
     sample.add_argument("--out", type=path, help="a .jsonl or .jsonl.zst file, or a folder for the stories and their manifest")
 
-    pack = add_command(lm_commands, "pack", language_model_pack, "make a folder that load_language_model reads from a training checkpoint")
-    pack.add_argument("--run", required=True, type=path, dest="folder", help="the --out folder of language-model train")
+
+def _add_pack_options(pack: argparse.ArgumentParser) -> None:
+    pack.add_argument("--run", required=True, type=path, dest="trained", help="the --out folder of language-model train")
     pack.add_argument("--valid", type=words, required=True, help="stories to measure on")
-    pack.add_argument("--out", required=True, type=path)
+    pack.add_argument("--out", required=True, type=path, help="folder for the packed model")
     pack.add_argument("--trained-by", help="the command that trained it, for the manifest")
 
 
 def language_model_train(options: argparse.Namespace) -> None:
+    """`language-model train`: pretrain a transformer on stories and pack it."""
     from msae.lm.loading import save_language_model
     from msae.lm.pretraining import PretrainConfig, pretrain
     from msae.lm.transformer import TransformerConfig
@@ -74,6 +91,7 @@ def language_model_train(options: argparse.Namespace) -> None:
 
 
 def language_model_evaluate(options: argparse.Namespace) -> None:
+    """`language-model evaluate`: bits per character of a model on stories."""
     from msae.lm.loading import load_transformer
     from msae.lm.measuring import bits_per_character
     from msae.texts.stories import load_stories
@@ -85,6 +103,7 @@ def language_model_evaluate(options: argparse.Namespace) -> None:
 
 
 def language_model_sample(options: argparse.Namespace) -> None:
+    """`language-model sample`: stories that a model tells, printed or written."""
     from msae.lm.loading import load_transformer
     from msae.lm.telling import sample_stories
     from msae.support.manifests import check_packed
@@ -115,16 +134,17 @@ def language_model_sample(options: argparse.Namespace) -> None:
 
 
 def language_model_pack(options: argparse.Namespace) -> None:
+    """`language-model pack`: a packed folder from the folder of a training run."""
     from msae.lm.loading import save_language_model
     from msae.lm.measuring import bits_per_character
     from msae.texts.stories import load_stories
 
     arguments.new_folder("--out", options.out)
     for name in ("checkpoint.safetensors", "tokenizer.json"):
-        if not (options.folder / name).is_file():
-            raise FileNotFoundError(f"{options.folder} holds no {name}: expected the --out folder of language-model train")
+        if not (options.trained / name).is_file():
+            raise FileNotFoundError(f"{options.trained} holds no {name}: expected the --out folder of language-model train")
     valid = load_stories(options.valid)
-    model, tokenizer, report = _read_run(options.folder)
+    model, tokenizer, report = _read_run(options.trained)
     command = options.trained_by or options.command_line
     save_language_model(options.out, model, tokenizer, report=report, command=command)
     try:
@@ -141,7 +161,7 @@ def language_model_pack(options: argparse.Namespace) -> None:
     print(f"{bits:.4f} bits per character on {len(valid):,} stories; the model is in {options.out}")
 
 
-def _read_run(folder: Path) -> tuple[Any, Any, dict[str, Any]]:
+def _read_run(folder: Path) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """The model, the tokenizer and what is known about a run, from the folder of `language-model train`.
 
     Raises:

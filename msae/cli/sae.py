@@ -6,24 +6,23 @@ import argparse
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msae.cli.base import (
-    MEASURED_TOKENS,
+    Commands,
     Stopped,
     add_command,
     add_fields,
     add_source,
-    check_activations,
-    check_model,
     config_from,
     one_line,
     path,
-    read_source,
     warn,
     whole,
     words,
 )
+from msae.cli.reading import check_activations, check_model, read_source
 from msae.support import arguments
 
 if TYPE_CHECKING:
@@ -32,9 +31,19 @@ if TYPE_CHECKING:
     from msae.sae.sae import SAE
     from msae.training.config import TrainConfig
 
+MEASURED_TOKENS = 50_000
+"""Held-out tokens that an SAE is measured on, at most."""
 
-def add_sae_commands(commands: Any) -> None:
-    train = add_command(commands, "train", train_sae, "train an SAE on a language model's activations; started again it goes on")
+
+def add_sae_commands(commands: Commands) -> None:
+    """Add `train`, `evaluate` and `about`."""
+    what = "train an SAE on a language model's activations; started again it goes on"
+    add_command(commands, "train", train_sae, what, _add_train_options)
+    add_command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories", _add_evaluate_options)
+    add_command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe", _add_about_options)
+
+
+def _add_train_options(train: argparse.ArgumentParser) -> None:
     add_source(train)
     train.add_argument("--hook", required=True, metavar="NAME", help="for example blocks.3.hook_resid_pre")
     train.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
@@ -49,17 +58,20 @@ def add_sae_commands(commands: Any) -> None:
     train.add_argument("--loss", type=_no_longer, help=argparse.SUPPRESS)
     add_fields(train, "msae.training", "TrainConfig", {}, leave_out=("prefixes", "nonlinearity"))
 
-    evaluate = add_command(commands, "evaluate", evaluate_sae, "L0 and FVU of an SAE on held-out stories")
+
+def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("sae", type=words, help="folder of the SAE")
     add_source(evaluate, default=None)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
-    about = add_command(commands, "about", about_sae, "tell about an SAE: shape, place, recipe")
+
+def _add_about_options(about: argparse.ArgumentParser) -> None:
     about.add_argument("sae", type=words, help="folder of the SAE")
     about.add_argument("--json", action="store_true", help="print JSON")
 
 
 def train_sae(options: argparse.Namespace) -> None:
+    """`train`: train an SAE unless it is there, measure it unless it was, and say what it is."""
     from msae.lm.sources import source
     from msae.sae.sae import SAE
     from msae.training.loop import train
@@ -99,7 +111,7 @@ def _no_longer(loss: str) -> str:
     raise argparse.ArgumentTypeError(f"it is no option any more, got {loss!r}: give {says.get(loss, now)}")
 
 
-def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: dict[str, Any], checkpoint: Path) -> bool:
+def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: Mapping[str, Any], checkpoint: Path) -> bool:
     """Whether this very SAE was trained before.
 
     Raises:
@@ -150,6 +162,7 @@ def _measure_and_keep(sae: SAE, options: argparse.Namespace) -> None:
 
 
 def evaluate_sae(options: argparse.Namespace) -> None:
+    """`evaluate`: measure an SAE on stories, those it was made from where none are named."""
     from msae.lm.sources import recorded_source
     from msae.sae.sae import SAE
 
@@ -183,6 +196,7 @@ def _measure(sae: SAE, name: str, model: str, stories: str) -> dict[str, Any]:
 
 
 def about_sae(options: argparse.Namespace) -> None:
+    """`about`: what an SAE's own files say."""
     from msae.sae.sae import SAE
 
     sae = SAE.load(options.sae)
@@ -203,6 +217,7 @@ def about_sae(options: argparse.Namespace) -> None:
 
 
 def _sae_config(options: argparse.Namespace) -> TrainConfig:
+    """The recipe that the options name."""
     from msae.sae import nonlinearities, prefixes
     from msae.training.config import TrainConfig
 
@@ -225,5 +240,5 @@ def _sae_config(options: argparse.Namespace) -> TrainConfig:
     return config_from(options, TrainConfig, prefixes=law, nonlinearity=nonlinearity)
 
 
-def _sentence(measured: dict[str, Any]) -> str:
+def _sentence(measured: Mapping[str, Any]) -> str:
     return f"L0 {measured['l0']:.2f}, FVU {measured['fvu']:.4f} on {measured['n_tokens']:,} tokens ({measured['stories']} stories)"

@@ -6,13 +6,10 @@ import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msae.support import arguments
 from msae.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from msae.family.members import Family
 
 GROUP = ("what", "hook_names", "seeds", "n_steps", "references", "n_latents", "target_l0", "sizes")
 OF_EACH_SAE = ("n_latents", "target_l0", "n_steps", "seed")
@@ -22,24 +19,28 @@ HOOK_NAME = re.compile(r"\w[\w.\-]*")
 """It is the name of a folder too."""
 
 
-def check_family(family: Family) -> None:
-    """
+def check_fields(family: Mapping[str, Any]) -> None:
+    """Judge what a family says.
+
+    Args:
+        family: the fields of `Family` by name.
+
     Raises:
         ValueError: naming the first field that cannot be, what it holds and what it must.
     """
     for name in ("language_model", "stories"):
-        _words(name, getattr(family, name))
-    if not isinstance(family.what, str):
-        raise ValueError(f"what must be a string, got {arguments.shown(family.what)}")
-    arguments.whole("n_ctx", family.n_ctx, 2)
-    if family.n_tokens is not None:
-        arguments.whole("n_tokens", family.n_tokens, 1, hint="or leave it out for all tokens of the stories")
-    arguments.yes_or_no("live", family.live)
-    _mapping("recipe", family.recipe, [field.name for field in fields(TrainConfig) if field.name not in OF_EACH_SAE])
-    _mapping("concepts", family.concepts)
-    for name, pattern in family.concepts.items():
+        _words(name, family[name])
+    if not isinstance(family["what"], str):
+        raise ValueError(f"what must be a string, got {arguments.shown(family['what'])}")
+    arguments.whole("n_ctx", family["n_ctx"], 2)
+    if family["n_tokens"] is not None:
+        arguments.whole("n_tokens", family["n_tokens"], 1, hint="or leave it out for all tokens of the stories")
+    arguments.yes_or_no("live", family["live"])
+    _mapping("recipe", family["recipe"], [field.name for field in fields(TrainConfig) if field.name not in OF_EACH_SAE])
+    _mapping("concepts", family["concepts"])
+    for name, pattern in family["concepts"].items():
         _check_pattern(f"concepts[{name!r}]", pattern)
-    groups = _list("groups", family.groups, "groups of SAEs")
+    groups = _list("groups", family["groups"], "groups of SAEs")
     for i, group in enumerate(groups):
         _check_group(f"groups[{i}]", group)
 
@@ -68,9 +69,9 @@ def _check_group(place: str, group: Any) -> None:
         arguments.whole(f"{place}: n_latents", group["n_latents"], 1)
 
 
-def _size(place: str, n_latents: Any, l0: Any) -> None:
-    arguments.whole(f"{place}: the number of latents", n_latents, 1)
-    arguments.number(f"{place}: L0", l0, above=0, below=n_latents)
+def _size(place: str, n_latents: object, l0: object) -> None:
+    n = arguments.whole(f"{place}: the number of latents", n_latents, 1)
+    arguments.number(f"{place}: L0", l0, above=0, below=n)
 
 
 def _check_pattern(place: str, pattern: Any) -> None:
@@ -83,13 +84,12 @@ def _check_pattern(place: str, pattern: Any) -> None:
         raise ValueError(f"{place} is no token pattern: {' '.join(str(error).split())}") from error
 
 
-def _words(name: str, value: Any) -> str:
-    value = arguments.text(name, str(value) if hasattr(value, "__fspath__") else value)
-    if not value.strip():
-        raise ValueError(f"{name} must not be empty, got {value!r}")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise ValueError(f"{name} must be text that UTF-8 can hold, got {arguments.shown(value)}")
-    return value
+def _words(name: str, value: object) -> None:
+    words = arguments.text(name, str(value) if hasattr(value, "__fspath__") else value)
+    if not words.strip():
+        raise ValueError(f"{name} must not be empty, got {words!r}")
+    if any("\ud800" <= letter <= "\udfff" for letter in words):
+        raise ValueError(f"{name} must be text that UTF-8 can hold, got {arguments.shown(words)}")
 
 
 def _mapping(place: str, value: Any, known: Collection[str] | None = None) -> None:
@@ -101,7 +101,7 @@ def _mapping(place: str, value: Any, known: Collection[str] | None = None) -> No
         _words(f"a name in {place}", name)
 
 
-def refuse_unknown(place: str, name: Any, known: Collection[str]) -> None:
+def refuse_unknown(place: str, name: object, known: Collection[str]) -> None:
     """Raise a ValueError that names the nearest of the known names."""
     if place == "recipe" and name in OF_EACH_SAE:
         raise ValueError(f"recipe cannot have {name!r}: every group sets it for its SAEs")

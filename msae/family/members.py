@@ -14,25 +14,28 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from msae.family.checks import check_family, refuse_unknown
+from msae.family.checks import check_fields, refuse_unknown
 from msae.lm.sources import SOURCES
 from msae.sae.prefixes import FullPrefix
 from msae.support import arguments
 from msae.training.config import TrainConfig
 
-if TYPE_CHECKING:
-    pass
-
-
 FAMILIES = ("bundled", "article")
 
 
 class Member(NamedTuple):
-    """One SAE of a family."""
+    """One SAE of a family.
+
+    Example:
+        >>> import msae
+        >>> msae.load_family("bundled").members()[0].id
+        'blocks.3.hook_resid_pre/S0-seed0'
+    """
 
     hook_name: str
+    """Where in the language model it reads."""
 
     name: str
     """S0, S1, … for the references, the smallest first; vanilla-30, matryoshka-30 for large ones at an L0 of 30, vanilla-30-819 for a plain
@@ -42,6 +45,7 @@ class Member(NamedTuple):
     """Of the weights and of the order of the batches."""
 
     config: TrainConfig
+    """Its recipe."""
 
     made_from: Mapping[str, Any] = {}
     """What it is trained on: "language_model" and "stories" by name, "n_ctx", "n_tokens" (None for all there are), "live"."""
@@ -54,7 +58,17 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """What to train, and on what; the fields are those of the file."""
+    """What to train, and on what; the fields are those of the file.
+
+    Raises:
+        ValueError: a field that cannot be, two SAEs of one name, or SAEs of one hook and seed with different `n_steps`.
+
+    Example:
+        >>> import msae
+        >>> group = {"hook_names": ["blocks.1.hook_resid_pre"], "seeds": [0], "n_steps": 100, "references": [[8, 2]]}
+        >>> [member.id for member in msae.family.Family("bundled", "bundled", [group]).members()]
+        ['blocks.1.hook_resid_pre/S0-seed0']
+    """
 
     language_model: str
     """As for `msae.load_language_model`."""
@@ -85,14 +99,14 @@ class Family:
     """For people."""
 
     def __post_init__(self) -> None:
-        check_family(self)
-        alike: dict[tuple[str, int], Member] = {}
+        check_fields(vars(self))
+        firsts: dict[tuple[str, int], Member] = {}
         ids: set[str] = set()
         for member in self._all():
             if member.id in ids:
                 raise ValueError(f"two SAEs would be called {member.id}: give them sizes or seeds that differ")
             ids.add(member.id)
-            first = alike.setdefault((member.hook_name, member.seed), member)
+            first = firsts.setdefault((member.hook_name, member.seed), member)
             if first.config.n_steps != member.config.n_steps:
                 sizes = f"{first.config.n_steps} and {member.config.n_steps}"
                 raise ValueError(f"SAEs of one hook and seed share their steps: n_steps is {sizes} for {first.id} and {member.id}")
@@ -103,6 +117,7 @@ class Family:
         """All SAEs whose id fits a pattern, or one of several, in the order of training.
 
         Args:
+            only: a pattern of ids, or several (`*` for anything), such as "blocks.3.*" or "*/matryoshka-30-seed0".
             length: the share of the steps to train for.
 
         Raises:
@@ -148,11 +163,20 @@ KINDS: Mapping[str, Mapping[str, Any]] = {"vanilla": PLAIN, "matryoshka": {}}
 """What a kind of large SAE has of its own in its recipe."""
 
 
-def load_family(name: str | os.PathLike) -> Family:
-    """A family that ships with msae ("bundled" or "article"), or one from a JSON file.
+def load_family(name: str | os.PathLike[str]) -> Family:
+    """A family that ships with msae, or one from a JSON file.
+
+    Args:
+        name: "bundled", "article" (the article's, at full scale), or a JSON file.
 
     Raises:
-        FileNotFoundError, ValueError: naming what is missing or unknown, before any work.
+        FileNotFoundError: there is no such family.
+        ValueError: naming what is missing or unknown, before any work.
+
+    Example:
+        >>> import msae
+        >>> msae.load_family("bundled").members("blocks.3.hook_resid_pre/matryoshka-30-seed0")[0].config.n_latents
+        8192
     """
     shipped = files("msae") / "assets" / "families" / f"{name}.json"
     path = shipped if str(name) in FAMILIES else arguments.path("name", name)
@@ -175,7 +199,7 @@ def load_family(name: str | os.PathLike) -> Family:
         raise ValueError(f"{name} is not a family of SAEs: {error}; {fix}") from error
 
 
-def checked(family: Any, device: Any = "cpu") -> Family:
+def checked(family: Family, device: str = "cpu") -> Family:
     """The family, where it is one and the device is there."""
     if not isinstance(family, Family):
         raise ValueError(f"family must be a Family, such as load_family('bundled') gives, got {arguments.shown(family)}")
@@ -183,9 +207,22 @@ def checked(family: Any, device: Any = "cpu") -> Family:
     return family
 
 
-def together(members: Sequence[Member]) -> list[list[Member]]:
-    """Members of one hook and seed in one list, in the order of the first of each."""
-    parts: dict[tuple[str, int], list[Member]] = {}
+def by_hook_and_seed(members: Sequence[Member]) -> list[list[Member]]:
+    """The runs that train some members: those of one hook and seed see the same batches, so one run trains all of them.
+
+    Args:
+        members: in any order.
+
+    Returns:
+        a list for each hook and seed, in the order of the first member of each.
+
+    Example:
+        >>> import msae
+        >>> runs = by_hook_and_seed(msae.load_family("bundled").members("blocks.3.hook_resid_pre/S?-*"))
+        >>> [member.name for member in runs[0]]
+        ['S0', 'S1', 'S2', 'S3', 'S4', 'S5']
+    """
+    runs: dict[tuple[str, int], list[Member]] = {}
     for member in members:
-        parts.setdefault((member.hook_name, member.seed), []).append(member)
-    return list(parts.values())
+        runs.setdefault((member.hook_name, member.seed), []).append(member)
+    return list(runs.values())

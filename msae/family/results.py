@@ -6,22 +6,30 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msae.family.members import Family, checked
 from msae.family.training import other_than
 from msae.support import arguments
 from msae.support.files import as_json, write_file
 
-if TYPE_CHECKING:
-    pass
 
-
-def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
+def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
     """Write rows as one JSON file, a line for each.
+
+    Args:
+        rows: JSON values by name, each with the "id" of its SAE; as `measure_family` returns them.
+        path: the file.
 
     Raises:
         ValueError: what JSON has no form for; nothing is written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_results([{"id": "blocks.0.hook_mlp_out/S0-seed0", "l0": 2.5}], f"{folder}/results.json")
+        ...     load_results(f"{folder}/results.json")
+        [{'id': 'blocks.0.hook_mlp_out/S0-seed0', 'l0': 2.5}]
     """
     if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Sequence):
         raise ValueError(f"rows must be a list of dicts, got {arguments.shown(rows)}")
@@ -30,14 +38,24 @@ def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> 
     write_file(arguments.path("path", path), f'{{"format": "msae-results/1", "rows": [\n{content}\n]}}\n')
 
 
-def load_results(path: str | os.PathLike | None = None, family: Family | None = None) -> list[dict[str, Any]]:
+def load_results(path: str | os.PathLike[str] | None = None, family: Family | None = None) -> list[dict[str, Any]]:
     """The rows of a table: the one that ships with msae, or one of your own.
 
     Args:
+        path: the file; the table that ships if left out.
         family: whose table it must be.
 
+    Returns:
+        a row for each SAE: JSON values by name, "id" among them.
+
     Raises:
-        FileNotFoundError, ValueError: there is none, the file is no such table, or a row is of an SAE that the family would make otherwise.
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such table, or a row is of an SAE that the family would make otherwise.
+
+    Example:
+        >>> rows = {row["id"]: row for row in load_results()}
+        >>> rows["blocks.3.hook_resid_pre/matryoshka-30-seed0"]["n_latents"]
+        8192
     """
     source = files("msae") / "assets" / "saes" / "results.json" if path is None else arguments.path("path", path)
     if not source.is_file():
@@ -61,7 +79,7 @@ def load_results(path: str | os.PathLike | None = None, family: Family | None = 
     return rows
 
 
-def _row(place: str, row: Any) -> dict[str, Any]:
+def _row(place: str, row: object) -> dict[str, Any]:
     if not isinstance(row, Mapping) or not isinstance(row.get("id"), str):
         raise ValueError(f"{place} must be a dict with the 'id' of an SAE, got {arguments.shown(row)}")
     return dict(row)

@@ -17,17 +17,26 @@ FILES = ("sae.json", "sae.safetensors")
 BUNDLED_STORIES = "stories sampled from the bundled language model, which was trained on TinyStories (CDLA-Sharing-1.0)"
 
 
-def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | None = None) -> dict[str, SAE]:
+def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike[str] | None = None) -> dict[str, SAE]:
     """SAEs by name, such as "S2", "vanilla-30", "matryoshka-30"; all that ship where none is named.
 
-    `msae.family.results.load_results()` tells how each was trained and what was measured on it.
+    `msae.load_results()` tells how each was trained and what was measured on it.
 
     Args:
         names: with or without the article's slash: "S/2" is "S2".
         folder: another that `pack_saes` wrote.
 
+    Returns:
+        the names as they were given → the SAEs.
+
     Raises:
+        FileNotFoundError: the folder holds none.
         ValueError: a name that is not there, naming those that are; or a file that is not the one the manifest names.
+
+    Example:
+        >>> import msae
+        >>> msae.load_saes(["S/0"])["S/0"].n_latents
+        10
     """
     if isinstance(names, str):
         raise ValueError(f"expected a list of names, got {names!r}: put it into a list")
@@ -36,7 +45,7 @@ def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | No
     place = ASSETS / "saes" if folder is None else arguments.path("folder", folder)
     there = packed_names(place)
     if not there:
-        raise FileNotFoundError(f"{place} holds no packed SAEs: give a folder that `python -m msae family pack --to` wrote")
+        raise FileNotFoundError(f"{place} holds no packed SAEs: give a folder that `python -m msae family pack` wrote")
     chosen = {name: name.replace("/", "") for name in (there if names is None else names)}
     missing = [name for name, plain in chosen.items() if plain not in there]
     if missing:
@@ -47,6 +56,9 @@ def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike | No
 
 def packed_names(folder: Path) -> list[str]:
     """The SAEs that a folder's manifest names; none where there is no manifest.
+
+    Args:
+        folder: what `pack_saes` wrote.
 
     Raises:
         ValueError: the manifest is damaged.
@@ -62,18 +74,39 @@ def packed_names(folder: Path) -> list[str]:
 
 
 def pack_saes(
-    family: Family, trained: str | os.PathLike, only: str | Sequence[str], folder: str | os.PathLike, command: str, length: float = 1.0
+    family: Family,
+    trained: str | os.PathLike[str],
+    only: str | Sequence[str],
+    *,
+    folder: str | os.PathLike[str],
+    command: str,
+    length: float = 1.0,
 ) -> list[str]:
-    """Copy trained SAEs of one hook and seed into a folder that `load_saes` reads; returns their names.
+    """Copy trained SAEs of one hook and seed into a folder that `load_saes` reads.
 
     All files are written, or none; what was packed there before under the same names is replaced.
 
     Args:
+        family: whose SAEs they are.
+        trained: the folder that `train_family` filled.
+        only: a pattern of ids, or several.
+        folder: where to write.
+        command: how to do this again, kept in the manifest.
         length: the share of the steps that they were trained for.
+
+    Returns:
+        their names.
 
     Raises:
         ValueError: two of them would have the same name, one was made otherwise than the family makes it, or the folder holds others.
         FileNotFoundError: one is not trained yet.
+
+    Example:
+        >>> import msae
+        >>> family, one = msae.load_family("bundled"), "blocks.3.hook_resid_pre/S0-seed0"
+        >>> msae.family.pack_saes(family, "out", one, folder="packed", command="")
+        Traceback (most recent call last):
+        FileNotFoundError: out holds no blocks.3.hook_resid_pre/S0-seed0: train it first, with `python -m msae family train --out out`
     """
     members = checked(family).members(only, length)
     trained, folder = arguments.path("trained", trained), arguments.new_folder("folder", folder)

@@ -39,8 +39,10 @@ class Stream(Protocol):
 
     @property
     def hook_name(self) -> str | None: ...
+
     @property
     def scale(self) -> float: ...
+
     @property
     def d_model(self) -> int: ...
 

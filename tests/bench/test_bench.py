@@ -198,7 +198,7 @@ def test_the_command_writes_what_it_is_asked_for_and_nothing_else(result, tmp_pa
 )
 def test_wrong_input_is_one_line_before_any_work(options, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("msae.bench.run._worker", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr("msae.bench.run.running", lambda *_: pytest.fail("a process was started"))
     assert main(["bench", *shlex.split(options)]) == 2
     said = capsys.readouterr().err
     assert message in said

@@ -28,7 +28,7 @@ MOST_MINUTES = 5
 
 
 def load_stamp() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("stamp", ROOT / "book" / "stamp.py")
+    spec = importlib.util.spec_from_file_location("stamp", ROOT / "book" / "_tools" / "stamp.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -121,7 +121,7 @@ def test_setup_cell_is_the_stamped_one(chapter: Chapter) -> None:
     second = chapter.cells[1]
     assert second["cell_type"] == "code"
     assert tags(second) == stamp.SETUP_TAGS
-    assert second["source"] == stamp.setup_cell(stamp.address()), "python book/stamp.py"
+    assert second["source"] == stamp.setup_cell(stamp.address()), "python book/_tools/stamp.py"
 
 
 def test_sections_close_the_chapter_in_order(chapter: Chapter) -> None:
@@ -265,7 +265,7 @@ def test_stamping_is_repeatable_and_leaves_the_rest(url: str, chapter: Chapter) 
 
 def test_everything_is_stamped_with_the_address_in_the_configuration() -> None:
     differing = [path.name for path, (old, new) in stamp.stamped(ROOT, stamp.address()).items() if old != new]
-    assert differing == [], "python book/stamp.py"
+    assert differing == [], "python book/_tools/stamp.py"
 
 
 def test_setup_cell_with_an_address_installs_from_there_and_keeps_what_colab_has() -> None:
@@ -367,13 +367,13 @@ def test_figures_reach_the_book() -> None:
 
 def test_import_of_the_renderer_is_light() -> None:
     """Jupyter Book imports it for every build; torch and plotly would add seconds."""
-    code = "import sys, msae._book; sys.exit(' '.join({'torch', 'plotly', 'sphinx'} & set(sys.modules)) or 0)"
+    code = "import sys, msae._sphinx; sys.exit(' '.join({'torch', 'plotly', 'sphinx'} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_figure_in_the_page_is_safe_and_described() -> None:
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     figure = {
         "data": [{"type": "scatter", "text": "</script><b>"}],
@@ -390,7 +390,7 @@ def test_figure_in_the_page_is_safe_and_described() -> None:
 
 @pytest.mark.parametrize("layout", [{}, {"title": "A claim"}, {"meta": {"alt": "words"}}, {"title": "A claim", "meta": {"alt": " "}}])
 def test_figure_without_words_is_complained_about(layout: dict[str, Any]) -> None:
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     _, complaint = figure_html({"data": [], "layout": layout}, "1.0")
     assert complaint is not None

@@ -12,6 +12,7 @@ import pytest
 
 import msae
 from msae.__main__ import main, parser
+from msae.cli.base import Parser
 
 HOOK = "blocks.1.hook_resid_pre"
 NOT_A_COUNT = ["0", "-1", "1.5", "nan", "inf", "x", "''", "1e3", "9" * 30]
@@ -34,13 +35,16 @@ GOOD = {
     "evaluate": "sae --stories s.txt",
     "family train": "--family family.json --out out",
     "family measure": "--family family.json --out trained",
-    "family pack": "--family family.json --out trained --to packed",
+    "family pack": "--family family.json --run trained --out packed",
     "family reproduce": "blocks.3.hook_resid_pre/S0-seed0 --out out",
-    "explore": "out --sae S=sae --stories s.txt --n-ctx 16",
+    "explore": "--out out --sae S=sae --stories s.txt --n-ctx 16",
     "about": "sae",
     "bench": "--d-model 8 --n-latents 16 --batch 4 --l0 2 --rounds 1 --threads 1",
 }
 """A line for each command that would do something."""
+
+OLD = {"explore folder": GOOD["explore"].removeprefix("--out "), "family pack --to": "--family family.json --out trained --to packed"}
+"""The same with words of the release before, which the help no longer names: to go with the next."""
 
 WRONG = {
     "language-model train": {
@@ -130,14 +134,16 @@ WRONG = {
     },
     "family pack": {
         "--family": [*NO_FAMILY, "bundled"],
-        "--out": ["nowhere", "s.txt", "folder"],
+        "--run": ["nowhere", "s.txt", "folder", "''"],
+        "--out": NO_FOLDER_TO_WRITE,
         "--only": NOT_IN_FAMILY,
         "--length": ["0.5", "0", *NOT_A_SHARE],
         "--to": NO_FOLDER_TO_WRITE,
     },
     "family reproduce": {"id": ["typo", "''", "'*'"], "--out": NO_FOLDER_TO_WRITE, "--device": NO_DEVICE},
     "explore": {
-        "out": [*NO_FOLDER_TO_WRITE, "page.html"],
+        "--out": [*NO_FOLDER_TO_WRITE, "page.html"],
+        "folder": [*NO_FOLDER_TO_WRITE, "page.html"],
         "--sae": ["S", "S=", "=sae", "S=sae", "S2=nowhere", "S2=folder", "S2=damaged"],
         "--model": NO_MODEL,
         "--stories": NO_STORIES,
@@ -215,10 +221,11 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
 def test_a_wrong_option_is_one_line(command, option, value, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     before = everything(place)
+    good = OLD.get(f"{command} {option}", GOOD[command])
     if option.startswith("-"):
-        line = f"{command} {GOOD[command]} {option} {value}" if value != "-1" else f"{command} {GOOD[command]} {option}=-1"
+        line = f"{command} {good} {option} {value}" if value != "-1" else f"{command} {good} {option}=-1"
     else:  # the first argument
-        line = f"{command} {value} {GOOD[command].partition(' ')[2]}"
+        line = f"{command} {value} {good.partition(' ')[2]}"
     assert main(shlex.split(line)) == 2
     captured = capsys.readouterr()
     said = "".join(line for line in captured.err.splitlines(keepends=True) if "took" not in line)  # reproduce says first what it will take
@@ -229,7 +236,8 @@ def test_a_wrong_option_is_one_line(command, option, value, place, monkeypatch, 
     assert everything(place) == before
 
 
-def commands(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def commands(top: Parser, name: str = "") -> Iterator[tuple[str, Parser]]:
+    top.complete()
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
             for word, sub in action.choices.items():

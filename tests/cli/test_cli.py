@@ -17,10 +17,8 @@ import torch
 
 import msae
 from msae.__main__ import main
-from msae.cli.explore import holes_to_search
-from msae.explore import Explorer, LatentActivations, read_bundle
+from msae.explore import read_bundle
 from msae.lm.loading import load_manifest
-from msae.patterns.matching import match
 from msae.support.checkpoints import load_checkpoint
 from msae.texts.stories import load_stories, save_stories, split_stories
 
@@ -158,7 +156,7 @@ def test_explore_writes_a_folder_of_ones_own_saes(model, stories, tmp_path, caps
         saes[name].W_enc.data = torch.randn(16, n, generator=torch.Generator().manual_seed(seed))
         saes[name].save(tmp_path / name)
     given = " ".join(f"--sae {name}={tmp_path / name}" for name in saes)
-    assert main(shlex.split(f"explore {tmp_path / 'out'} --model {model} --stories {stories} --n-ctx 16 {given} --back a.html")) == 0
+    assert main(shlex.split(f"explore --out {tmp_path / 'out'} --model {model} --stories {stories} --n-ctx 16 {given} --back a.html")) == 0
     assert "52 latents" in capsys.readouterr().out
     assert 'href="a.html"' in (tmp_path / "out" / "index.html").read_text()
     bundle = read_bundle(tmp_path / "out")
@@ -174,25 +172,20 @@ def test_explore_writes_a_folder_of_ones_own_saes(model, stories, tmp_path, caps
     assert {bundle.id[parent].split("/")[0] for parent, _, _ in bundle.edges} == {"small"}
 
 
-def test_holes_to_search_are_those_of_the_child_that_covers_most():
-    fires = np.zeros((1, 80, 3), np.float32)
-    fires[0, :60, 0], fires[0, 14:60, 1], fires[0, :12, 2] = 1, 1, 1
-    acts = {"S": LatentActivations.from_dense(fires[..., :1]), "L": LatentActivations.from_dense(fires[..., 1:])}
-    explorer = Explorer(acts, np.zeros((1, 80), int), ["a"], labels={"S/0": "all"})
-    offered = list(holes_to_search(explorer).values())
-    assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
-    counts = [int(match(pattern, explorer.tokens, explorer.str_tokens, acts=acts).sum()) for pattern in offered]
-    assert counts == [14, 2]
-    assert holes_to_search(explorer.with_labels({})) == {}
-
-
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ("about nowhere", "sae.json"),
-        ("explore page.html", "expected a folder to write into, got page.html"),
-        ("explore out --sae S/2", "--sae must be NAME=FOLDER"),
-        ("explore out --sae S=a --sae S=b", "two SAEs cannot have one name, got S, S"),
+        ("explore --out page.html", "expected a folder to write into, got page.html"),
+        ("explore", "the following arguments are required: --out"),
+        ("explore out --out there", "there are two folders to write into, there and out"),
+        ("family pack --out trained", "the following arguments are required: --run"),
+        (
+            "family pack --run trained --out packed --to packed",
+            "--to is what --out was called before there was --run: give --run and --out alone",
+        ),
+        ("explore --out out --sae S/2", "--sae must be NAME=FOLDER"),
+        ("explore --out out --sae S=a --sae S=b", "two SAEs cannot have one name, got S, S"),
         ("language-model sample --model ./nowhere", "there is no folder nowhere"),
         ("language-model evaluate --stories none.txt", "there is no file none.txt"),
         ("language-model train --stories none.txt --out x --n-steps 0", "n_steps must be at least 1, got 0"),
@@ -225,3 +218,27 @@ def test_a_missing_option_is_exit_code_2_too():
     assert process.returncode == 2
     assert "the following arguments are required" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", [[], ["family"], ["evaluate"], ["bench"]])
+def test_help_loads_no_torch(command):
+    code = f"""
+import sys
+from msae.__main__ import main
+try:
+    main([*{command}, "--help"])
+except SystemExit:
+    print({{"torch", "scipy", "plotly"}} & set(sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.endswith("\nset()\n")
+
+
+def test_the_help_names_the_new_words_alone(capsys):
+    for command in ("explore", "family pack"):
+        with pytest.raises(SystemExit) as ended:
+            main([*command.split(), "--help"])
+        assert ended.value.code == 0
+        said = capsys.readouterr().out
+        assert "--out FOLDER" in said
+        assert "--to" not in said
+        assert "default: None" not in said

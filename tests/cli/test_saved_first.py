@@ -157,7 +157,7 @@ def test_stories_that_changed_under_their_name_are_others(line, tmp_path, capsys
 
 def test_an_sae_is_looked_at_with_the_language_model_that_it_was_made_from(line, place, capsys):
     assert main(shlex.split(line)) == 0
-    for command in ("evaluate sae", "explore page --sae A=sae --n-ctx 16"):
+    for command in ("evaluate sae", "explore --out page --sae A=sae --n-ctx 16"):
         capsys.readouterr()
         assert main(shlex.split(f"{command} --model {place / 'other'}")) == 2
         assert "was made from another language model" in capsys.readouterr().err
@@ -169,7 +169,7 @@ def test_an_sae_is_looked_at_with_the_language_model_that_it_was_made_from(line,
     sae.config["data"] = recorded | {"content": {}}
     sae.save("sae")
     activations = type("Stream", (), {"origin": {"language_model": "these"}})()
-    from msae.cli.base import check_activations
+    from msae.cli.reading import check_activations
 
     with pytest.raises(ValueError, match=r"A was made otherwise \(language_model is 'of other weights', and 'these'"):
         check_activations({"A": sae}, activations)
@@ -178,11 +178,11 @@ def test_an_sae_is_looked_at_with_the_language_model_that_it_was_made_from(line,
 def test_a_page_is_written_though_its_labels_fail(line, capsys, monkeypatch):
     assert main(shlex.split(line)) == 0
 
-    def broken(*_: object) -> dict:
+    def broken(*_: object, level: float) -> dict:
         raise RuntimeError("no labels today")
 
-    monkeypatch.setattr("msae.cli.explore.concept_labels", broken)
-    assert main(shlex.split("explore page --sae A=sae --n-ctx 16")) == 0
+    monkeypatch.setattr("msae.latents.labels.concept_labels", broken)
+    assert main(shlex.split("explore --out page --sae A=sae --n-ctx 16")) == 0
     assert "msae: no latent is called by its concept's name: no labels today" in capsys.readouterr().err
     assert Path("page/index.html").exists()
 

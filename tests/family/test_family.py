@@ -23,10 +23,10 @@ from tiny_models import tiny_language_model
 import msae
 from msae import metrics
 from msae.__main__ import main
-from msae.family import measuring
 from msae.family.measuring import measure_family
 from msae.family.members import Family, load_family
 from msae.family.results import load_results, save_results
+from msae.family.rows import SAEsOnStories
 from msae.family.shipped import load_saes, pack_saes
 from msae.family.training import is_trained, other_than, train_family
 from msae.texts.stories import load_stories, split_stories
@@ -196,7 +196,7 @@ def test_rows_are_measured_once_and_again_where_something_changed(family, traine
     about, only, how = load_family(family), "blocks.0.*/S[01]-*", {"n_tokens": 300, "n_spliced": 4, "progress": False}
     first = measure_family(about, trained, only=only, **how)
     calls = []
-    monkeypatch.setattr("msae.family.measuring._measure", lambda names, *_: calls.extend(names) or {name: {} for name in names})
+    monkeypatch.setattr("msae.family.measuring.measured", lambda name, *_: calls.append(name) or {})
     assert measure_family(about, trained, only=only, **how) == first
     assert calls == []
     folder = trained / "blocks.0.hook_mlp_out" / "S0-seed0"
@@ -217,8 +217,8 @@ def test_rows_are_measured_once_and_again_where_something_changed(family, traine
 def test_packed_saes_are_loaded_by_name_and_checked(family, trained, tmp_path):
     about = load_family(family)
     with pytest.raises(ValueError, match="several hooks or seeds"):
-        pack_saes(about, trained, "*", tmp_path, "")
-    assert pack_saes(about, trained, "blocks.1.*-seed1", tmp_path, "the command")[:2] == ["S0", "S1"]
+        pack_saes(about, trained, "*", folder=tmp_path, command="")
+    assert pack_saes(about, trained, "blocks.1.*-seed1", folder=tmp_path, command="the command")[:2] == ["S0", "S1"]
     saes = load_saes(["S/1", "matryoshka-3"], tmp_path)
     assert list(saes) == ["S/1", "matryoshka-3"]
     for a, b in zip(saes["S/1"].parameters(), weights(trained / "blocks.1.hook_resid_pre/S1-seed1")):
@@ -240,8 +240,12 @@ def test_the_command_line(family, tmp_path, capsys):
     assert main(["family", "measure", *common, "--n-tokens", "200", "--table", str(tmp_path / "table.json")]) == 0
     assert "blocks.0.hook_mlp_out/vanilla-2-seed0: L0 " in capsys.readouterr().out
     assert [row["name"] for row in load_results(tmp_path / "table.json")] == ["vanilla-2", "matryoshka-2"]
-    assert main(["family", "pack", *common, "--to", str(tmp_path / "packed")]) == 0
-    assert list(load_saes(folder=tmp_path / "packed")) == ["matryoshka-2", "vanilla-2"]
+    of_these = [word for word in common if word not in ("--out", str(tmp_path / "out"))]
+    run, packed = str(tmp_path / "out"), tmp_path / "packed"
+    assert main(["family", "pack", *of_these, "--run", run, "--out", str(packed)]) == 0
+    assert list(load_saes(folder=packed)) == ["matryoshka-2", "vanilla-2"]
+    assert main(["family", "pack", *common, "--to", str(tmp_path / "as in 0.1")]) == 0
+    assert list(load_saes(folder=tmp_path / "as in 0.1")) == ["matryoshka-2", "vanilla-2"]
 
 
 @pytest.mark.parametrize(
@@ -360,7 +364,7 @@ def test_an_sae_that_was_made_otherwise_is_refused(family, trained, change, word
     how = [
         lambda: train_family(about, trained, only="blocks.0.*", progress=False),
         lambda: measure_family(about, trained, only="blocks.0.*", progress=False),
-        lambda: pack_saes(about, trained, "blocks.0.*", tmp_path / "packed", ""),
+        lambda: pack_saes(about, trained, "blocks.0.*", folder=tmp_path / "packed", command=""),
     ]
     for call in how:
         with pytest.raises(ValueError, match=rf"blocks.0.hook_mlp_out/\S+-seed0 was trained with .*{words}.*: give the"):
@@ -446,23 +450,23 @@ def test_rows_that_were_measured_are_kept(family, trained, tmp_path, monkeypatch
         row.unlink()
     calls = []
 
-    def measured(names, *_, stop=None):
-        calls.extend(names)
-        if stop is not None and names == ["S1"]:
+    def measured(name, *_, stop=None):
+        calls.append(name)
+        if stop is not None and name == "S1":
             raise stop
-        return {name: {"l0": [1.0, None, None]} for name in names}
+        return {"l0": [1.0, None, None]}
 
-    monkeypatch.setattr("msae.family.measuring._measure", partial(measured, stop=KeyboardInterrupt()))
+    monkeypatch.setattr("msae.family.measuring.measured", partial(measured, stop=KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         measure_family(about, tmp_path / "out", **how)
     assert calls == ["S0", "S1"]
-    monkeypatch.setattr("msae.family.measuring._measure", partial(measured, stop=ValueError("too few tokens")))
+    monkeypatch.setattr("msae.family.measuring.measured", partial(measured, stop=ValueError("too few tokens")))
     with pytest.raises(
         ValueError, match="1 of 3 SAEs cannot be measured, the rows of the others are kept; blocks.0.hook_mlp_out/S1-seed0: too few"
     ):
         measure_family(about, tmp_path / "out", **how)
     assert calls[2:] == ["S1", "S2"]
-    monkeypatch.setattr("msae.family.measuring._measure", measured)
+    monkeypatch.setattr("msae.family.measuring.measured", measured)
     assert [row["name"] for row in measure_family(about, tmp_path / "out", **how)] == ["S0", "S1", "S2"]
     assert calls[4:] == ["S1"]
 
@@ -471,7 +475,7 @@ def test_a_row_is_made_again_when_a_reference_or_the_stories_measured_on_change(
     about, how = load_family(family), {"only": "blocks.0.*", "n_tokens": 100, "n_spliced": 2, "progress": False}
     shutil.copytree(trained, tmp_path / "out")
     calls: list[str] = []
-    monkeypatch.setattr("msae.family.measuring._measure", lambda names, *_: calls.extend(names) or {name: {} for name in names})
+    monkeypatch.setattr("msae.family.measuring.measured", lambda name, *_: calls.append(name) or {})
     measure_family(about, tmp_path / "out", **how)
     calls.clear()
     folder = tmp_path / "out" / "blocks.0.hook_mlp_out" / "S0-seed0"
@@ -499,26 +503,26 @@ def test_an_sae_is_not_measured_with_other_weights_under_the_same_name(family, t
     stories = SimpleNamespace(activations={"blocks.0.hook_mlp_out": SimpleNamespace(origin={"language_model": "these weights"})})
     sae.save(folder)
     with pytest.raises(ValueError, match=r"S0 was made otherwise \(language_model is 'other weights', and 'these weights' is asked for\)"):
-        _ = measuring._Group({"S0": folder}, "cpu", ["S0"], stories, 1).activations
+        _ = SAEsOnStories({"S0": folder}, "cpu", ["S0"], stories, 1).activations
 
 
 def test_saes_are_packed_all_or_none_and_beside_no_others(family, trained, tmp_path):
     about = load_family(family)
-    pack_saes(about, trained, "blocks.1.*/S*-seed1", tmp_path / "packed", "")
+    pack_saes(about, trained, "blocks.1.*/S*-seed1", folder=tmp_path / "packed", command="")
     with pytest.raises(ValueError, match=r"holds other packed SAEs \(S1, S2\): pack all of them at once"):
-        pack_saes(about, trained, "blocks.1.*/S0-seed1", tmp_path / "packed", "")
+        pack_saes(about, trained, "blocks.1.*/S0-seed1", folder=tmp_path / "packed", command="")
     broken = tmp_path / "broken"
     shutil.copytree(trained, broken)
     file = broken / "blocks.1.hook_resid_pre" / "S2-seed1" / "sae.safetensors"
     file.write_bytes(file.read_bytes()[:-8])
     before = {path: path.read_bytes() for path in (tmp_path / "packed").rglob("*.*")}
     with pytest.raises(ValueError, match="does not hold a whole SAE"):
-        pack_saes(about, broken, "blocks.1.*/S*-seed1", tmp_path / "packed", "")
+        pack_saes(about, broken, "blocks.1.*/S*-seed1", folder=tmp_path / "packed", command="")
     assert before == {path: path.read_bytes() for path in (tmp_path / "packed").rglob("*.*")}
     assert list(load_saes(folder=tmp_path / "packed")) == ["S0", "S1", "S2"]
     (broken / "blocks.1.hook_resid_pre" / "S2-seed1" / "sae.json").unlink()
     with pytest.raises(FileNotFoundError, match="holds no blocks.1.hook_resid_pre/S2-seed1: train it first"):
-        pack_saes(about, broken, "blocks.1.*/S*-seed1", tmp_path / "new", "")
+        pack_saes(about, broken, "blocks.1.*/S*-seed1", folder=tmp_path / "new", command="")
     assert not (tmp_path / "new").exists()
 
 
@@ -526,7 +530,7 @@ def test_files_have_the_mode_that_the_umask_gives(family, trained, tmp_path):
     before = os.umask(0o022)
     try:
         save_results([{"id": "a"}], tmp_path / "t.json")
-        pack_saes(load_family(family), trained, "blocks.1.*/S*-seed1", tmp_path / "packed", "")
+        pack_saes(load_family(family), trained, "blocks.1.*/S*-seed1", folder=tmp_path / "packed", command="")
     finally:
         os.umask(before)
     assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*.*") if path.is_file()} == {"0o644"}

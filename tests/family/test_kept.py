@@ -320,9 +320,9 @@ def test_saes_are_not_packed_over_a_language_model(damaged):
     family, out, _ = damaged
     tiny_language_model(out / "lm", STORIES, d_model=8, n_layers=1)
     with pytest.raises(ValueError, match="lm is packed with other files already, such as model.safetensors"):
-        pack_saes(family, out, "*", out / "lm", "how")
+        pack_saes(family, out, "*", folder=out / "lm", command="how")
     assert msae.load_language_model(out / "lm").cfg.d_model == 8
-    pack_saes(family, out, "*", out / "packed", "how")
+    pack_saes(family, out, "*", folder=out / "packed", command="how")
     assert list(load_saes(folder=out / "packed")) == ["S0", "S1", "vanilla-2-9"]
 
 

@@ -170,7 +170,7 @@ READ = """plot => {
 @pytest.fixture(scope="module")
 def read(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
     """Each figure as the browser shows it: all of them drawn on one page of the book's own making, MathJax loaded."""
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     folder = tmp_path_factory.mktemp("figures")
     for package, path in (("plotly", "package_data/plotly.min.js"), ("sphinx-mathjax-offline", "static/mathjax/tex-svg.js")):

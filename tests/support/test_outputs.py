@@ -141,7 +141,7 @@ def test_what_cannot_be_shown_is_warned_of(name, words, built):
     ],
 )
 def test_data_that_are_no_figure_are_said_to_be_none(figure, words):
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     markup, complaint = figure_html(figure, "1.0")
     if words is None:
@@ -153,7 +153,7 @@ def test_data_that_are_no_figure_are_said_to_be_none(figure, words):
 
 
 def test_a_layout_that_says_nothing_has_plotlys_own_sizes():
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     nothing = {"title": None, "margin": None, "height": None, "meta": {"alt": "words"}}
     markup, complaint = figure_html({"data": [], "layout": nothing}, "1.0")
@@ -171,7 +171,7 @@ def test_a_layout_that_says_nothing_has_plotlys_own_sizes():
     ],
 )
 def test_parts_that_are_not_what_they_should_be_stop_no_build(part):
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     markup, _ = figure_html(part, "1.0")
     assert figure_of(markup)["layout"]["height"] >= 10
@@ -185,13 +185,13 @@ def test_parts_that_are_not_what_they_should_be_stop_no_build(part):
     ],
 )
 def test_a_title_loses_no_words(title, seen):
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     assert f">{seen}</figcaption>" in figure_html({"data": [], "layout": {"title": title}}, "1.0")[0]
 
 
 def test_no_text_of_a_figure_ends_its_data():
-    from msae._book import figure_html
+    from msae._sphinx import figure_html
 
     text = "<!--<script></script>\u2028]]>"
     figure = {"data": [{"type": "bar", "text": text}], "layout": {"title": "t", "meta": {"alt": text}}}
@@ -199,57 +199,3 @@ def test_no_text_of_a_figure_ends_its_data():
     assert markup.count("<script") == markup.count("</script>") == 1
     assert "<!--" not in markup
     assert figure_of(markup)["data"][0]["text"] == text
-
-
-def test_hooks_take_a_page_and_a_configuration_that_say_nothing():
-    from types import SimpleNamespace
-
-    from msae._book import _page, _theme
-
-    for context in ({}, {"script_files": None, "css_files": None, "body": None}):
-        _page(None, "page", "page.html", context, None)
-        assert context["script_files"] == context["css_files"] == []
-    config = SimpleNamespace(html_theme_options=None, html_context=None)
-    _theme(None, config)
-    assert config.html_theme_options["use_repository_button"] is False
-
-
-def test_an_explorer_is_written_anew_when_it_is_not_whole(tmp_path, monkeypatch):
-    from types import SimpleNamespace
-
-    from msae import _book
-
-    folder, calls = tmp_path / "explorer", []
-
-    def write(command, **_):
-        calls.append(command)
-        folder.mkdir(exist_ok=True)
-        (folder / "index.html").write_text("whole")
-        return SimpleNamespace(returncode=0, stderr="")
-
-    monkeypatch.setattr(_book.subprocess, "run", write)
-    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
-    for lost, n_calls in ((None, 1), (None, 1), ("index.html", 2), ("made-from.txt", 3), (None, 3)):
-        if lost:
-            (folder / lost).unlink()
-        _book._explorer(app, None)
-        assert len(calls) == n_calls
-    _book._explorer(SimpleNamespace(builder=SimpleNamespace(format="latex"), outdir=tmp_path), None)
-    _book._explorer(app, RuntimeError("the build failed"))
-    assert len(calls) == 3
-
-
-def test_an_explorer_that_is_not_written_says_why(tmp_path, monkeypatch):
-    from types import SimpleNamespace
-
-    from msae import _book
-
-    folder = tmp_path / "explorer"
-    folder.mkdir()
-    (folder / "made-from.txt").write_bytes(b"\xff\xfe of another time")
-    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
-    for stderr, words in (("a warning\nValueError: no weights\n", "no weights"), ("", "exit code 3")):
-        monkeypatch.setattr(_book.subprocess, "run", lambda *_, stderr=stderr, **__: SimpleNamespace(returncode=3, stderr=stderr))
-        with pytest.raises(RuntimeError, match=f"explorer of the shipped SAEs was not written: .*{words}"):
-            _book._explorer(app, None)
-    assert not (folder / "made-from.txt").exists()

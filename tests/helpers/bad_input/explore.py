@@ -51,7 +51,7 @@ def from_saes(saes, activations, model=None, labels=None):
 
 
 def of_latents(latents, labels=None):
-    return Explorer.of(latents, labels)
+    return Explorer.of(latents, labels=labels)
 
 
 def saved(path):

@@ -11,10 +11,10 @@ from bad_input import INF, NAN, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 
 import msae
 from msae.family.measuring import measure_family
-from msae.family.members import Family, Member, load_family, together
+from msae.family.members import Family, Member, by_hook_and_seed, load_family
 from msae.family.results import load_results, save_results
 from msae.family.shipped import load_saes, pack_saes
-from msae.family.training import hardware, is_trained, train_family
+from msae.family.training import is_trained, train_family
 
 HOOK = "blocks.1.hook_resid_pre"
 HALF_A_PAIR = "\ud800"
@@ -81,7 +81,7 @@ def table(content: Any) -> str:
 
 
 def packed() -> dict[str, Any]:
-    pack_saes(trained(), "out", "*", "packed", "")
+    pack_saes(trained(), "out", "*", folder="packed", command="")
     return {"names": ["S0"], "folder": "packed"}
 
 
@@ -160,8 +160,7 @@ TABLE = [
         },
         {"out": "a folder without it holds none that is trained"},
     ),
-    Function(together, lambda: {"members": family().members()}, {}, {"members": "of Family.members"}),
-    Function(hardware, lambda: {"device": "cpu"}, {"device": NO_DEVICE}),
+    Function(by_hook_and_seed, lambda: {"members": family().members()}, {}, {"members": "of Family.members"}),
     Function(
         save_results,
         lambda: {"rows": [{"id": "a"}], "path": "rows.json"},

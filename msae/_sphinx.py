@@ -1,7 +1,6 @@
-"""What the built book needs from Sphinx: interactive figures, the explorer, and a site that loads nothing from elsewhere.
+"""Figures in a built book: MyST-NB finds `PlotlyRenderer` through the package's entry point, in this book and in anybody's.
 
-Two entry points use this file: MyST-NB finds `PlotlyRenderer` through the package's entry point, Jupyter Book loads the module itself
-as a Sphinx extension (`extra_extensions` in `_config.yml`). Both import it for every build, so it loads no torch and no plotly.
+MyST-NB imports it for every build, so it loads no torch and no plotly.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ import html
 import json
 import math
 import re
-import shutil
 import struct
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element
+    from myst_nb.core.render import MimeData, NbElementRenderer
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -61,12 +59,12 @@ class PlotlyRenderer:
     mime_priority_overrides = [("*", PLOTLY_MIME, 0)]
 
     @staticmethod
-    def handle_mime(renderer: Any, data: Any, inline: bool) -> list[Any] | None:
+    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> list[Element] | None:
         """The page's form of one kind of an output; None leaves it to MyST-NB. A kind that no page shows, or a figure that is none, is
         warned of, unless the same output has another kind that is shown."""
         if inline or data.mime_type in {*RICH, "text/plain"}:
             return None
-        shown: list[Any] = []
+        shown: list[Element] = []
         if data.mime_type == PLOTLY_MIME:
             figure, complaint = data.content, None
         elif RICH & set(_output(renderer, data)):
@@ -90,7 +88,7 @@ class PlotlyRenderer:
         return shown
 
 
-def _output(renderer: Any, data: Any) -> dict[str, Any]:
+def _output(renderer: NbElementRenderer, data: MimeData) -> dict[str, Any]:
     """The output that the data belong to, all of its kinds."""
     for output in renderer.renderer.nb_client.code_cell_outputs(data.cell_index)[1]:
         kinds = output.get("data") or {}
@@ -99,7 +97,7 @@ def _output(renderer: Any, data: Any) -> dict[str, Any]:
     return {}
 
 
-def _figure_of_widget(renderer: Any, view: Any) -> dict[str, Any] | None:
+def _figure_of_widget(renderer: NbElementRenderer, view: object) -> dict[str, Any] | None:
     """The figure that a FigureWidget of plotly shows, from the state that the notebook keeps; None for every other widget."""
     kept = renderer.renderer.nb_client.nb_metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     model = kept.get(view.get("model_id") if isinstance(view, dict) else None, {})
@@ -125,11 +123,19 @@ def _figure_of_widget(renderer: Any, view: Any) -> dict[str, Any] | None:
 
 
 def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
-    """The page's form of a plotly figure, empty where it is none; and what is wrong with the figure, if anything is.
+    """The page's form of a plotly figure.
 
     Args:
         figure: the figure as plotly's JSON: data, layout, frames, config.
         where: the figure's place on its page; keeps the ids of two equal figures apart.
+
+    Returns:
+        the HTML, empty where it is no figure; and what is wrong with the figure, None where nothing is.
+
+    Example:
+        >>> markup, complaint = figure_html({"data": [], "layout": {"title": {"text": "A claim"}}}, "1.0")
+        >>> complaint
+        'a figure needs alt text in layout.meta["alt"]'
     """
     if wrong := _wrong(figure):
         return "", f"this is no figure that plotly can draw: {wrong}"
@@ -158,7 +164,7 @@ def figure_html(figure: dict[str, Any], where: str) -> tuple[str, str | None]:
     return markup, f"a figure needs {' and '.join(missing)}" if missing else None
 
 
-def _wrong(figure: Any) -> str:
+def _wrong(figure: object) -> str:
     """What keeps data from being a figure, or nothing."""
     if not isinstance(figure, dict):
         return f"expected a mapping with data and layout, got {type(figure).__name__}"
@@ -178,17 +184,18 @@ def _wrong(figure: Any) -> str:
 
 
 def _has_lying_color_bar(figure: dict[str, Any]) -> bool:
+    """Whether a colour bar lies above the axes and needs room."""
     owners = [part for trace in figure.get("data", []) for part in (trace, trace.get("marker"))]
     owners += [part for name, part in (figure.get("layout") or {}).items() if name.startswith("coloraxis")]
     return any(_part(_part(owner, "colorbar"), "orientation") == "h" for owner in owners)
 
 
-def _part(whole: Any, name: str) -> Any:
+def _part(whole: object, name: str) -> Any:
     """A part of what should be a mapping; None where it is none, or lacks it."""
     return whole.get(name) if isinstance(whole, dict) else None
 
 
-def _title(title: Any) -> str:
+def _title(title: object) -> str:
     """A title and what stands beneath it."""
     if not isinstance(title, dict):
         return str(title or "")
@@ -201,91 +208,9 @@ def _plain(text: str) -> str:
     return html.unescape(re.sub(r"\s+", " ", words)).strip()
 
 
-def _warn(complaint: str, renderer: Any, data: Any) -> None:
+def _warn(complaint: str, renderer: NbElementRenderer, data: MimeData) -> None:
+    """A warning of the build, at the cell that made the output."""
     from sphinx.util import logging
 
     place = (renderer.renderer.sphinx_env.docname, data.line)
     logging.getLogger(__name__).warning(complaint, location=place, type="msae", subtype="figure")
-
-
-def _theme(app: Any, config: Any) -> None:
-    """Mend the theme's options, which YAML can only replace as a whole."""
-    options = config.html_theme_options = config.html_theme_options or {}
-    config.html_context = config.html_context or {}
-    options["navbar_persistent"] = []  # sphinx-book-theme 1.2 and later show a second search bar otherwise
-    config.html_context["default_mode"] = config.html_context.get("default_mode") or "auto"
-    has_address = bool(options.get("repository_url"))
-    options["use_repository_button"] = options["use_issues_button"] = has_address
-    if not has_address:
-        options.pop("launch_buttons", None)
-        options.pop("repository_url", None)
-
-
-def _assets(app: Any) -> None:
-    """Copy plotly.js and MathJax into the site, so that no page loads anything from elsewhere."""
-    if app.builder.format != "html":
-        return
-    static = Path(app.outdir) / "_static"
-    static.mkdir(parents=True, exist_ok=True)
-    for package, path in (("plotly", "package_data/plotly.min.js"), ("sphinx-mathjax-offline", "static/mathjax/tex-svg.js")):
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            raise RuntimeError(f"the book needs the package {package}: pip install -r requirements.txt")
-        source, target = Path(spec.origin).parent / path, static / Path(path).name
-        if not target.exists() or target.stat().st_size != source.stat().st_size:
-            shutil.copy(source, target)
-
-
-def _explorer(app: Any, failed: Exception | None) -> None:
-    """Write the explorer of the shipped SAEs into the site, if what is there was not made from the same files."""
-    if app.builder.format != "html" or failed:
-        return
-    folder = Path(app.outdir) / "explorer"
-    parts = {".py", ".mjs", ".css", ".lark", ".json"}  # weights and stories are named, with their hashes, in the manifests among these
-    package = Path(__file__).parent
-    sources = {str(path.relative_to(package)): path for path in sorted(package.rglob("*")) if path.suffix in parts}
-    key = hashlib.sha256(
-        "".join(name + hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sources.items()).encode()
-    ).hexdigest()
-    stamp = folder / "made-from.txt"
-    if (folder / "index.html").is_file() and stamp.is_file() and stamp.read_bytes() == key.encode():
-        return
-    stamp.unlink(missing_ok=True)
-    # in a process of its own: this one has loaded no torch
-    command = [sys.executable, "-m", "msae", "explore", str(folder), "--title", "The latents of the book", "--back", "../book/intro.html"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RuntimeError(f"the explorer of the shipped SAEs was not written: {said[-1]}")
-    stamp.write_text(key)
-
-
-def _page(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and wrong roles and ids."""
-    seen: set[tuple[str, str | None]] = set()
-    kept = []
-    for script in context.get("script_files") or []:
-        name = str(getattr(script, "filename", "") or "")
-        attributes = getattr(script, "attributes", None) or {}
-        body = attributes.get("body")
-        key = (name, body)
-        state = "widget-state" in (attributes.get("type") or "")  # nothing in the page would read it
-        if "thebe" in name or "THEBE_JS_URL" in (body or "") or state or key in seen:
-            continue
-        seen.add(key)
-        kept.append(script)
-    context["script_files"] = kept
-    if context.get("body"):
-        # Sphinx calls the bibliography a list, but its children are no list items; sphinx-exercise gives every exercise the same id.
-        body = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-        context["body"] = re.sub(r' id="(?:exercise|solution)-content"', "", body)
-    context["css_files"] = [css for css in context.get("css_files") or [] if "thebe" not in str(getattr(css, "filename", css))]
-
-
-def setup(app: Any) -> dict[str, Any]:
-    app.connect("config-inited", _theme, priority=900)
-    app.connect("builder-inited", _assets)
-    app.connect("html-page-context", _page, priority=900)
-    app.connect("build-finished", _explorer)
-    app.add_css_file("msae-book.css")
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

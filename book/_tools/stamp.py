@@ -1,7 +1,7 @@
 """Write the repository's address, which stands in `_config.yml`, into everything that needs it.
 
-    python book/stamp.py            write the setup cell of every chapter and the README's line on how to get the book
-    python book/stamp.py --check    change nothing; say what differs and exit with 1
+    python book/_tools/stamp.py            write the setup cell of every chapter and the README's line on how to get the book
+    python book/_tools/stamp.py --check    change nothing; say what differs and exit with 1
 
 A chapter without a setup cell gets one, behind its first cell.
 """
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = "lm,explore"
 SETUP_TAGS = ["hide-input"]
 
@@ -67,24 +67,16 @@ def address(config: Path = ROOT / "_config.yml") -> Address:
     repository = (settings if isinstance(settings, dict) else {}).get("repository")
     repository = {} if repository is None else repository
     if not isinstance(repository, dict):
-        raise SystemExit(
-            f"{config.name}: repository is {repository!r}; expected url and branch"
-        )
+        raise SystemExit(f"{config.name}: repository is {repository!r}; expected url and branch")
     url, branch = repository.get("url") or "", repository.get("branch") or "main"
     for name, value in (("url", url), ("branch", branch)):
         if not isinstance(value, str):
-            raise SystemExit(
-                f"{config.name}: repository.{name} is {value!r}; expected text, in quotes where YAML reads a number"
-            )
+            raise SystemExit(f"{config.name}: repository.{name} is {value!r}; expected text, in quotes where YAML reads a number")
     url = url.strip().rstrip("/").removesuffix(".git")
     if url and not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", url):
-        raise SystemExit(
-            f"{config.name}: repository.url is {url!r}; expected https://github.com/OWNER/REPO, or nothing"
-        )
+        raise SystemExit(f"{config.name}: repository.url is {url!r}; expected https://github.com/OWNER/REPO, or nothing")
     if not re.fullmatch(r"[\w./-]+", branch):
-        raise SystemExit(
-            f"{config.name}: repository.branch is {branch!r}; expected the name of a branch or a tag"
-        )
+        raise SystemExit(f"{config.name}: repository.branch is {branch!r}; expected the name of a branch or a tag")
     return Address(url, branch)
 
 
@@ -95,11 +87,13 @@ def setup_cell(where: Address) -> str:
 
 
 def get_line(where: Address) -> str:
+    """The README's line on how to get the book."""
     text = GET_WITH_ADDRESS if where.url else GET_WITHOUT_ADDRESS
     return text.format(url=where.url, name=where.url.rsplit("/", 1)[-1])
 
 
 def is_setup(cell: dict[str, Any]) -> bool:
+    """Whether a cell of a notebook is the setup cell."""
     return cell["cell_type"] == "code" and "google.colab" in "".join(cell["source"])
 
 
@@ -108,7 +102,7 @@ def stamp_notebook(text: str, where: Address) -> str:
     notebook = json.loads(text)
     cells = notebook["cells"]
     if not any(is_setup(cell) for cell in cells):
-        empty = {
+        empty: dict[str, Any] = {
             "cell_type": "code",
             "execution_count": None,
             "id": "setup",
@@ -124,12 +118,11 @@ def stamp_notebook(text: str, where: Address) -> str:
 
 
 def stamp_readme(text: str, where: Address) -> str:
+    """The README with its line on how to get the book; SystemExit where its marks are gone."""
     before, after = GET_MARKS
     pattern = re.compile(f"{re.escape(before)}.*?{re.escape(after)}", re.DOTALL)
     if not pattern.search(text):
-        raise SystemExit(
-            f"README.md lost its marks {before} … {after}; put them back around the line that says how to get the book"
-        )
+        raise SystemExit(f"README.md lost its marks {before} … {after}; put them back around the line that says how to get the book")
     return pattern.sub(lambda _: f"{before}\n{get_line(where)}\n{after}", text)
 
 
@@ -141,9 +134,7 @@ def stamped(root: Path, where: Address) -> dict[Path, tuple[str, str]]:
             text = path.read_text(encoding="utf8")
             files[path] = (text, stamp_notebook(text, where))
         except (ValueError, KeyError, TypeError) as error:
-            raise SystemExit(
-                f"{path.relative_to(root)} is no notebook: {type(error).__name__}: {error}"
-            ) from error
+            raise SystemExit(f"{path.relative_to(root)} is no notebook: {type(error).__name__}: {error}") from error
     readme = root / "README.md"
     text = readme.read_text(encoding="utf8")
     files[readme] = (text, stamp_readme(text, where))
@@ -151,9 +142,8 @@ def stamped(root: Path, where: Address) -> dict[Path, tuple[str, str]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Write, or with --check compare; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--check",
         action="store_true",
@@ -161,21 +151,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     where = address()
-    differing = [
-        (path, new)
-        for path, (old, new) in stamped(ROOT, where).items()
-        if old != new
-    ]
+    differing = [(path, new) for path, (old, new) in stamped(ROOT, where).items() if old != new]
     for path, new in differing:
         if not options.check:
             path.write_text(new, encoding="utf8")
-        print(
-            ("differs: " if options.check else "stamped: ")
-            + str(path.relative_to(ROOT))
-        )
-    print(
-        f"address: {where.url or 'none yet'}; {len(differing)} file(s) {'differ' if options.check else 'changed'}"
-    )
+        print(("differs: " if options.check else "stamped: ") + str(path.relative_to(ROOT)))
+    print(f"address: {where.url or 'none yet'}; {len(differing)} file(s) {'differ' if options.check else 'changed'}")
     return 1 if options.check and differing else 0
 
 

@@ -1,0 +1,51 @@
+"""What commands read: a language model, its activations on some stories, and SAEs that must have been made from that model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from msae.activations.kept import Activations
+    from msae.sae.sae import SAE
+
+
+def read_source(
+    model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool, at_most: int | None = None
+) -> tuple[TransformerBridge, Activations]:
+    """The language model, and its activations on the stories to train on or on the held-out ones: `n_tokens`, all, or all up to a limit."""
+    from msae.activations.kept import Activations
+    from msae.activations.rows import read_texts
+    from msae.lm.loading import load_language_model
+    from msae.texts.stories import load_stories, split_stories
+
+    texts = split_stories(load_stories(stories))[int(held_out)]
+    lm = load_language_model(model)
+    if at_most is not None:
+        texts = texts[:at_most]  # each has a token at least
+        n_tokens = min(at_most, int(read_texts(lm, texts, n_ctx).mask.sum()))
+    return lm, Activations(lm, texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
+
+
+def check_model(saes: Mapping[str, SAE], model: str, stories: str) -> None:
+    """Refuse SAEs that were made from another language model than the one that they are to be looked at with."""
+    from msae.lm.sources import recorded_source, source, source_differences
+
+    for name, sae in saes.items():
+        found = [
+            text for text in source_differences(recorded_source(sae.config), source(model, stories)) if text.startswith("language_model")
+        ]
+        if found:
+            raise ValueError(f"{name} was made from another language model ({found[0]}): give the one it was made from as --model")
+
+
+def check_activations(saes: Mapping[str, SAE], activations: Activations) -> None:
+    """The same, once the model is there: by its weights and settings."""
+    from msae.support.origin import check_origin
+
+    now = getattr(activations, "origin", None) or {}
+    for name, sae in saes.items():
+        asked = {key: now[key] for key in ("language_model", "d_model") if key in now}
+        check_origin(sae.config.get("made_from") or {}, asked, name, "give the language model that it was made from as --model")

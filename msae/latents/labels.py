@@ -1,0 +1,109 @@
+"""What to call latents, and what to search below them: the words that an explorer shows beside numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from msae.patterns.examples import hole_examples
+from msae.patterns.matching import MAX_TESTS
+from msae.support.arguments import number, shown
+
+if TYPE_CHECKING:
+    from msae.firings.firings import Firings
+
+GOOD = 0.6
+"""Least F1 of a latent that is called by its concept's name."""
+
+
+def concept_labels(
+    acts: Mapping[str, Firings], concepts: Mapping[str, np.ndarray], *, level: float = 0.25, least_f1: float = GOOD
+) -> dict[str, str]:
+    """Which latents deserve a concept's name: of each SAE the best for each concept, where it is a good one.
+
+    Args:
+        acts: name → where the latents of that SAE fire, all on the same texts.
+        concepts: name → (n_texts, n_ctx) bool, its tokens, as `patterns.match` gives them. One that is nowhere in the texts names nothing.
+        level: share of a latent's maximum above which it counts as firing, in [0, 1).
+        least_f1: how good a latent must be, 0 to 1.
+
+    Returns:
+        "name/number" of a latent → its concept; the first where several fit.
+
+    Raises:
+        ValueError: a level or F1 out of range, or masks of another shape than the texts.
+
+    Example:
+        >>> import msae, torch
+        >>> fires = torch.tensor([[[1.0, 0.0], [0.0, 0.0], [1.0, 2.0]]])  # (1 text, 3 tokens, 2 latents)
+        >>> she = torch.tensor([[True, False, True]]).numpy()
+        >>> msae.latents.concept_labels({"S": msae.firings.as_firings(fires)}, {"she": she})
+        {'S/0': 'she'}
+    """
+    from msae.metrics.concepts import concept_scores  # loads torch
+
+    number("least_f1", least_f1, 0, 1)
+    number("level", level, 0, below=1)
+    _check_mapping("acts", acts, 'where latents fire, by the SAE\'s name, such as {"S/2": acts}')
+    _check_mapping("concepts", concepts, 'masks by name, such as {"she": mask}')
+    labels: dict[str, str] = {}
+    for concept, mask in concepts.items():
+        if not np.any(mask):
+            continue
+        for name, of_sae in acts.items():
+            scores = concept_scores(of_sae, mask, level=level)
+            if scores.f1[scores.best] >= least_f1:
+                labels.setdefault(f"{name}/{scores.best}", concept)
+    return labels
+
+
+def holes_to_search(acts: Mapping[str, Firings], labels: Mapping[str, str], edges: Sequence[tuple[str, str, float]]) -> dict[str, str]:
+    """Token patterns for the holes under the first labelled latent that has children: those of the child that covers most of it.
+
+    Args:
+        acts: name → where the latents of that SAE fire, all on the same texts.
+        labels: "name/number" of a latent → what it is called.
+        edges: (parent, child, score), as `latent_tree` gives them.
+
+    Returns:
+        what a pattern finds → the pattern; empty where no labelled latent has children.
+
+    Raises:
+        ValueError: a latent that is not there.
+
+    Example:
+        >>> import msae, torch
+        >>> parent, child = torch.tensor([[1.0, 1.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0]])  # (1 text, 3 tokens) each
+        >>> acts = {"S": msae.firings.as_firings(parent[..., None]), "L": msae.firings.as_firings(child[..., None])}
+        >>> list(msae.latents.holes_to_search(acts, {"S/0": "she"}, [("S/0", "L/0", 0.9)]).values())[0]
+        '[S/0 & !L/0]'
+    """
+    _check_mapping("acts", acts, 'where latents fire, by the SAE\'s name, such as {"S/2": acts}')
+    _check_mapping("labels", labels, 'names by latent, such as {"S/7": "she"}')
+    if not isinstance(edges, Sequence) or not all(isinstance(edge, tuple) and len(edge) == 3 for edge in edges):
+        raise ValueError(f"edges must be a list of (parent, child, score), got {shown(edges)}")
+    for parent in labels:
+        if children := [below for above, below, _ in edges if above == parent]:
+            fires = _fires(acts, parent)
+            child = max(children, key=lambda latent: int((_fires(acts, latent) & fires).sum()))
+            of_same_sae = child.rpartition("/")[0] + "/"
+            siblings = [each for each in children if each != child and each.startswith(of_same_sae)]
+            return hole_examples(parent, child, siblings[: MAX_TESTS - 2])
+    return {}
+
+
+def _fires(acts: Mapping[str, Firings], latent: str) -> np.ndarray:
+    """(n_inputs,) bool: where the latent "name/number" fires."""
+    from msae.firings.firings import as_firings  # loads torch
+
+    name, _, its_number = latent.rpartition("/")
+    if name not in acts or not its_number.isdecimal():
+        raise ValueError(f"there is no latent {shown(latent)}; the SAEs are {', '.join(acts)}: give one as NAME/NUMBER")
+    return as_firings(acts[name]).where(int(its_number))
+
+
+def _check_mapping(name: str, value: object, what: str) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name} must be a dict of {what}, got {shown(value)}")

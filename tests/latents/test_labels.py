@@ -1,0 +1,60 @@
+"""What latents are called, and what is searched below them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import msae
+from msae.explore import LatentActivations
+from msae.latents import concept_labels, holes_to_search
+from msae.patterns.matching import match
+
+
+def test_a_concept_names_the_best_latent_of_each_sae_where_it_is_good():
+    rng = np.random.default_rng(0)
+    she = rng.random((3, 20)) < 0.3
+    good, bad, other = she & (rng.random(she.shape) < 0.9), rng.random(she.shape) < 0.5, ~she
+    dense = {"S": np.stack([bad, good], -1), "L": np.stack([other, bad], -1)}
+    acts = {name: LatentActivations.from_dense(fires.astype(np.float32)) for name, fires in dense.items()}
+
+    def f1(fires: np.ndarray) -> float:
+        return 2 * (fires & she).sum() / (fires.sum() + she.sum())
+
+    assert f1(good) > 0.6 > max(f1(bad), f1(other))
+    assert concept_labels(acts, {"she": she, "nowhere": np.zeros_like(she)}) == {"S/1": "she"}
+    assert concept_labels(acts, {"first": she, "second": she}) == {"S/1": "first"}
+    assert concept_labels(acts, {"she": she}, least_f1=f1(good) + 1e-6) == {}
+    assert concept_labels(acts, {"she": she}, least_f1=0) == {"S/1": "she", f"L/{int(f1(bad) > f1(other))}": "she"}
+    assert concept_labels({name: msae.firings.as_firings(each) for name, each in acts.items()}, {"she": she}) == {"S/1": "she"}
+
+
+def test_a_faint_latent_is_named_at_the_level_at_which_it_fires():
+    she = np.array([[True, True, False, False]])
+    acts = {"S": LatentActivations.from_dense(np.array([[[1.0], [0.9], [0.2], [0.2]]], np.float32))}
+    assert concept_labels(acts, {"she": she}, least_f1=0.9) == {"S/0": "she"}
+    assert concept_labels(acts, {"she": she}, least_f1=0.9, level=0.0) == {}
+
+
+def holed() -> dict[str, LatentActivations]:
+    """S/0 fires on 60 of 80 tokens; of its children L/0 fires on 46 of those, L/1 on 12."""
+    fires = np.zeros((1, 80, 3), np.float32)
+    fires[0, :60, 0], fires[0, 14:60, 1], fires[0, :12, 2] = 1, 1, 1
+    return {"S": LatentActivations.from_dense(fires[..., :1]), "L": LatentActivations.from_dense(fires[..., 1:])}
+
+
+def test_holes_to_search_are_those_of_the_child_that_covers_most():
+    acts, edges = holed(), [("S/0", "L/1", 0.9), ("S/0", "L/0", 0.8)]
+    offered = list(holes_to_search(acts, {"L/1": "a leaf", "S/0": "all"}, edges).values())
+    assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
+    counts = [int(match(pattern, np.zeros((1, 80), int), ["a"], acts).sum()) for pattern in offered]
+    assert counts == [14, 2]
+    assert holes_to_search(acts, {}, edges) == {}
+    assert holes_to_search(acts, {"S/0": "all"}, []) == {}
+
+
+def test_a_latent_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"there is no latent 'M/0'; the SAEs are S, L"):
+        holes_to_search(holed(), {"S/0": "all"}, [("S/0", "M/0", 0.9)])
+    with pytest.raises(ValueError, match=r"there is no latent 7; there are 2"):
+        holes_to_search(holed(), {"S/0": "all"}, [("S/0", "L/7", 0.9)])
