@@ -95,9 +95,8 @@ def absorption(
 
     Example:
         >>> import msae, torch
-        >>> sae, x = msae.SAE(4, 8), torch.randn(10, 4)
-        >>> msae.metrics.absorption(sae, x, x[:, 0] > 0, latents=[3]).n_concept == int((x[:, 0] > 0).sum())
-        True
+        >>> msae.metrics.absorption(msae.SAE(4, 8), torch.eye(4), [True, True, False, False], latents=[3]).n_concept
+        2
     """
     sae = checked_sae(sae)
     x = checked_vectors("x", x, sae.d_model)

@@ -43,7 +43,7 @@ class Interval(NamedTuple):
 
     def __format__(self, spec: str) -> str:
         value, low, high = (_as_text(number, spec or ".3g") for number in self)
-        return value if value == low == high else f"{value} [{low}, {high}]"
+        return value if self.value == self.low == self.high else f"{value} [{low}, {high}]"
 
 
 def _as_text(number: float | None, spec: str) -> str:

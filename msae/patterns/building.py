@@ -44,7 +44,7 @@ _FLAGS = {
 _PLACE_FLAGS = ("quoted", "seen", "first")
 
 
-class Builder(Transformer):
+class Builder(Transformer[Token, Node]):
     """Makes nodes of what lark has read; a definition takes effect where it ends."""
 
     def __init__(self, query: str):
@@ -63,7 +63,7 @@ class Builder(Transformer):
             raise self.wrong(f"${name} is defined twice", _at(name))
         self.definitions[str(name)] = node
 
-    def start(self, children: list) -> Node:
+    def start(self, children: list[Node]) -> Node:
         return children[-1]
 
     @v_args(inline=True)
@@ -82,10 +82,10 @@ class Builder(Transformer):
 
     # structure
 
-    def sequence(self, items: list) -> Node:
+    def sequence(self, items: list[Node]) -> Node:
         return items[0] if len(items) == 1 else Chain(tuple(items))
 
-    def either(self, options: list) -> Node:
+    def either(self, options: list[Node]) -> Node:
         return Either(tuple(options))
 
     @v_args(inline=True)
@@ -119,13 +119,13 @@ class Builder(Transformer):
     def look(self, opening: Token, item: Node) -> Node:
         return Look(str(opening), item)
 
-    def text_start(self, _: list) -> Node:
+    def text_start(self, _: list[Token]) -> Node:
         return Edge(end=False)
 
-    def text_end(self, _: list) -> Node:
+    def text_end(self, _: list[Token]) -> Node:
         return Edge(end=True)
 
-    def any_token(self, _: list) -> Node:
+    def any_token(self, _: list[Token]) -> Node:
         return One(TRUE)
 
     @v_args(inline=True)
@@ -150,10 +150,10 @@ class Builder(Transformer):
 
     # conditions
 
-    def any_of(self, parts: list) -> Condition:
+    def any_of(self, parts: list[Condition]) -> Condition:
         return AnyOf(tuple(parts))
 
-    def all_of(self, parts: list) -> Condition:
+    def all_of(self, parts: list[Condition]) -> Condition:
         return All(tuple(parts))
 
     @v_args(inline=True)
@@ -180,7 +180,7 @@ class Builder(Transformer):
     def place_test(self, comparison: Token, number: Token) -> Condition:
         return TokenTest("pos", (str(comparison), int(number)), _at(number))
 
-    def bare_text_test(self, children: list) -> Condition:
+    def bare_text_test(self, children: list[Token]) -> Condition:
         token = children[0]
         if token.type == "REGEX":
             return self.regex_condition(token)

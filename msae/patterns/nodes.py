@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class TokenTest:
 
     kind: str
     """text, regex, id (of the token alone); pos, quoted, seen, first, latent, literal (of its place)."""
-    args: tuple = ()
+    args: tuple[Any, ...] = ()
     at: int = field(default=0, compare=False)
 
 

@@ -187,6 +187,7 @@ def test_an_interval_takes_a_format():
     assert f"{count:.0f}" == "12 [9, never]", "infinite: what is never reached"
     assert f"{metrics.Interval(np.inf, np.inf, np.inf):.2f}" == "never"
     assert f"{metrics.Interval(1.0, 1.0, 1.0):.0f}" == "1", "no resample changes it"
+    assert f"{metrics.Interval(0.42, 0.418, 0.422):.2f}" == "0.42 [0.42, 0.42]", "narrow is not nothing"
     assert f"{metrics.Interval(0.5, np.nan, np.nan):.2f}" == "0.50 [?, ?]", "one story alone tells no interval"
     assert f"{metrics.Interval(0.5, None, None):.2f}" == "0.50 [?, ?]", "null, as a table in JSON has it"
     assert f"{metrics.Interval(*np.float32([0.5, 0.25, 0.75])):.1f}" == "0.5 [0.2, 0.8]"
