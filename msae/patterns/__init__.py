@@ -1,6 +1,6 @@
 """In: a token pattern such as `["Lily" | "Sue"]` and texts. Out: which tokens it marks, and which latents fire there.
 
-Names resolve on first use: to search takes lark and regex, to rank latents takes torch, and who wants the one need not load the other.
+Names resolve on first use: to search takes lark and regex, which who only ranks latents need not load.
 """
 
 from __future__ import annotations
