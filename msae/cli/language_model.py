@@ -75,7 +75,7 @@ def language_model_train(options: argparse.Namespace) -> None:
 
 def language_model_evaluate(options: argparse.Namespace) -> None:
     from msae.lm.loading import load_transformer
-    from msae.lm.pretraining import bits_per_character
+    from msae.lm.measuring import bits_per_character
     from msae.texts.stories import load_stories
 
     stories = load_stories(options.stories, options.n)
@@ -116,7 +116,7 @@ def language_model_sample(options: argparse.Namespace) -> None:
 
 def language_model_pack(options: argparse.Namespace) -> None:
     from msae.lm.loading import save_language_model
-    from msae.lm.pretraining import bits_per_character
+    from msae.lm.measuring import bits_per_character
     from msae.texts.stories import load_stories
 
     arguments.new_folder("--out", options.out)
