@@ -195,6 +195,7 @@ def test_a_language_model_is_saved_though_it_cannot_be_measured(place, tmp_path,
 
     with monkeypatch.context() as patched:
         patched.setattr("msae.lm.pretraining.bits_per_character", broken)
+        patched.setattr("msae.lm.measuring.bits_per_character", broken)
         sizes = "--d-vocab 280 --d-model 8 --n-layers 1 --n-heads 1 --n-ctx 16 --n-steps 2 --batch-size 2"
         assert main(shlex.split(f"language-model train --stories {place / 's.txt'} --out own {sizes}")) == 0
         assert "the model is trained, but measuring it failed (no characters)" in capsys.readouterr().err
