@@ -194,7 +194,6 @@ def test_a_language_model_is_saved_though_it_cannot_be_measured(place, tmp_path,
         raise ZeroDivisionError("no characters")
 
     with monkeypatch.context() as patched:
-        patched.setattr("msae.lm.pretraining.bits_per_character", broken)
         patched.setattr("msae.lm.measuring.bits_per_character", broken)
         sizes = "--d-vocab 280 --d-model 8 --n-layers 1 --n-heads 1 --n-ctx 16 --n-steps 2 --batch-size 2"
         assert main(shlex.split(f"language-model train --stories {place / 's.txt'} --out own {sizes}")) == 0
