@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from msae.lm.measuring import bits_per_character
+from msae.lm import measuring
 from msae.lm.rows import batches, check_length
 from msae.lm.tokenizer import read_tokenizer, train_full_tokenizer
 from msae.lm.transformer import Transformer, TransformerConfig
@@ -115,7 +115,7 @@ def pretrain(
     run = _Run(stories, out, shape, config)
 
     def bits(texts: Sequence[str]) -> float:
-        return bits_per_character(run.model, texts, run.tokenizer, shape.n_ctx, run.device)
+        return measuring.bits_per_character(run.model, texts, run.tokenizer, shape.n_ctx, run.device)
 
     run.train(lambda step: log(f"step {step}: {bits(valid[:200]):.4f} bits per character on {len(valid[:200])} stories"))
     measured = {}
