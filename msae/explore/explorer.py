@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from msae.firings.latent_activations import LatentActivations
 from msae.support.arguments import shown, text
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from msae.activations.kept import Activations
-    from msae.explore.given import Edge, HasUnembedding, Labels, Latent, Numbers
+    from msae.explore.given import Edge, HasUnembedding, Labels, Latent, Numbers, Options
     from msae.sae.sae import SAE
 
 
@@ -90,7 +92,7 @@ class Explorer(Shown):
         unembed: Numbers | None = None,
         n_neighbours: int = 6,
         page_bytes: int = 300_000,
-        made_from: Mapping[str, Any] | None = None,
+        made_from: Mapping[str, object] | None = None,
     ):
         texts = Texts(acts, tokens, str_tokens)
         acts = dict(acts)
@@ -108,7 +110,9 @@ class Explorer(Shown):
         self.acts, self.tokens, self.str_tokens, self.mask = source.acts, texts.tokens, texts.str_tokens, texts.mask
 
     @classmethod
-    def from_saes(cls, saes: Mapping[str, SAE], activations: Activations, model: HasUnembedding | None = None, **options: Any) -> Explorer:
+    def from_saes(
+        cls, saes: Mapping[str, SAE], activations: Activations, model: HasUnembedding | None = None, **options: Unpack[Options]
+    ) -> Explorer:
         """SAEs on the texts of these activations, with their directions.
 
         Args:
@@ -123,9 +127,9 @@ class Explorer(Shown):
         """
         checks.check_saes(saes, activations, model)
         acts = {name: LatentActivations.from_sae(sae, activations) for name, sae in saes.items()}
-        origin = getattr(activations, "origin", None)
-        options = {"directions": saes, "unembed": None if model is None else model.W_U, "made_from": origin, **options}
-        return cls(acts, activations.tokens, activations.str_tokens, **options)
+        unembed, origin = None if model is None else model.W_U, getattr(activations, "origin", None)
+        given: Options = {"directions": saes, "unembed": unembed, "made_from": origin, **options}
+        return cls(acts, activations.tokens, activations.str_tokens, **given)
 
     def with_labels(self, labels: Labels) -> Explorer:
         """The same explorer with these names for latents, and no others.
