@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from msae.latents.names import split_id
 from msae.support.arguments import shown, text
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from msae.activations.kept import Activations
-    from msae.explore.given import Edge, HasUnembedding, Labels, Latent, Numbers
+    from msae.explore.given import Edge, HasUnembedding, Labels, Latent, Numbers, Options
     from msae.latents.latents import Latents
     from msae.sae.sae import SAE
 
@@ -92,7 +94,7 @@ class Explorer(Shown):
         unembed: Numbers | None = None,
         n_neighbours: int = 6,
         page_bytes: int = 300_000,
-        made_from: Mapping[str, Any] | None = None,
+        made_from: Mapping[str, object] | None = None,
     ):
         texts = Texts(acts, tokens, str_tokens)
         acts = dict(acts)
@@ -110,7 +112,9 @@ class Explorer(Shown):
         self.acts, self.tokens, self.str_tokens, self.mask = source.acts, texts.tokens, texts.str_tokens, texts.mask
 
     @classmethod
-    def from_saes(cls, saes: Mapping[str, SAE], activations: Activations, model: HasUnembedding | None = None, **options: Any) -> Explorer:
+    def from_saes(
+        cls, saes: Mapping[str, SAE], activations: Activations, model: HasUnembedding | None = None, **options: Unpack[Options]
+    ) -> Explorer:
         """SAEs on the texts of these activations, with their directions.
 
         Args:
@@ -125,26 +129,26 @@ class Explorer(Shown):
         """
         checks.check_saes(saes, activations, model)
         acts = {name: Firings.of_sae(sae, activations) for name, sae in saes.items()}
-        origin = getattr(activations, "origin", None)
-        options = {"directions": saes, "unembed": None if model is None else model.W_U, "made_from": origin, **options}
-        return cls(acts, activations.tokens, activations.str_tokens, **options)
+        unembed, origin = None if model is None else model.W_U, getattr(activations, "origin", None)
+        given: Options = {"directions": saes, "unembed": unembed, "made_from": origin, **options}
+        return cls(acts, activations.tokens, activations.str_tokens, **given)
 
     @classmethod
-    def of(cls, latents: Latents, /, *, labels: Labels | None = None, **options: Any) -> Explorer:
+    def of(cls, latents: Latents, /, **options: Unpack[Options]) -> Explorer:
         """The explorer of `msae.Latents`: their firings on their stories.
 
         Args:
             latents: SAEs on stories.
-            labels: "name/number" → a name for the latent.
             options: those of `Explorer`.
 
         Raises:
-            ValueError: as `Explorer`.
+            ValueError: what is no `msae.Latents`; else as `Explorer`.
         """
         if not hasattr(latents, "activations"):
             raise ValueError(f"latents must be msae.Latents, got {shown(latents)}")
         origin = getattr(latents.activations, "origin", None)
-        return cls(latents.acts, latents.tokens, latents.vocabulary, labels=labels, **{"made_from": origin, **options})
+        given: Options = {"made_from": origin, **options}
+        return cls(latents.acts, latents.tokens, latents.vocabulary, **given)
 
     def with_labels(self, labels: Labels) -> Explorer:
         """The same explorer with these names for latents, and no others.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
+
+    from msae.sae.sae import SAE
 
     Numbers: TypeAlias = ArrayLike | Tensor
     """An array or a tensor, or nested lists of numbers."""
@@ -28,3 +30,18 @@ class HasUnembedding(Protocol):
     @property
     def W_U(self) -> Numbers:
         """(d_model, n_vocab) what each direction adds to the logits."""
+
+
+class Options(TypedDict, total=False):
+    """What `Explorer` takes beside firings and texts."""
+
+    labels: Labels | None
+    latents: Iterable[Latent] | None
+    n_examples: int
+    window: int
+    edges: Iterable[tuple[Latent, Latent, float]] | None
+    directions: Mapping[str, Numbers | SAE] | None
+    unembed: Numbers | None
+    n_neighbours: int
+    page_bytes: int
+    made_from: Mapping[str, object] | None

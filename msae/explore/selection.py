@@ -48,7 +48,7 @@ class Selection:
     def first(self) -> str:
         """The latent that a page opens with where none was asked for: the first with a label, else the first that fires."""
         labelled = (latent for latent in self.ids if latent in self._source.labels)
-        firing = (latent for latent in self.ids if len(_of(self._source, latent)[0]))
+        firing = (latent for latent in self.ids if len(_firings(self._source, latent)[0]))
         return next(itertools.chain(labelled, firing), self.ids[0])
 
     @cached_property
@@ -57,7 +57,7 @@ class Selection:
         source, mask = self._source, self._source.texts.mask
         firings = np.zeros(mask.size, dtype=np.int64)
         for latent in self.ids:
-            firings[_of(source, latent)[0]] += 1
+            firings[_firings(source, latent)[0]] += 1
         strongest = [partial(source.acts[name].top_texts, number, source.sizes.n_examples) for name, number in map(split_id, self.ids)]
         pieces = sample.fitting(mask, firings.reshape(mask.shape), strongest, source.sizes.page_bytes, source.sizes.window)
         bundle = assemble(source, self.ids, pieces)
@@ -70,7 +70,7 @@ class Selection:
         return assemble(self._source, ids, sample.whole(self._source.texts.mask), progress)
 
 
-def _of(source: Source, latent: str) -> tuple[np.ndarray, np.ndarray]:
+def _firings(source: Source, latent: str) -> tuple[np.ndarray, np.ndarray]:
     """(positions, activations) of the firings of a latent."""
     name, number = split_id(latent)
     return source.acts[name].of(number)

@@ -84,7 +84,7 @@ class Shown:
         *,
         latents_per_shard: int = 64,
         back: str | None = None,
-        provenance: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, object] | None = None,
         progress: bool = True,
     ) -> Path:
         """Write the explorer so that it opens from a disk, without a server and without a network.
@@ -112,7 +112,7 @@ class Shown:
         yes_or_no("progress", progress)
         if back is not None:
             written("back", back)
-        provenance = described("provenance", provenance)
+        told = described("provenance", provenance)
         if path.suffix.lower() in (".html", ".htm"):
             new_file("path", path)
             write_file(path, pages.page(title, self._html(linked=True), back))
@@ -122,7 +122,7 @@ class Shown:
         check_latents_per_shard(latents_per_shard)
         new_folder("path", path)
         bundle = self.bundle(progress=progress)
-        bundle.about.update({"title": title} | ({"provenance": provenance} if provenance else {}))
+        bundle.about.update({"title": title} | ({"provenance": told} if told else {}))
         manifest, files = bundle_files(bundle, latents_per_shard, progress=progress)
         element = pages.host(manifest, files["payload.bin"], {**self.state, "linked": True}, self._without_scripts())
         write_folder(path, {**files, "index.html": pages.page(title, element, back)})

@@ -131,7 +131,7 @@ def _marks(marks: list[_Mark], style: Style, said: str, axis: str, **shared: str
     ]
 
 
-def pairs(x: Numbers, y: Numbers, *, title: str, alt: str, x_name: str, y_name: str, axis: str, labels: Sequence[Any]) -> go.Figure:
+def pairs(x: Numbers, y: Numbers, *, title: str, alt: str, x_name: str, y_name: str, axis: str, labels: Sequence[object]) -> go.Figure:
     """One dot for each of many things that were measured twice, and the diagonal on which both are equal.
 
     Args:

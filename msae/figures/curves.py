@@ -77,8 +77,7 @@ def lines(
     x_axis, y_axis = prose(x_axis=x_axis, y_axis=y_axis)
     names = drawn.words(series)
     curves = [_curve(name, parts, log_x, log_y) for name, parts in series.items()]
-    at = rounded_together([curve.x for curve in curves], 6)
-    heights = rounded_together([curve.y for curve in curves])
+    at, heights = rounded_together([curve.x for curve in curves], 6), rounded_together([curve.y for curve in curves])
     said = map(_said, drawn.cut_apart(names, LEGEND_CHARACTERS), at, heights)
     several = len(names) > 1
     fig = empty_figure(Words(title, alt, lead), said, height=height, bottom=26 * _legend_rows(names) if several else 0)

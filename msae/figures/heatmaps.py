@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from msae.figures.given import Numbers
 
-    _Labels: TypeAlias = Sequence[Any] | Mapping[str, Sequence[Any]]
+    _Labels: TypeAlias = Sequence[object] | Mapping[str, Sequence[object]]
 
 _TICK_CHARACTERS = 16
 _DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(201,90,14,0)"], [0.5, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]

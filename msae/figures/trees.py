@@ -23,7 +23,7 @@ class FeatureTree(Protocol):
     """What `tree` draws, such as `msae.toy.FeatureTree`."""
 
     @property
-    def names(self) -> Sequence[Any]:
+    def names(self) -> Sequence[object]:
         """(n_features,)"""
 
     @property

@@ -21,6 +21,7 @@ from samples import sample
 
 from msae.explore import Bundle, Explorer, LatentActivations, address, latent_tree, read_bundle, write_bundle
 from msae.explore.bundle import from_varints, schema, varints
+from msae.explore.view import View
 from msae.explore.writing import manifest
 
 HOSTILE = [
@@ -302,6 +303,32 @@ def test_examples_go_along_to_every_view():
     assert tried.state["examples"] == tried.latent(3).state["examples"] == [["a name", "Lily"], ["</script>", '"</script>"']]
     assert explorer.state["examples"] == []
     assert "</script>" not in Reader(tried._repr_html_()).scripts[-1]
+
+
+def test_other_labels_make_another_explorer_at_the_same_view():
+    tokens, acts, mask = sample()
+    explorer = Explorer({"S": LatentActivations.from_dense(acts, mask)}, tokens, HOSTILE, labels={5: "five"}).latent(3, pin=4)
+    named = explorer.with_labels({"S/2": "two"})
+    assert (explorer.labels, named.labels) == ({"S/5": "five"}, {"S/2": "two"})
+    assert explorer.view == named.view == View("S/3", "S/4")
+    assert [named.bundle().label[k] for k in (2, 5)] == ["two", ""]
+    assert "two" in named._repr_html_()
+    assert "five" not in named._repr_html_()
+    with pytest.raises(AttributeError):
+        named.labels = {}
+    with pytest.raises(ValueError, match="no latent 99 here"):
+        named.with_labels({99: "x"})
+
+
+def test_views_of_the_same_latents_share_one_page():
+    explorer = hostile()
+    assert explorer.latent(3).tree(2)._selection is explorer._selection
+    few = Explorer(explorer.acts, explorer.tokens, explorer.str_tokens, latents=[1, 2])
+    beyond = few.latent(7)
+    assert few.shown == beyond.shown == ["S/1", "S/2"]
+    assert beyond._selection.ids == ["S/1", "S/2", "S/7"]
+    assert beyond.search()._selection is beyond._selection
+    assert beyond.latent(2)._selection is few._selection
 
 
 def test_an_address_is_read_back_as_it_was_meant():

@@ -151,6 +151,12 @@ TABLE = [
         {"query": NOT_TEXT, "examples": [3, "a", ["a"], {"a": 3}, {3: "a"}, {"a": None}]},
         name="Explorer.search",
     ),
+    Function(
+        explorer().with_labels,
+        lambda: {"labels": {1: "one"}},
+        {"labels": [3, "a", ["a"], {1: None}, {0: b"a"}, Says({9: "a"}, "latent 9"), Says({"T/1": "a"}, "T/1")]},
+        name="Explorer.with_labels",
+    ),
     Function(explorer().dense, lambda: {"latent": 1}, {"latent": NOT_LATENTS}, name="Explorer.dense"),
     Function(explorer().bundle, lambda: {"progress": False}, {"progress": [None, "no", 0.5]}, name="Explorer.bundle"),
     Function(
