@@ -54,7 +54,7 @@ reveal_type(msae.SAE(8, 16, msae.TopK(2)))  # msae.sae.sae.SAE
     "measures": """\
 firings = metrics.as_firings(saes["S/0"].encode(activations.x))
 reveal_type(firings)  # msae.firings.firings.Firings
-measured = metrics.reconstruction(saes["S/0"], activations.x, activations.x_story)
+measured = metrics.reconstruction(saes["S/0"], activations.x, story=activations.x_story)
 reveal_type(measured)  # msae.metrics.fidelity.Reconstruction
 reveal_type(measured.fvu.low)  # float
 reveal_type(metrics.fvu(activations.x, activations.x))  # float
@@ -74,6 +74,17 @@ figures.lines([1, 2], {"a": [1, 2]}, "A claim", "In words")  # error
 }
 
 
+def by_name(kind: str) -> str:
+    """A type with the names of named tuples instead of their parts."""
+    while found := re.search(r", fallback=([\w.]+)\]", kind):
+        depth, start = 0, found.start()
+        while depth >= 0:  # back to the bracket that opens this tuple
+            start -= 1
+            depth += {"]": 1, "[": -1}.get(kind[start], 0)
+        kind = kind[:start].removesuffix("tuple") + found[1] + kind[found.end() :]
+    return kind
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, str]]:
     """What the checker says of each line of each part, in one run."""
@@ -87,8 +98,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, str]]:
     # by the file's name alone: of a file that has not changed, the checker says again what it said when the folder was another
     for match in re.finditer(r'msae_session_(\d+)\.py:(\d+): (?:note: Revealed type is "(.*)"|(error): .*)$', report, flags=re.MULTILINE):
         part, line, kind, error = match.groups()
-        kind = error or re.sub(r"^.*fallback=([\w.]+)\]$", r"\1", kind.replace("builtins.", ""))
-        found[list(PARTS)[int(part)]][int(line)] = kind
+        found[list(PARTS)[int(part)]][int(line)] = error or by_name(kind.replace("builtins.", ""))
     return found
 
 
