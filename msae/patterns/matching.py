@@ -12,7 +12,7 @@ How it works. Number the different tests of a pattern ("is *Lily*", "is capitali
 a pattern one ordinary regular expression. Its lookarounds ask at every token whether *some* stretch ends there: greediness cannot matter.
 A million tokens take 0.1 to 0.7 s.
 
-explore/static/patterns.mjs is the same language in the browser; one file of cases holds the two to each other.
+explore/static/patterns/ is the same language in the browser; one file of cases holds the two to each other.
 """
 
 from __future__ import annotations
