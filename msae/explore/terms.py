@@ -17,6 +17,6 @@ CONFIDENCE = 0.9
 def search_terms() -> dict[str, Any]:
     """The entry "search" of a manifest."""
     from msae.patterns.matching import MAX_TESTS  # loads lark, which nothing else here needs
-    from msae.patterns.ranking import THRESHOLDS
+    from msae.patterns.ranking import LEVELS
 
-    return {"max_tests": MAX_TESTS, "levels": list(THRESHOLDS), "min_precision": MIN_PRECISION, "share": SHARE, "confidence": CONFIDENCE}
+    return {"max_tests": MAX_TESTS, "levels": list(LEVELS), "min_precision": MIN_PRECISION, "share": SHARE, "confidence": CONFIDENCE}
