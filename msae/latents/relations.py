@@ -75,24 +75,31 @@ def latent_tree(
         raise ValueError(f"acts must be of the same texts, got masks of shape {[each.mask.shape for each in acts.values()]}")
     edges = []
     for small, large in references(acts):
-        above, below = in_range(acts[small]), in_range(acts[large])
-        squares = above.power(2)
-        norms = np.sqrt(np.asarray(below.power(2).sum(0)).ravel())
-        largest = acts[small].max, acts[large].max
-        for first in range(0, below.shape[1], CHUNK):
-            part = below[:, first : first + CHUNK]
-            product = (above.T @ part).tocoo()
-            masked = (squares.T @ (part > 0).astype(np.float32)).tocsr()
-            row, column = product.row, product.col
-            length = np.sqrt(np.asarray(masked[row, column]).ravel()) * norms[first + column]
-            score = product.data / np.maximum(length, 1e-12)
-            if metric == "nabeshima2024":
-                score = score * largest[1][first + column] / largest[0][row]
-            score = np.where(acts[large].counts[first + column] < min_firings, -1, score)
-            for child, parent, value in _best(column, row, score, n_parents, threshold):
-                ids = acts[small].latents[parent], acts[large].latents[first + child]
+        counts = acts[large].counts
+        for parent, child, score in _scores(acts[small], acts[large], metric):
+            score = np.where(counts[child] < min_firings, -1, score)
+            for below, above, value in _best(child, parent, score, n_parents, threshold):
+                ids = acts[small].latents[above], acts[large].latents[below]
                 edges.append(Edge(f"{small}/{ids[0]}", f"{large}/{ids[1]}", round(float(value), 4)))
     return edges
+
+
+def _scores(small: Firings, large: Firings, metric: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(parents, children, scores) of all pairs that fire together, as columns; the children of a chunk at a time."""
+    above, below = in_range(small), in_range(large)
+    squares = above.power(2)
+    norms = np.sqrt(np.asarray(below.power(2).sum(0)).ravel())
+    largest = small.max, large.max
+    for first in range(0, below.shape[1], CHUNK):
+        part = below[:, first : first + CHUNK]
+        product = (above.T @ part).tocoo()
+        masked = (squares.T @ (part > 0).astype(np.float32)).tocsr()
+        parent, child = product.row, first + product.col
+        length = np.sqrt(np.asarray(masked[parent, product.col]).ravel()) * norms[child]
+        score = product.data / np.maximum(length, 1e-12)
+        if metric == "nabeshima2024":
+            score = score * largest[1][child] / largest[0][parent]
+        yield parent, child, score
 
 
 def best_parents(edges: Sequence[AnEdge]) -> dict[str, AnEdge]:
