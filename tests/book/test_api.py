@@ -213,5 +213,5 @@ def test_names_are_found_in_the_code_of_a_chapter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_leads_to_every_name_that_it_uses(chapter: Path, site: Path) -> None:
     page = BeautifulSoup((site / chapter.relative_to(ROOT)).with_suffix(".html").read_text(encoding="utf-8"), "html.parser")
-    used = read_notebook(chapter).used()
-    assert {link["href"].partition("#")[2] for link in page.select("a.msae-api")} == used
+    links = {link["href"].partition("#")[2] for link in page.select("a.msae-api")}
+    assert links >= read_notebook(chapter).used(), "code shown in the text may add others"
