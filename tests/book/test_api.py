@@ -65,7 +65,7 @@ def parameters(entry: Name) -> list[str]:
     """The parameters of a function or of the making of a class; a protocol is never made, an exception takes what it says."""
     if getattr(entry.value, "_is_protocol", False) or (inspect.isclass(entry.value) and issubclass(entry.value, Exception)):
         return []
-    return [name for name in inspect.signature(entry.value).parameters if name not in ("args", "kwargs")]
+    return [name for name in inspect.signature(entry.value).parameters if name not in ("args", "kwargs") and not name.startswith("_")]
 
 
 def described_fields(entry: Name) -> list[str]:
