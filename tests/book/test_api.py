@@ -189,12 +189,13 @@ def test_what_is_returned_is_described(entry: Name) -> None:
 
 
 def test_its_example_runs(entry: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder, with msae, torch and np at hand, and without the network."""
+    """In an empty folder and without the network, with msae, torch, np and the names of its room at hand: the index page says so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     doc = inspect.getdoc(entry.value) or ""
     assert re.search(r"^Examples?:$", doc, flags=re.MULTILINE), "it needs an Example: section"
-    names = {"msae": msae, "torch": torch, "np": np}
+    room = getattr(msae, entry.room)
+    names = {name: getattr(room, name) for name in room.__all__} | {"msae": msae, "torch": torch, "np": np}
     example = doctest.DocTestParser().get_doctest(doc, names, entry.full, None, None)
     assert example.examples, "its example has no line that begins with >>>"
     said = io.StringIO()
