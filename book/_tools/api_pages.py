@@ -163,7 +163,8 @@ def _signature(
 
 def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
     """What is written by another of its addresses leads to the same entry."""
-    entry = addresses().get(node.get("reftarget", "").removesuffix("()"))
+    name = node.get("reftarget", "").removesuffix("()")
+    entry = addresses().get(name) or addresses().get(f"msae.{name}")
     if entry is None or node.get("refdomain") != "py":
         return None
     return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", entry.full, node, content)
