@@ -233,7 +233,7 @@ class SAE(nn.Module):
     def extra_repr(self) -> str:
         return f"d_model={self.d_model}, n_latents={self.n_latents}, {self.nonlinearity}, hook_name={self.hook_name!r}"
 
-    def save(self, folder: str | os.PathLike) -> None:
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `sae.safetensors` and `sae.json` into the folder, which is made where it is missing: both, or neither.
 
         Args:
@@ -248,7 +248,7 @@ class SAE(nn.Module):
         write(arguments.path("folder", folder), weights, self._about)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike, device: str | torch.device = "cpu") -> SAE:
+    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> SAE:
         """Read what `save` wrote. Half precision becomes float32; float64 stays.
 
         Args:

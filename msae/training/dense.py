@@ -73,7 +73,7 @@ def _dense_step(inputs: StepInputs, grads: dict[str, Tensor], s_SN: Tensor, part
     error_S, count_S, power_SN = inputs.x.new_zeros(n_seeds), inputs.x.new_zeros(n_seeds), torch.zeros_like(s_SN)
     smallest_S = torch.full_like(error_S, torch.inf)
     whole = nonlinearity.fixes_l0 or n_seeds > 1  # BatchTopK must see the batch
-    for x in inputs.x.split(batch if whole else max(1, CHUNK // n_latents), dim=1):
+    for x in inputs.x.split(batch if whole else max(1, CHUNK // n_latents), dim=1):  # type: ignore[no-untyped-call]
         r0 = x - params["b_dec"][:, None]
         level, acts = inputs.encode(x, norm_SN)
         active = acts > 0

@@ -56,7 +56,7 @@ def lay_out(count_B: Tensor) -> Layout:
     starts = [*range(0, tail, size), *range(tail, batch, max(1, size // 8))]
     sizes = [end - start for start, end in pairwise([*starts, batch])]
     sorted_B, order_B = count_B.sort(stable=True)
-    parts = sorted_B.split(sizes)
+    parts = sorted_B.split(sizes)  # type: ignore[no-untyped-call]
     slots_B = 1 + torch.cat([part[-1:].expand_as(part) for part in parts])
     *widest, n_pairs = torch.cat([*(part[-1:] for part in parts), count_B.sum()[None]]).tolist()
     groups = [(start, n, 1 + width) for start, n, width in zip(starts, sizes, widest, strict=True)]

@@ -60,7 +60,7 @@ def all_prefix_loss(x: Tensor, b_dec: Tensor, values: Tensor, indices: Tensor, W
     if len(twice):
         row, at = twice[0].tolist()
         raise ValueError(f"indices must differ within an input unless their value is 0, got {int(own[row, at])} twice in input {row}")
-    loss: Tensor = _AllPrefixLoss.apply(x, b_dec, values, indices, W_dec, inclusion)
+    loss: Tensor = _AllPrefixLoss.apply(x, b_dec, values, indices, W_dec, inclusion)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -48,7 +48,7 @@ class JumpReLU(Nonlinearity):
             ValueError: no real numbers, or shapes that do not fit.
         """
         pre = checked_pre(pre)
-        acts: Tensor = _Jump.apply(pre, self.lowest(checked_threshold(threshold, pre)), self)
+        acts: Tensor = _Jump.apply(pre, self.lowest(checked_threshold(threshold, pre)), self)  # type: ignore[no-untyped-call]
         return acts
 
     @property
