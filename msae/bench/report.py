@@ -183,7 +183,7 @@ def figure(result: Mapping[str, Any], *, title: str | None = None, alt: str | No
         >>> figure({"settings": {"toy": {"steps": steps}}}).layout.meta["alt"]
         'Time of a step over that of five dense products. toy, relu, plain: 3.00.'
     """
-    from msae.figures.points import ratios as draw_ratios
+    from msae.figures.repeated import ratios as draw_ratios
 
     rows = {name: {k: r for k, r in setting["steps"].items() if k != FLOOR} for name, setting in result["settings"].items()}
     ratios = {

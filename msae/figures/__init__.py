@@ -19,7 +19,7 @@ others of the figure (in a heatmap: from those of its row, its column and its pl
 from msae.figures.bar_charts import bars, histogram
 from msae.figures.comparisons import compare, pairs
 from msae.figures.curves import lines
-from msae.figures.heatmaps import heatmap, heatmaps
+from msae.figures.heat import heatmap, heatmaps
 from msae.figures.repeated import dots, ratios
 from msae.figures.style import COLORS, role
 from msae.figures.trees import tree

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msae.patterns.examples import hole_examples
-from msae.patterns.matching import MAX_TESTS
 from msae.support.arguments import number, shown
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ def holes_to_search(acts: Mapping[str, Firings], labels: Mapping[str, str], edge
         >>> list(msae.latents.holes_to_search(acts, {"S/0": "she"}, [("S/0", "L/0", 0.9)]).values())[0]
         '[S/0 & !L/0]'
     """
+    from msae.patterns.matching import MAX_TESTS  # loads lark
+
     _check_mapping("acts", acts, 'where latents fire, by the SAE\'s name, such as {"S/2": acts}')
     _check_mapping("labels", labels, 'names by latent, such as {"S/7": "she"}')
     if not isinstance(edges, Sequence) or not all(isinstance(edge, tuple) and len(edge) == 3 for edge in edges):

@@ -166,7 +166,7 @@ def cofiring(matrix: csc_array, k: int) -> list[list[tuple[int, float]]]:
         both = (fires.T @ fires[:, first : first + CHUNK]).tocoo()
         row, column = both.row, both.col + first
         share = both.data / (counts[row] + counts[column] - both.data)
-        _note(out, column, row, share, k, 0.01)
+        _note(out, column, row, share, k=k, least=0.01)
     return out
 
 
@@ -188,7 +188,7 @@ def alike(directions: Any, k: int) -> list[list[tuple[int, float]]]:
         cosines = unit[first : first + CHUNK] @ unit.T
         if sparse.issparse(cosines):
             found = cosines.tocoo()
-            _note(out, found.row + first, found.col, found.data, k, 0.1)
+            _note(out, found.row + first, found.col, found.data, k=k, least=0.1)
             continue
         rows = np.arange(len(cosines))
         cosines[rows, rows + first] = -1  # a latent is no neighbour of itself
@@ -211,7 +211,7 @@ def in_range(acts: Firings) -> csc_array:
     return acts.matrix if not largest or 1e-9 < largest < 1e9 else acts.matrix / largest
 
 
-def _note(out: list[list[tuple[int, float]]], group: np.ndarray, other: np.ndarray, score: np.ndarray, k: int, least: float) -> None:
+def _note(out: list[list[tuple[int, float]]], group: np.ndarray, other: np.ndarray, score: np.ndarray, *, k: int, least: float) -> None:
     apart = group != other
     for mine, theirs, value in _best(group[apart], other[apart], score[apart], k, least):
         out[mine].append((int(theirs), round(float(value), 3)))

@@ -403,7 +403,7 @@ def test_nothing_names_our_machines() -> None:
     if listed.returncode:
         pytest.skip("not a git checkout")
     named = []
-    tests_of_this = {"tests/test_book.py", "tests/test_site.py"}
+    tests_of_this = {"tests/book/test_book.py", "tests/book/test_site.py"}
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
         if name in tests_of_this or path.suffix in {".safetensors", ".zst", ".npz"} or not path.exists():

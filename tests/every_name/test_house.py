@@ -30,6 +30,9 @@ LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {}
 """Private functions that may take more than the rule, each with the reason."""
 
+BY_PLACE = {"msae/training/losses.py": "torch.autograd.Function.apply takes no names"}
+"""Files with a call of more arguments by place, each with the reason."""
+
 
 def test_rooms_are_those_of_the_package():
     folders = {path.parent.name for path in house.MSAE.glob("*/__init__.py")}
@@ -99,7 +102,8 @@ def test_what_travels_together_is_one_thing():
         if f.is_private and f.n_parameters > house.MOST_PARAMETERS
     }
     assert many.keys() == MANY_PARAMETERS.keys(), many
-    assert house.crowded_calls() == []
+    crowded = [call for call in house.crowded_calls() if call.split(":")[0] not in BY_PLACE]
+    assert crowded == []
 
 
 def test_the_picture_is_drawn_from_this_source():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
-api = pytest.importorskip("mypy.api")
+pytest.importorskip("mypy")
 
-OPEN: set[str] = {"splicing"}
+OPEN: set[str] = set()
 """Parts of the session in which a type is still to be given; empty when the whole is typed."""
 
 START = """\
@@ -92,8 +94,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, str]]:
     for i, part in enumerate(PARTS.values()):
         (folder / f"msae_session_{i}.py").write_text(START + part, encoding="utf-8")
     options = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache")]
-    report, trouble, _ = api.run([*options, *map(str, sorted(folder.glob("*.py")))])
-    assert not trouble, trouble
+    # in a process of its own: mypy raises the recursion limit of the one it runs in
+    command = [sys.executable, "-m", "mypy", *options, *map(str, sorted(folder.glob("*.py")))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    report = done.stdout
+    assert not done.stderr, done.stderr
     found: dict[str, dict[int, str]] = {name: {} for name in PARTS}
     # by the file's name alone: of a file that has not changed, the checker says again what it said when the folder was another
     for match in re.finditer(r'msae_session_(\d+)\.py:(\d+): (?:note: Revealed type is "(.*)"|(error): .*)$', report, flags=re.MULTILINE):

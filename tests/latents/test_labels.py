@@ -47,7 +47,7 @@ def test_holes_to_search_are_those_of_the_child_that_covers_most():
     acts, edges = holed(), [("S/0", "L/1", 0.9), ("S/0", "L/0", 0.8)]
     offered = list(holes_to_search(acts, {"L/1": "a leaf", "S/0": "all"}, edges).values())
     assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
-    counts = [int(match(pattern, np.zeros((1, 80), int), ["a"], acts).sum()) for pattern in offered]
+    counts = [int(match(pattern, np.zeros((1, 80), int), ["a"], acts=acts).sum()) for pattern in offered]
     assert counts == [14, 2]
     assert holes_to_search(acts, {}, edges) == {}
     assert holes_to_search(acts, {"S/0": "all"}, []) == {}
@@ -56,5 +56,5 @@ def test_holes_to_search_are_those_of_the_child_that_covers_most():
 def test_a_latent_that_is_not_there_is_named():
     with pytest.raises(ValueError, match=r"there is no latent 'M/0'; the SAEs are S, L"):
         holes_to_search(holed(), {"S/0": "all"}, [("S/0", "M/0", 0.9)])
-    with pytest.raises(ValueError, match=r"there is no latent 7; there are 2"):
+    with pytest.raises(ValueError, match=r"there is no latent 7 here; there are 2"):
         holes_to_search(holed(), {"S/0": "all"}, [("S/0", "L/7", 0.9)])
