@@ -113,6 +113,9 @@ def table(result: Mapping[str, Any], columns: Sequence[str] = tuple(COLUMNS)) ->
         result: what `bench` returned.
         columns: some of "ms", "x five", "quartiles", "CPU x five", "x plain", …; those that hold something are shown.
 
+    Returns:
+        several lines.
+
     Example:
         >>> about = {"machine": {"processor": "a processor", "cpus": 2}, "versions": {"torch": "2.7"}, "dtype": "float32", "rounds": 7}
         >>> print(table(about | {"settings": {}}).splitlines()[0])
@@ -154,6 +157,9 @@ def claim(result: Mapping[str, Any]) -> str:
     Args:
         result: what `bench` returned.
 
+    Returns:
+        the sentence, without a full stop.
+
     Example:
         >>> steps = {"relu, all prefixes": {"loss": "all_prefixes", "x_plain": 1.25, "x_five": 2.5}}
         >>> claim({"settings": {"toy": {"steps": steps}}})
@@ -175,6 +181,9 @@ def figure(result: Mapping[str, Any], *, title: str | None = None, alt: str | No
         result: what `bench` returned.
         title: the claim; `claim(result)` if left out.
         alt: the figure in words; the medians if left out.
+
+    Returns:
+        a plotly figure.
 
     Example:
         >>> turn = {"steps": 1, "wall": 0.25}

@@ -11,11 +11,17 @@ FLOOR, ENCODER = "five products", "encoder product"
 """What the steps are held against, by label: the five dense products of a step, and its first alone."""
 
 LOSSES = ("plain", "sampled", "all_prefixes")
+"""The full prefix alone, ten sampled prefixes, every prefix exactly."""
+
 NONLINEARITIES = ("relu", "topk")
+"""Of the steps that are compared."""
+
 PEERS = {"sae-lens": "sae_lens", "dictionary-learning": "dictionary_learning"}
 """Packages that can take part, each with the module it is imported as."""
 
 DTYPES = ("float32", "bfloat16", "float16")
+"""Of the encoder's product."""
+
 PEAK_FLOPS = {
     "H200": {"float32": 67e12, "bfloat16": 989e12, "float16": 989e12},
     "H100 80GB HBM3": {"float32": 67e12, "bfloat16": 989e12, "float16": 989e12},
@@ -80,3 +86,4 @@ SETTINGS = {
     "mid": Setting(d_model=256, n_latents=4096, batch=2048, l0=30),
     "large": Setting(d_model=768, n_latents=24576, batch=1024, l0=30),
 }
+"""The sizes that `python -m msae bench` compares: the toy, an SAE of the bundled model, one of GPT-2\'s width."""

@@ -95,6 +95,9 @@ def address(page: str, latent: str, pin: str = "", view: str = "", query: str = 
         view: "latent", "tree" or "search"; "latent" where empty.
         query: the token pattern that is searched for.
 
+    Returns:
+        the address, its parts quoted.
+
     Raises:
         ValueError: what is no text, or no view.
 

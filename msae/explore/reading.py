@@ -26,15 +26,17 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
     Args:
         folder: where it lies, as of `Explorer.save`.
 
+    Returns:
+        the bundle, as it was written.
+
     Raises:
         FileNotFoundError: no manifest.json there, or a file that it names is missing.
         ValueError: another or a newer format; a file that was altered, cut short or belongs to another save.
 
     Example:
         >>> import tempfile
-        >>> from msae.explore import write_bundle
         >>> import numpy as np
-        >>> from msae.explore import Explorer
+        >>> from msae.explore import Explorer, write_bundle
         >>> from msae.firings import Firings
         >>> acts = Firings.of_dense(np.array([[[2.0], [0.0], [1.0]]]))  # one text of three tokens, one latent
         >>> bundle = Explorer({"S": acts}, np.array([[0, 1, 0]]), ["Lily", " sat"]).bundle()

@@ -169,6 +169,9 @@ def load_family(name: str | os.PathLike[str]) -> Family:
     Args:
         name: "bundled", "article" (the article's, at full scale), or a JSON file.
 
+    Returns:
+        the family, with all of its recipes judged.
+
     Raises:
         FileNotFoundError: there is no such family.
         ValueError: naming what is missing or unknown, before any work.

@@ -40,9 +40,11 @@ def bars(
         axis: what the numbers are, with their unit.
         low_high: label → (low, high), in the unit of the values; labels may be left out.
 
+    Returns:
+        the figure, for the page to size and colour.
+
     Raises:
-        ValueError: no alt or title, nothing to show, values not finite, or a whisker that does not hold its value or whose label
-            has no bar.
+        ValueError: no alt or title, nothing to show, values not finite, or a whisker without its value in it, or without a bar.
 
     Example:
         >>> from msae import figures
@@ -77,9 +79,13 @@ def bars(
     fit_hover_boxes(fig, text)
     fig.update_layout(showlegend=False, bargap=0.3)
     set_x_axis_under_rows(fig, axis, drawn.cut_apart(names, ROW_CHARACTERS), type="linear", nticks=7, rangemode="tozero")
-    ticks = {"tickvals": places, "ticktext": short_labels(names, ROW_CHARACTERS)}
-    fig.update_yaxes(**axis_options("", type="category", autorange="reversed", showgrid=False, **ticks))
+    fig.update_yaxes(**_rows(places, short_labels(names, ROW_CHARACTERS)))
     return fig
+
+
+def _rows(places: list[str], names: list[str]) -> dict[str, Any]:
+    """The axis of the labels, the first on top."""
+    return axis_options("", type="category", autorange="reversed", showgrid=False, tickvals=places, ticktext=names)
 
 
 def _whiskers(values: Mapping[Any, float], low_high: Mapping[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +128,9 @@ def histogram(values: Numbers, *, title: str, alt: str, axis: str, of: str, log_
         of: what is counted, in the plural, for example "latents".
         log_x: a logarithmic axis.
         n_bins: how many bins there are between the smallest value and the largest.
+
+    Returns:
+        the figure, for the page to size and colour.
 
     Raises:
         ValueError: no alt or title, no values, or values that are not finite, or not positive with `log_x`.

@@ -54,6 +54,9 @@ def compare(
         lead: instead of `alt`, its first sentence; the numbers are added, "label, name: value, from low to high".
         axis: what the numbers are, with their unit.
 
+    Returns:
+        the figure, for the page to size and colour.
+
     Raises:
         ValueError: no alt or title, nothing to show, values not finite, or a low above its high.
 
@@ -143,6 +146,9 @@ def pairs(x: Numbers, y: Numbers, *, title: str, alt: str, x_name: str, y_name: 
         y_name: of what y was measured, such as "matryoshka".
         axis: what the numbers are, with their unit.
         labels: (n,) what each dot is.
+
+    Returns:
+        the figure, for the page to size and colour.
 
     Raises:
         ValueError: no alt or title, nothing to show, values not finite, or lists of different lengths.

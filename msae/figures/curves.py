@@ -60,6 +60,9 @@ def lines(
         log_y: a logarithmic y axis; its values must then be positive.
         height: of the plot itself, in pixels.
 
+    Returns:
+        the figure, for the page to size and colour.
+
     Raises:
         ValueError: no alt or title, nothing to show, parts of different lengths, values not finite, or not positive on a logarithmic axis.
 
@@ -75,16 +78,13 @@ def lines(
     log_x, log_y = arguments.yes_or_no("log_x", log_x), arguments.yes_or_no("log_y", log_y)
     height = arguments.whole("height", height, 1, 10_000)
     x_axis, y_axis = prose(x_axis=x_axis, y_axis=y_axis)
-    names = drawn.words(series)
+    names, several = drawn.words(series), len(series) > 1
     curves = [_curve(name, parts, log_x, log_y) for name, parts in series.items()]
     at, heights = rounded_together([curve.x for curve in curves], 6), rounded_together([curve.y for curve in curves])
     said = map(_said, drawn.cut_apart(names, LEGEND_CHARACTERS), at, heights)
-    several = len(names) > 1
     fig = empty_figure(Words(title, alt, lead), said, height=height, bottom=26 * _legend_rows(names) if several else 0)
-    hover = f"<br>{drawn.hovered(x_axis)} <b>%{{x:{NUMBER}}}</b><br>{drawn.hovered(y_axis)} <b>%{{y:{NUMBER}}}</b><extra></extra>"
-    hovers = [place + hover for place in drawn.hovered_apart(names)]
-    styles = styles_of([str(key) for key in series])
-    for k, (curve, style, short) in enumerate(zip(curves, styles, short_labels(names))):
+    hovers = _hovers(names, x_axis, y_axis)
+    for k, (curve, style, short) in enumerate(zip(curves, styles_of([str(key) for key in series]), short_labels(names))):
         shared = {"name": short, "legendgroup": str(k)}
         if curve.band:
             fig.add_trace(_band(at[k], curve.band, style, shared))
@@ -95,6 +95,12 @@ def lines(
     fig.update_layout(showlegend=several)
     _set_axes(fig, curves, (x_axis, log_x), (y_axis, log_y))
     return fig
+
+
+def _hovers(names: list[str], x_axis: str, y_axis: str) -> list[str]:
+    """What a point of each curve says."""
+    hover = f"<br>{drawn.hovered(x_axis)} <b>%{{x:{NUMBER}}}</b><br>{drawn.hovered(y_axis)} <b>%{{y:{NUMBER}}}</b><extra></extra>"
+    return [place + hover for place in drawn.hovered_apart(names)]
 
 
 def _curve(name: Any, parts: Any, log_x: bool, log_y: bool) -> _Curve:

@@ -75,6 +75,9 @@ def heatmap(
         span: where a diverging scale ends on both sides; smaller than 1 for differences, and what lies beyond has the colour of the end.
         height: of the cells, in pixels; the default follows the number of rows.
 
+    Returns:
+        the figure, for the page to size and colour.
+
     Raises:
         ValueError: no alt or title, no matrix, labels that do not fit the matrix, values outside the scale or not finite, or a matrix
             too large for a page.
@@ -106,6 +109,9 @@ def heatmaps(matrices: Mapping[str, Numbers], **options: Unpack[_Options]) -> go
     Args:
         matrices: name → (n_rows, n_columns) numbers, as for `heatmap`. The first one is seen at first.
         options: those of `heatmap`.
+
+    Returns:
+        the figure, for the page to size and colour.
 
     Raises:
         ValueError: as `heatmap`.

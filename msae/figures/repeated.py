@@ -55,6 +55,9 @@ def dots(
         axis: what the numbers are, with their unit.
         range: of the axis; by default wide enough for all.
 
+    Returns:
+        the figure, for the page to size and colour.
+
     Raises:
         ValueError: no alt or title, nothing to show, or values that are not finite.
 
@@ -165,6 +168,9 @@ def ratios(
         lead: instead of `alt`, its first sentence; the numbers are added, "heading, label: median, from the least to the largest".
         axis: what is divided by what.
         one: what a ratio of 1 equals.
+
+    Returns:
+        the figure, for the page to size and colour.
 
     Raises:
         ValueError: no alt or title, nothing to show, values not finite or not positive.

@@ -97,6 +97,9 @@ def tree(feature_tree: FeatureTree, *, title: str, alt: str) -> go.Figure:
         title: the claim of the figure.
         alt: the figure in words, for readers who cannot see it.
 
+    Returns:
+        the figure, for the page to size and colour.
+
     Raises:
         ValueError: no alt or title, lists of different lengths, a parent that does not exist, or a feature that is its own ancestor.
 

@@ -284,6 +284,9 @@ def as_firings(acts: Firings | sparray | spmatrix | Numbers) -> Firings:
         acts: (n_inputs, n_latents) or (n_texts, n_ctx, n_latents) numbers of torch or NumPy, a SciPy sparse array (n_inputs, n_latents),
             or Firings.
 
+    Returns:
+        the firings; those that were given where they are Firings.
+
     Raises:
         ValueError: another shape, no numbers, or one that is NaN or infinite.
 

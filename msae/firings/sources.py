@@ -142,6 +142,9 @@ def encode(sae: SAE, x: Tensor, chunk: int | None = None) -> csr_array:
         x: (n_inputs, d_model) raw activations.
         chunk: rows at a time; as many as take 128 MB if left out.
 
+    Returns:
+        (n_inputs, n_latents) SciPy sparse rows.
+
     Raises:
         ValueError: x of another shape, or a number of it or a weight that is NaN or infinite.
 

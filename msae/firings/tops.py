@@ -8,7 +8,15 @@ import numpy as np
 
 
 class TopToken(NamedTuple):
-    """A token and what one latent does on it, over all the texts."""
+    """A token and what one latent does on it, over all the texts.
+
+    Example:
+        >>> import numpy as np
+        >>> from msae.firings import Firings
+        >>> acts = Firings.of_dense(np.array([[[2.0], [0.0], [1.0]]]))  # one text of three tokens, one latent
+        >>> acts.top_tokens(0, np.array([[5, 6, 5]]), 1)[0].n_firing
+        2
+    """
 
     token: int
     """Token id."""

@@ -4,8 +4,9 @@ latents = msae.Latents(saes, activations)
 latents.best("she|her|Lily", "S/2")     # Best(latent="S/2/66", score=ConceptScore(recall=0.95 [0.94, 0.96], …))
 """
 
+from msae.latents.answers import Best, LookAlike
 from msae.latents.labels import concept_labels, holes_to_search
-from msae.latents.latents import Best, Latents, LookAlike
+from msae.latents.latents import Latents
 from msae.latents.relations import Edge, best_parents, children, latent_tree
 
 __all__ = ["Best", "Edge", "Latents", "LookAlike", "best_parents", "children", "concept_labels", "holes_to_search", "latent_tree"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msae.firings.firings import Firings
 from msae.firings.reading import checked_sae, truth
 from msae.firings.sources import check_fits
+from msae.latents.answers import Best, LookAlike
 from msae.latents.lazily import FiringsOf
 from msae.latents.names import check_latent, check_sae
 from msae.latents.relations import Edge, best_parents, children, latent_tree
@@ -25,29 +26,8 @@ if TYPE_CHECKING:
     from msae.activations.kept import Activations
     from msae.metrics.concepts import ConceptScore
     from msae.metrics.hole_rates import HoleRate
-    from msae.metrics.intervals import Interval
     from msae.sae.sae import SAE
     from msae.texts.given import Stories
-
-
-class Best(NamedTuple):
-    """The latent of an SAE that is the best detector of a concept."""
-
-    latent: str
-    """ "name/number"."""
-
-    score: ConceptScore
-    """How good it is."""
-
-
-class LookAlike(NamedTuple):
-    """The latent of another SAE whose activations correlate most with those of a latent."""
-
-    latent: str
-    """ "name/number"."""
-
-    correlation: Interval
-    """Pearson's; over stories, the latent held fixed."""
 
 
 class Latents:

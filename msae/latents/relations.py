@@ -21,13 +21,22 @@ CHUNK = 1024
 
 
 class Edge(NamedTuple):
-    """A child and one of its parents."""
+    """A child and one of its parents.
+
+    Example:
+        >>> from msae.latents import Edge
+        >>> Edge("S/0", "L/7", 0.9).parent
+        'S/0'
+    """
 
     parent: str
     """ "name/number" of the latent of the smaller SAE."""
 
     child: str
+    """ "name/number" of the latent of the larger SAE."""
+
     score: float
+    """How much the child fires where the parent does, by the metric of the tree."""
 
 
 def latent_tree(
@@ -108,6 +117,9 @@ def best_parents(edges: Sequence[AnEdge]) -> dict[str, AnEdge]:
     Args:
         edges: (parent, child, score) each, as of `latent_tree`.
 
+    Returns:
+        child → (parent, child, score); a latent without a parent is left out.
+
     Example:
         >>> from msae.latents import best_parents
         >>> best_parents([("S/0", "L/7", 0.9), ("S/1", "L/7", 0.8)])
@@ -126,6 +138,9 @@ def children(latent: str, best: Mapping[str, tuple[str, str, float]]) -> list[st
     Args:
         latent: "name/number".
         best: child → the edge from its best parent, as of `best_parents`.
+
+    Returns:
+        "name/number" of each.
 
     Example:
         >>> from msae.latents import children

@@ -69,6 +69,9 @@ def load_transformer(folder: str | os.PathLike[str] = "bundled") -> tuple[Transf
     Args:
         folder: "bundled", or a folder that `save_language_model` wrote.
 
+    Returns:
+        the module in float32, ready to run and without gradients, and the tokenizer of the library tokenizers.
+
     Raises:
         FileNotFoundError: the folder, or a file in it, is missing.
         ValueError: a file is not the one that the folder's manifest names.
@@ -103,6 +106,9 @@ def load_manifest(folder: str | os.PathLike[str] = "bundled") -> dict[str, Any]:
 
     Args:
         folder: "bundled", or a folder that `save_language_model` wrote.
+
+    Returns:
+        the manifest as JSON values: "what", "command", "seed", "versions", "hardware", "data_licence", "report", "sha256" and others.
 
     Raises:
         FileNotFoundError: there is no such folder, or no manifest in it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -61,6 +61,9 @@ def sample_stories(
         training: where given, stories that share 100 or more characters with one of these are dropped, and others told.
         progress: show a progress bar.
 
+    Returns:
+        the stories, and how many were dropped because they did not end, or were copied.
+
     Raises:
         ValueError: an impossible n, temperature, batch_size or max_tokens, or a model that is not of `msae.transformer`.
         RuntimeError: almost no story ends or is original, so that n is out of reach.
@@ -89,9 +92,13 @@ def sample_stories(
             bar.update(min(len(fresh), n - len(kept)))
             kept += fresh
             if counts["told"] >= 10 * batch_size and len(kept) < counts["told"] / 50:
-                lost = f"of {counts['told']} stories {counts['unfinished']} did not end and {counts['copied']} were copies"
-                raise RuntimeError(f"{lost}: raise max_tokens, or train the model for longer")
+                raise RuntimeError(_lost(counts))
     return Samples(kept[:n], counts["copied"], counts["unfinished"])
+
+
+def _lost(counts: Mapping[str, int]) -> str:
+    lost = f"of {counts['told']} stories {counts['unfinished']} did not end and {counts['copied']} were copies"
+    return f"{lost}: raise max_tokens, or train the model for longer"
 
 
 def _sizes(**given: int) -> tuple[int, ...]:

@@ -34,6 +34,9 @@ def load_stories(source: str | os.PathLike[str] = "bundled", n: int | None = Non
         n: the first n stories only; all of them if left out.
         split: "train" or "validation", of a data set of the hub.
 
+    Returns:
+        the texts, one string per story.
+
     Raises:
         FileNotFoundError: no such file, or the bundled one is missing.
         ValueError: n is not positive, the split is unknown, the file's kind is unknown, it has no stories, or a file was altered.

@@ -225,6 +225,9 @@ def orthogonal_directions(n_features: int, d_model: int, seed: int = 0) -> Tenso
         d_model: length of each.
         seed: of the orientation.
 
+    Returns:
+        (n_features, d_model) float32, rows of norm 1 at right angles to each other.
+
     Raises:
         ValueError: where n_features > d_model; draw random unit vectors instead if you want superposition.
 
