@@ -45,9 +45,9 @@ def sample_stories(
 ) -> Samples:
     """Let a language model tell n stories, each from [BEGIN] to the next [BEGIN].
 
-    The model also learnt from rows that start in the middle of a story, so the first token is drawn among those that can open one, a capital
-    letter or a quotation mark. A story may outgrow the context: then the window starts anew with [BEGIN] and the later half of what it held,
-    as in training. Keys and values are cached, so a token costs one position's work.
+    The model also learnt from rows that start in the middle of a story, so the first token is drawn among those that can open one, a
+    capital letter or a quotation mark. A story may outgrow the context: then the window starts anew with [BEGIN] and the later half of
+    what it held, as in training. Keys and values are cached, so a token costs one position's work.
 
     Args:
         lm: a model of `load_language_model("bundled" | folder)`, or what `load_transformer` returns.
