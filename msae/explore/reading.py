@@ -20,7 +20,7 @@ BROKEN = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, R
 """What reading files raises that are not what they should be."""
 
 
-def read_bundle(folder: str | os.PathLike) -> Bundle:
+def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """Read a bundle that `write_bundle` or another program wrote.
 
     Args:

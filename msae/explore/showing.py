@@ -79,7 +79,7 @@ class Shown:
 
     def save(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         title: str = "Latents",
         *,
         latents_per_shard: int = 64,

@@ -19,7 +19,7 @@ from msae.support.arguments import new_folder, shown, whole, yes_or_no
 from msae.support.files import Content, write_files
 
 
-def write_bundle(bundle: Bundle, folder: str | os.PathLike, latents_per_shard: int = 64, *, progress: bool = False) -> dict[str, Any]:
+def write_bundle(bundle: Bundle, folder: str | os.PathLike[str], latents_per_shard: int = 64, *, progress: bool = False) -> dict[str, Any]:
     """Write a bundle into a folder.
 
     Args:

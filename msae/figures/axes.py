@@ -62,7 +62,7 @@ def row_ticks(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def log_ticks(low: float, high: float) -> dict[str, list]:
+def log_ticks(low: float, high: float) -> dict[str, list[Any]]:
     """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room.
 
     Where not two of them lie within, the ends.

@@ -123,7 +123,7 @@ def _curve(name: Any, parts: Any, log_x: bool, log_y: bool) -> _Curve:
     return _Curve(arrays[0], arrays[1], tuple(arrays[2:]))
 
 
-def _said(name: str, x: list, y: list) -> str:
+def _said(name: str, x: list[Any], y: list[Any]) -> str:
     """Where a curve begins and ends, in words."""
     if len(x) == 1:
         return f"{name}: {number(y[0])} at {number(x[0])}"
@@ -137,7 +137,7 @@ def _legend_rows(names: list[str]) -> int:
     return 1 if sum(widths) <= 340 else math.ceil(len(names) / a_row)
 
 
-def _band(x: list, band: Sequence[np.ndarray], style: Style, shared: dict[str, str]) -> go.Scatter:
+def _band(x: list[Any], band: Sequence[np.ndarray], style: Style, shared: dict[str, str]) -> go.Scatter:
     low, high = band
     return go.Scatter(
         x=x + x[::-1],

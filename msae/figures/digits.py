@@ -17,7 +17,7 @@ _BIG = 10_000
 """Cells of a matrix beyond which a cell stands apart from its neighbours only."""
 
 
-def apart(numbers: np.ndarray, least: int = 3, most_decimals: int = 400) -> list:
+def apart(numbers: np.ndarray, least: int = 3, most_decimals: int = 400) -> list[Any]:
     """Numbers as they are drawn and hovered: none rounded before the point, behind it to the digits in which a number differs from others.
 
     Args:
@@ -78,7 +78,7 @@ def from_to(low_high: Sequence[float]) -> str:
     return ", from {} to {}".format(*map(number, low_high)) if low_high else ""
 
 
-def rounded_together(arrays: list[np.ndarray], least: int = 4) -> list[list]:
+def rounded_together(arrays: list[np.ndarray], least: int = 4) -> list[list[Any]]:
     """Numbers that stand beside one another in a figure, rounded so that they stay apart; one list for each array."""
     flat = apart(np.concatenate(arrays), least)
     ends = [0, *np.cumsum([len(a) for a in arrays]).tolist()]

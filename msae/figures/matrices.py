@@ -82,7 +82,7 @@ def _labels(labels: Any, key: Any, n: int, what: str) -> list[str]:
     return out
 
 
-def rounded(panels: list[Panel], diverging: bool) -> list[list]:
+def rounded(panels: list[Panel], diverging: bool) -> list[list[Any]]:
     """The numbers of the matrices as they are stored: panels of one shape are compared cell by cell."""
     arrays = [panel.cells for panel in panels]
     # rounding makes noise of this size in a cosine; only numbers on a scale of their own have digits beyond it
