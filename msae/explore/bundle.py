@@ -23,9 +23,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+
+from msae.firings.tops import TopToken
 
 T = TypeVar("T")
 
@@ -119,6 +121,33 @@ class Bundle(NamedTuple):
         k = self.id.index(latent)
         part = slice(self.start[k], self.start[k + 1])
         return self.positions[part], self.q[part] / np.float32(255) * self.max[k]
+
+    def top_tokens(self, latent: str) -> list[TopToken]:
+        """The tokens with the largest sum of a latent's activations over all that was scanned, as `Firings.top_tokens` gives them.
+
+        Args:
+            latent: "name/number".
+        """
+        rows = self.details[self.id.index(latent)]["tokens"]
+        return [TopToken(int(self.vocab_ids[kind]), *rest) for kind, *rest in rows]
+
+    def neighbours(self, latent: str, by: Literal["cofiring", "cosine"] = "cosine") -> list[tuple[str, float]]:
+        """The latents nearest to one, and how near they are; none where they were not looked for.
+
+        Args:
+            latent: "name/number".
+            by: "cofiring", the share of the tokens on which either fires where both do; "cosine", of what `about["cosine_of"]` says.
+        """
+        return [(self.id[other], near) for other, near in self.details[self.id.index(latent)].get(by, [])]
+
+    def effects(self, latent: str) -> list[tuple[str, float]]:
+        """The tokens whose logits a latent's direction raises most, then those it lowers most, with the effect of one unit of activation;
+        none where the unembedding is not known.
+
+        Args:
+            latent: "name/number".
+        """
+        return [(self.vocab[kind], effect) for kind, effect in self.details[self.id.index(latent)].get("logits", [])]
 
 
 def quantise(values: np.ndarray, largest: np.ndarray | float) -> np.ndarray:

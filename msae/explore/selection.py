@@ -53,16 +53,20 @@ class Selection:
 
     @cached_property
     def page(self) -> tuple[dict[str, Any], bytes]:
-        """Manifest and payload of the page: as many texts as fit, and windows around the strongest activations of each latent."""
+        """Manifest and payload of the page."""
+        described, blocks = manifest(self.on_the_page)
+        return described, payload(self.on_the_page, blocks)
+
+    @cached_property
+    def on_the_page(self) -> Bundle:
+        """What the page holds: as many texts as fit, and windows around the strongest activations of each latent."""
         source, mask = self._source, self._source.texts.mask
         firings = np.zeros(mask.size, dtype=np.int64)
         for latent in self.ids:
             firings[_firings(source, latent)[0]] += 1
         strongest = [partial(source.acts[name].top_texts, number, source.sizes.n_examples) for name, number in map(split_id, self.ids)]
         pieces = sample.fitting(mask, firings.reshape(mask.shape), strongest, source.sizes.page_bytes, source.sizes.window)
-        bundle = assemble(source, self.ids, pieces)
-        described, blocks = manifest(bundle)
-        return described, payload(bundle, blocks)
+        return assemble(source, self.ids, pieces)
 
     def whole(self, progress: bool = False) -> Bundle:
         """All texts, with all latents or those that were asked for."""

@@ -77,6 +77,11 @@ class Shown:
         """
         return self._selection.whole(yes_or_no("progress", progress))
 
+    def page(self) -> Bundle:
+        """What a page holds, in a notebook or a book: a random sample of the texts, the first `n_sample`, and windows around the strongest
+        activations of each latent."""
+        return self._selection.on_the_page
+
     def save(
         self,
         path: str | os.PathLike[str],

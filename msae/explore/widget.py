@@ -107,6 +107,12 @@ class ExplorerWidget(anywidget.AnyWidget):
         except ValueError as error:  # shown in the page: nobody reads the log of a callback
             self.answer = {"error": str(error)}
 
+    @property
+    def firings(self) -> dict[str, list[tuple[str, float]]]:
+        """Of the text that was typed: latent → the tokens on which it fires, with their activations; silent latents are left out."""
+        tokens, fired = self.answer.get("tokens", []), self.answer.get("firings", {})
+        return {self._live.ids[int(k)]: [(tokens[at], value) for at, value in zip(*each)] for k, each in fired.items()}
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         if not bundle:

@@ -503,7 +503,12 @@ def test_a_widget_reads_typed_text_with_the_model():
         found[places, int(k)] = values
     assert np.allclose(found, expected, atol=1e-3)
     assert (found > 0).any()
+    words = widget.answer["tokens"]
+    assert widget.firings == {
+        f"S/{k}": [(words[at], found[at, k]) for at in range(len(words)) if found[at, k]] for k in range(20) if found[:, k].any()
+    }
     widget.typed = " "
+    assert widget.firings == {}
     assert widget.answer == {}
     with pytest.raises(ValueError, match="give both or neither"):
         ex.widget(lm)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_patterns import CASES, JAVASCRIPT_CORPORA, RUN_IN_JAVASCRIPT, differing
+from pattern_cases import CASES, JAVASCRIPT_CORPORA, RUN_IN_JAVASCRIPT, differing
 
 from msae.explore.pages import in_page, worker
 from msae.explore.scripts import joined, text
