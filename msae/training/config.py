@@ -129,7 +129,7 @@ class TrainConfig:
     before the prefixes are, or it opens holes again. While it falls, L0 is measured and no longer held."""
 
     exchange_every: int = 0
-    """Steps between exchanges (`msae.exchange`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
+    """Steps between exchanges (`exchange.py`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
     none; they begin after `warmup` and end where `decay` begins."""
 
     clip_norm: float = 1.0
