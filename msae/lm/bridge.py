@@ -67,7 +67,7 @@ def plain_transformer(lm: TransformerBridge) -> Transformer:
         raise ValueError(f"lm must be a model of load_language_model, got {arguments.shown(lm)}")
     config = lm.cfg
     if config.architecture != "TransformerLensNative" or config.positional_embedding_type != "rotary" or config.act_fn != "relu":
-        raise ValueError(f"expected a model of `msae.transformer`, got the architecture {config.architecture}: use lm.generate instead")
+        raise ValueError(f"expected a model of `msae.lm.transformer`, got a {config.architecture}: use lm.generate instead")
     if hooks := added_hooks(lm):
         raise ValueError(f"lm has a hook at {hooks[0][0] or 'its top'}, which a module without hooks would not run: lm.reset_hooks() first")
     state = {key.replace("._original_component", ""): value for key, value in lm.original_model.state_dict().items()}

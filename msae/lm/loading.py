@@ -153,7 +153,7 @@ def save_language_model(
     """
     path, command = arguments.path("folder", folder), arguments.text("command", command)
     if not isinstance(model, Transformer):
-        raise ValueError(f"model must be a module of msae.transformer, got {arguments.shown(model)}")
+        raise ValueError(f"model must be a module of msae.lm.transformer, got {arguments.shown(model)}")
     if not hasattr(tokenizer, "to_str"):
         raise ValueError(f"tokenizer must be one of the library tokenizers, got {arguments.shown(tokenizer)}")
     if not isinstance(report, dict):

@@ -63,7 +63,7 @@ def sample_stories(
         the stories, and how many were dropped because they did not end, or were copied.
 
     Raises:
-        ValueError: an impossible n, temperature, batch_size or max_tokens, or a model that is not of `msae.transformer`.
+        ValueError: an impossible n, temperature, batch_size or max_tokens, or a model that is not of `msae.lm.transformer`.
         RuntimeError: almost no story ends or is original, so that n is out of reach.
 
     Example:

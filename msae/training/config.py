@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from msae.sae.nonlinearities import Nonlinearity, ReLU
+from msae.sae.nonlinearities.base import check_answers, is_own
 from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes
 from msae.sae.sae import SAE
@@ -129,7 +130,7 @@ class TrainConfig:
     before the prefixes are, or it opens holes again. While it falls, L0 is measured and no longer held."""
 
     exchange_every: int = 0
-    """Steps between exchanges (`msae.exchange`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
+    """Steps between exchanges (`exchange.py`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
     none; they begin after `warmup` and end where `decay` begins."""
 
     clip_norm: float = 1.0
@@ -187,6 +188,8 @@ class TrainConfig:
             raise ValueError(f"{self.nonlinearity} fixes L0 at its k: give target_l0={k}, not {self.target_l0}")
         if k is not None and k > self.n_latents:
             raise ValueError(f"k={k} latents cannot be active among n_latents={self.n_latents}: choose a smaller k or more latents")
+        if not is_own(type(self.nonlinearity)):  # a test holds those of msae to it
+            check_answers(self.nonlinearity, self.n_latents)
 
     @property
     def seeds(self) -> tuple[int, ...]:

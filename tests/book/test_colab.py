@@ -3,12 +3,12 @@
 `colab.txt` lists the versions that Colab brings. The test below asks pip's resolver whether an installation exists that leaves all of them
 in place. It needs a package index and minutes, so it only runs when asked for:
 
-    pytest tests/test_colab.py -m network --run-network
+    pytest tests/book/test_colab.py -m network --run-network
 
 Whether the chapters also *run* with these versions is checked once per release, in an environment of its own:
 
     python3 -m venv .venv-colab
-    .venv-colab/bin/pip install -c tests/colab.txt -e ".[lm,explore]" "ipykernel<7" pytest nbmake
+    .venv-colab/bin/pip install -c tests/book/colab.txt -e ".[lm,explore]" "ipykernel<7" pytest nbmake
     .venv-colab/bin/pytest --nbmake book/**/*.ipynb
 """
 

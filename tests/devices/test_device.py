@@ -1,6 +1,6 @@
 """Training on an accelerator, on a pretend one: it ends where a CPU ends, waits for the device as seldom as it can, and keeps little.
 
-`python tests/test_device.py` prints how often a step waits.
+`PYTHONPATH=tests/helpers python tests/devices/test_device.py` prints how often a step waits.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
     with pretend_device() as gpu:
         x = torch.randn(3, 4).to(gpu.device)    # claims another device, is computed on the CPU beneath
         x + torch.zeros(4)                      # RuntimeError, as on a GPU
-        x.sum().item()                          # gpu.reads == [Wait("_local_scalar_dense", "msae/active.py:70")]
+        x.sum().item()                          # gpu.reads == [Wait("_local_scalar_dense", "msae/training/active.py:70")]
 
 What it tells: whether tensors of two devices meet where a GPU refuses it (allowed are a CPU scalar in a pointwise operation, a CPU index,
 and copies); whether a number is drawn there by a CPU generator; how often the host waits for the device, and at which line: `reads` are

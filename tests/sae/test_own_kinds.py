@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 import msae
 from msae.sae import Nonlinearity
-from msae.sae.nonlinearities.base import kinds
+from msae.sae.nonlinearities.base import check_answers, is_own, kinds
 from msae.sae.prefixes import RandomPrefixes
 from msae.toy.tree import orthogonal_directions
 from msae.training.run import Run
@@ -67,6 +67,30 @@ def test_both_forms_of_a_step_take_them(sampled):
     dense, sparse = (run.finish(STREAM)[0] for run in runs)
     for ours, theirs in zip(sparse.parameters(), dense.parameters(), strict=True):
         assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        (lambda pre: pre * (pre > 0.3), "has a level that does not grow with its input"),
+        (lambda pre: (pre - 0.3).relu(), "must keep each pre-activation as it is"),
+        (lambda pre: pre.relu().sqrt(), "must keep each pre-activation as it is"),
+        (lambda pre: pre[..., :1], "must keep each pre-activation as it is"),
+        (lambda pre: pre, r"keeps a pre-activation that is not above its lowest\(\), 0.0"),
+    ],
+)
+@pytest.mark.parametrize("n_latents", [2, 500])
+def test_what_training_cannot_rest_on_is_refused(kept, says, n_latents):
+    """A level in `__call__` is the natural way to write one, and the SAE would fire elsewhere than it did in training."""
+    own = dataclass(frozen=True)(type("Own", (Nonlinearity,), {"__call__": lambda self, pre, threshold=None, training=False: kept(pre)}))
+    with pytest.raises(ValueError, match=rf"^Own\(\) {says}"):
+        msae.TrainConfig(n_latents, 1.0, 10, nonlinearity=own())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds().values() if is_own(kind)])
+def test_those_of_msae_keep_what_training_rests_on(kind):
+    for n_latents in (2, 500):
+        check_answers(kind(*[2] * ("k" in {field.name for field in dataclasses.fields(kind)})), n_latents)
 
 
 def test_of_one_name_the_newest_counts_and_those_of_msae_stay():

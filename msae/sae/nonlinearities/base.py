@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import ClassVar, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from msae.support.arguments import shown, tensor
@@ -39,6 +40,9 @@ class Nonlinearity:
 
     A kind is a frozen dataclass whose fields are JSON values; SAE files hold its name and its fields. The answers here are those of a
     `ReLU`, but for `__call__`; another kind gives those in which it differs. One of your own is loaded where its class is defined first.
+
+    Training reads x · scale and the SAE that it leaves reads x, so that activations must grow with pre-activations and thresholds. A level
+    of yours is therefore no number in `__call__` but a threshold: `start_threshold` gives it, and training divides it by the scale.
 
     Example:
         >>> from dataclasses import dataclass
@@ -147,9 +151,37 @@ def check_kind(nonlinearity: object) -> Nonlinearity:
         raise ValueError(f"nonlinearity must be a ReLU(), TopK(k), BatchTopK(k) or JumpReLU() of msae, got {shown(nonlinearity)}")
     if not is_dataclass(nonlinearity):
         raise ValueError(f"nonlinearity must be a dataclass, so that a file can hold its fields, got {shown(nonlinearity)}")
-    if known is not type(nonlinearity) and _is_own(known):
+    if known is not type(nonlinearity) and is_own(known):
         raise ValueError(f"nonlinearity is called {name!r}, as one of msae's own is: give yours another name")
     return nonlinearity
+
+
+def check_answers(nonlinearity: Nonlinearity, n_latents: int) -> None:
+    """Refuse a kind of one's own on which the gradients of training, or the scale that is folded into an SAE, cannot rest.
+
+    Raises:
+        ValueError: it changes what it keeps, keeps what is not above `lowest`, or has a level that does not grow with its input.
+    """
+    rows = 1 + 128 // n_latents
+    pre = torch.logspace(-20, 20, rows * n_latents, base=2.0).reshape(rows, n_latents)
+    pre = torch.cat([pre, -pre, pre.flip(1)])
+    start, factor = nonlinearity.start_threshold, 1024.0
+    threshold = None if start is None else torch.full((n_latents,), float(start))
+    acts, lowest, called = nonlinearity(pre, threshold), nonlinearity.lowest(threshold), shown(nonlinearity)
+    if not isinstance(acts, Tensor) or acts.shape != pre.shape or not ((acts == pre) | (acts == 0)).all():
+        raise ValueError(f"{called} must keep each pre-activation as it is, or set it to 0: the gradients of training rest on that")
+    if (acts[pre <= lowest] != 0).any():
+        raise ValueError(f"{called} keeps a pre-activation that is not above its lowest(), {shown(lowest)}: return the least bound there")
+    if not torch.equal(nonlinearity(pre * factor, None if threshold is None else threshold * factor), acts * factor):
+        raise ValueError(
+            f"{called} has a level that does not grow with its input, and an SAE reads vectors of another scale than training does: "
+            "give the level as start_threshold, and compare with the threshold that __call__ is given"
+        )
+
+
+def is_own(kind: type[Nonlinearity]) -> bool:
+    """Whether it is one of msae's, whose name nobody takes."""
+    return kind.__module__.startswith(__name__.removesuffix("base"))
 
 
 def kinds() -> dict[str, type[Nonlinearity]]:
@@ -159,7 +191,7 @@ def kinds() -> dict[str, type[Nonlinearity]]:
     """
     found: dict[str, type[Nonlinearity]] = {}
     for kind in _below(Nonlinearity):
-        if kind.__name__ not in found or not _is_own(found[kind.__name__]):  # nobody takes the name of one of msae's own
+        if kind.__name__ not in found or not is_own(found[kind.__name__]):
             found[kind.__name__] = kind
     return found
 
@@ -169,10 +201,6 @@ def _below(kind: type[Nonlinearity]) -> Iterator[type[Nonlinearity]]:
     yield from kind.__subclasses__()
     for nearer in kind.__subclasses__():
         yield from _below(nearer)
-
-
-def _is_own(kind: type[Nonlinearity]) -> bool:
-    return kind.__module__.startswith(__name__.removesuffix("base"))
 
 
 def checked_pre(pre: Tensor, least_axes: int = 1) -> Tensor:
