@@ -15,7 +15,7 @@ import numpy as np
 from msae.firings import sources, tops
 from msae.firings.reading import Numbers, check_level, latent_number, story_numbers, truth
 from msae.firings.tops import TopToken
-from msae.support.arguments import array, shown, whole
+from msae.support.arguments import whole
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, sparray, spmatrix
@@ -32,7 +32,8 @@ class Firings:
         start: (n_latents + 1,) whole numbers: where the firings of each latent begin; those of one lie beside each other.
         positions: (n_firings,) whole numbers: the input of each firing, ascending within a latent; text · n_ctx + place in the text.
         values: (n_firings,) its activation, positive.
-        mask: (n_inputs,) or (n_texts, n_ctx) bool: the inputs that count; others are padding, or left out as [BEGIN] is.
+        mask: (n_inputs,) or (n_texts, n_ctx) bool: the inputs that count; others are padding, or left out as [BEGIN] is, and nothing
+            fires there.
 
     Raises:
         ValueError: arrays that do not fit each other.
@@ -130,7 +131,9 @@ class Firings:
     @property
     def counts(self) -> np.ndarray:
         """(n_latents,): firings of each latent."""
-        return np.diff(self.start)
+        if self.values.min(initial=0) >= 0:
+            return np.diff(self.start)
+        return np.diff(np.searchsorted(np.flatnonzero(self.values > 0), self.start))  # `as_firings` takes numbers below 0 too
 
     @property
     def density(self) -> np.ndarray:
@@ -141,7 +144,7 @@ class Firings:
     def max(self) -> np.ndarray:
         """(n_latents,): the largest activation of each latent; 0 for one that never fires."""
         out = np.zeros(len(self.latents), dtype=self.values.dtype)
-        alive = self.counts > 0
+        alive = np.diff(self.start) > 0
         if alive.any():
             out[alive] = np.maximum.reduceat(self.values, self.start[:-1][alive])
         return np.maximum(out, 0)
@@ -164,9 +167,8 @@ class Firings:
         """
         number = latent_number(latent)
         if number not in self._columns:
-            raise ValueError(
-                f"there is no latent {number} here; there are {len(self.latents)}, from {self.latents[0]} to {self.latents[-1]}"
-            )
+            which = f", from {self.latents.min()} to {self.latents.max()}" if len(self.latents) else ""
+            raise ValueError(f"there is no latent {number} here; there are {len(self.latents)}{which}")
         return self._columns[number]
 
     row = column
@@ -187,15 +189,15 @@ class Firings:
 
     def where(self, latent: int, level: float = 0.0) -> np.ndarray:
         """(n_inputs,) bool: where a latent fires."""
-        check_level(level)
+        share = check_level(level, shapes=[()])
         positions, values = self.of(latent)
         fires = np.zeros(self.mask.size, dtype=bool)
-        fires[positions[values > level * values.max(initial=0).astype(np.float64)]] = True
+        fires[positions[values > share * values.max(initial=0).astype(np.float64)]] = True
         return fires
 
     def occurrences(self, tokens: Numbers) -> np.ndarray:
         """(largest token id + 1,) int64: how often each token stands at a place that counts; tokens are (n_texts, n_ctx) ids."""
-        flat = self._flat(tokens)
+        flat = tops.ids(tokens, self.places)
         return np.bincount(flat[self.present], minlength=int(flat.max(initial=0)) + 1)
 
     def top_tokens(self, latent: int, tokens: Numbers, k: int = 10, occurring: np.ndarray | None = None) -> list[TopToken]:
@@ -207,22 +209,17 @@ class Firings:
             k: how many.
             occurring: what `occurrences` says of the tokens, where many latents are asked about.
         """
-        flat = self._flat(tokens)
-        return tops.tokens(flat, *self.of(latent), whole("k", k, 1), self.occurrences(flat) if occurring is None else occurring)
+        flat = tops.ids(tokens, self.places)
+        often = self.occurrences(flat) if occurring is None else tops.checked_occurrences(occurring, flat)
+        return tops.tokens(flat, *self.of(latent), whole("k", k, 1), often)
 
     def top_texts(self, latent: int, k: int = 10) -> list[tuple[int, int]]:
         """The k texts with the largest activations of a latent, as (text, place of its largest activation), strongest first."""
         whole("k", k, 1)
         return tops.texts(*self.of(latent), k, self.mask.shape[-1])
 
-    def _flat(self, tokens: Numbers) -> np.ndarray:
-        ids = array("tokens", tokens, numbers="whole")
-        if ids.size != self.mask.size or ids.min(initial=0) < 0:
-            raise ValueError(f"tokens must be ids of shape {self.mask.shape}, not negative, got {shown(ids)}")
-        return ids.reshape(-1)
-
     def take(self, columns: Sequence[int] | np.ndarray) -> Firings:
-        """Some of the columns."""
+        """Some of the columns, by where they stand (`column`)."""
         return self._of(self.matrix[:, columns], self.latents[columns], self.mask)
 
     def blocks(self) -> Iterator[Firings]:
@@ -238,12 +235,14 @@ class Firings:
         matrix.eliminate_zeros()
         return self._of(matrix, self.latents, self.mask)
 
-    def counts_above(self, levels: Sequence[float], present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def counts_above(self, levels: Sequence[float], present: Numbers) -> tuple[np.ndarray, np.ndarray]:
         """(n_levels, n_latents) int64 each: on how many inputs each latent fires, and on how many of those that are present (n_inputs,)."""
-        fired, both = np.concatenate([block._counts_above(levels, present) for block in self.blocks()], axis=-1)
+        shares = check_level(levels, "levels", [(np.size(levels),)])
+        here = truth("present", present, [(self.mask.size,)])
+        fired, both = np.concatenate([block._counts_above(shares, here) for block in self.blocks()], axis=-1)
         return fired, both
 
-    def _counts_above(self, levels: Sequence[float], present: np.ndarray) -> np.ndarray:
+    def _counts_above(self, levels: np.ndarray, present: np.ndarray) -> np.ndarray:
         counts = np.zeros((2, len(levels), len(self.latents)), dtype=np.int64)
         hit, largest = present[self.positions], self.max
         for k, level in enumerate(levels):
@@ -256,10 +255,10 @@ class Firings:
         """(n_firings,) bool: which exceed the level.
 
         Raises:
-            ValueError: a level outside [0, 1).
+            ValueError: a level outside [0, 1), or levels of another number than the latents.
         """
-        check_level(level)
-        return np.asarray(self.values > np.repeat(level * largest.astype(np.float64), self.counts))
+        shares = check_level(level, shapes=[(), largest.shape])
+        return np.asarray(self.values > np.repeat(shares * largest.astype(np.float64), np.diff(self.start)))
 
     def concept(self, mask: Numbers, name: str = "concept") -> np.ndarray:
         """A concept's mask, flattened, without what does not count; `name` is what an error calls it.

@@ -116,14 +116,17 @@ def latent_number(latent: Any, name: str = "latent") -> int:
     return whole(name, latent, 0)
 
 
-def check_level(level: Numbers, name: str = "level") -> None:
-    """Refuse what is no share of a latent's largest activation, or no array of them."""
+def check_level(level: Numbers, name: str = "level", shapes: Sequence[tuple[int, ...]] = ()) -> np.ndarray:
+    """A share of a latent's largest activation, or an array of them in one of some shapes; anything else is refused."""
     found = to_numpy(name, level)
     numbers = found.dtype.kind in "iuf"
     outside = found[~((found >= 0) & (found < 1))] if numbers else found
     if not numbers or len(outside):
         wrong = outside[0].item() if numbers else level
         raise ValueError(f"{name}: a level is a share of a latent's largest activation, in [0, 1), got {shown(wrong)}; 0.25 is usual")
+    if shapes and found.shape not in shapes:
+        raise ValueError(f"{name} must have the shape {' or '.join(map(str, shapes))}, got {shown(level)}; () is one number")
+    return found
 
 
 def story_numbers(story: Numbers | None, places: tuple[int, ...], what: str = "one story number per input or per text") -> np.ndarray:

@@ -38,22 +38,28 @@ def of_parts(latents: Any, start: Any, positions: Any, values: Any, mask: Any) -
     from scipy.sparse import csc_array
 
     latents, start, positions = (
-        array(name, each, ("n",), numbers="whole") for name, each in (("latents", latents), ("start", start), ("positions", positions))
+        array(name, each, ("n",), numbers="whole").astype(np.int64)  # differences of unsigned numbers are never negative
+        for name, each in (("latents", latents), ("start", start), ("positions", positions))
     )
-    values, mask = array("values", values, ("n",), finite=True), array("mask", mask, numbers="marks")
+    values, mask = to_numpy("values", array("values", values, ("n",), finite=True)), array("mask", mask, numbers="marks")
     if mask.ndim not in (1, 2):
         raise ValueError(f"mask must have the shape (n_inputs,) or (n_texts, n_ctx), got {mask.shape}")
     n = len(positions)
     if start.shape != (len(latents) + 1,) or start[0] != 0 or start[-1] != n or (np.diff(start) < 0).any():
         raise ValueError(f"start must rise from 0 to the {n} positions, one step per latent, got {shown(start)}")
-    if (np.diff(latents) <= 0).any():
-        raise ValueError(f"latents must be numbers in ascending order, got {latents[:9].tolist()} …")
+    if (np.diff(latents) <= 0).any() or latents.min(initial=0) < 0:
+        raise ValueError(f"latents must be numbers in ascending order, none negative, got {latents[:9].tolist()} …")
     if len(values) != n or (values <= 0).any():
         raise ValueError(f"values must be positive, one for each of the {n} positions, got {shown(values)}")
     if n and not 0 <= positions.min() <= positions.max() < mask.size:
         raise ValueError(
             f"positions must lie between 0 and {mask.size - 1}, the places of mask, got {positions.min()} to {positions.max()}"
         )
+    same = np.diff(np.repeat(np.arange(len(latents)), np.diff(start))) == 0
+    if (same & (np.diff(positions) <= 0)).any():
+        raise ValueError(f"positions must ascend within a latent, each once, got {positions[:9].tolist()} …")
+    if not mask.reshape(-1)[positions].all():
+        raise ValueError(f"positions must be places that count in mask, got {positions[~mask.reshape(-1)[positions]][0]}, which does not")
     return Stored(csc_array((values, positions, start), shape=(mask.size, len(latents))), latents, mask)
 
 
@@ -68,13 +74,13 @@ def of_dense(acts: Numbers, mask: Numbers | None) -> Stored:
     mask = np.ones(dense.shape[:2], dtype=bool) if mask is None else array("mask", mask, numbers="marks")
     if mask.shape != dense.shape[:2]:
         raise ValueError(f"expected a mask of shape {dense.shape[:2]}, one entry per place of the activations, got {mask.shape}")
-    wrong = ~np.isfinite(dense) | (dense < 0)
+    counted = np.where(mask[..., None], dense, 0)
+    wrong = ~np.isfinite(counted) | (counted < 0)
     if wrong.any():
         text, place, latent = (int(i) for i in np.argwhere(wrong)[0])
         where = f"text {text}, place {place}, latent {latent}"
-        raise ValueError(f"activations must be finite and not negative, got {dense[text, place, latent]} at {where}")
-    flat = np.where(mask.reshape(-1, 1), dense.reshape(-1, dense.shape[2]), 0)
-    return Stored(csc_array(flat), np.arange(dense.shape[2]), mask)
+        raise ValueError(f"activations must be finite and not negative, got {counted[text, place, latent]} at {where}")
+    return Stored(csc_array(counted.reshape(-1, dense.shape[2])), np.arange(dense.shape[2]), mask)
 
 
 def of_sae(sae: SAE, activations: Activations, latents: Iterable[int] | None, chunk: int) -> Stored:
@@ -114,12 +120,22 @@ def of_array(acts: Any) -> Stored:
     if dense.ndim not in (2, 3) or 0 in dense.shape:
         raise ValueError(f"expected acts (n_inputs, n_latents) or (n_texts, n_ctx, n_latents), none of them 0, got shape {dense.shape}")
     places, n_latents = tuple(dense.shape[:-1]), dense.shape[-1]
-    matrix = csc_array(dense) if issparse(dense) else _without_zeros(dense.reshape(-1, n_latents))
+    matrix = _in_order(csc_array(dense)) if issparse(dense) else _without_zeros(dense.reshape(-1, n_latents))
     wrong = np.flatnonzero(~np.isfinite(matrix.data))
     if len(wrong):
         column = int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1
         raise ValueError(f"acts must be finite, got {matrix.data[wrong[0]]} at input {matrix.indices[wrong[0]]}, latent {column}")
     return Stored(matrix, np.arange(n_latents), np.ones(places, dtype=bool))
+
+
+def _in_order(matrix: csc_array) -> csc_array:
+    """With inputs ascending within a latent, each once, and no zeros; a copy where it is not so, since it is somebody's."""
+    if matrix.has_canonical_format and matrix.data.all():
+        return matrix
+    matrix = matrix.copy()
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
 
 
 def _without_zeros(dense: Any) -> csc_array:

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msae.firings.reading import Numbers
+from msae.support.arguments import array, shown
+
 
 class TopToken(NamedTuple):
     """A token and what one latent does on it, over all the texts.
@@ -32,6 +35,24 @@ class TopToken(NamedTuple):
 
     max: float
     """Largest activation on this token."""
+
+
+def ids(tokens: Numbers, places: tuple[int, ...]) -> np.ndarray:
+    """(n_inputs,) int64: the token of each input, of ids that are laid out as the inputs are, or flat."""
+    found = array("tokens", tokens, numbers="whole")
+    n_inputs = int(np.prod(places))
+    laid_out = found.shape in (places, (n_inputs,)) or (len(places) == 1 and found.size == n_inputs)
+    if not laid_out or found.min(initial=0) < 0 or found.max(initial=0) >= 2**28:
+        raise ValueError(f"tokens must be ids of shape {places}, not negative, below {2**28:,}, got {shown(found)}")
+    return found.reshape(-1).astype(np.int64, copy=False)
+
+
+def checked_occurrences(occurring: Numbers, ids: np.ndarray) -> np.ndarray:
+    """How often each token stands where inputs count, where that is said of all of these."""
+    found = array("occurring", occurring, ("n_tokens",), numbers="whole")
+    if len(found) <= ids.max(initial=-1):
+        raise ValueError(f"occurring must be what `occurrences` says of these tokens, up to id {ids.max()}, got {shown(found)}")
+    return found
 
 
 def tokens(ids: np.ndarray, positions: np.ndarray, values: np.ndarray, k: int, occurring: np.ndarray) -> list[TopToken]:

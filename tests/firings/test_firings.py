@@ -93,6 +93,33 @@ def test_what_is_given_is_not_changed():
     assert as_firings(firings) is firings
 
 
+def test_a_sparse_array_is_read_by_what_it_says_however_it_is_stored():
+    stored = (np.array([4.0, 0.0, 3.0, 1.0, -2.0]), np.array([2, 0, 1, 1, 0]), np.array([0, 2, 5]))
+    given = scipy.sparse.csc_array(stored, shape=(3, 2))
+    firings = as_firings(given)
+    assert firings.counts.tolist() == [1, 1] == (given.toarray() > 0).sum(0).tolist()
+    assert firings.max.tolist() == [4, 4]
+    assert firings.of(1)[0].tolist() == [0, 1]
+    assert firings.of(1)[1].tolist() == [-2, 4]
+    assert given.indices.tolist() == [2, 0, 1, 1, 0]
+
+
+def test_where_an_input_does_not_count_anything_may_stand():
+    padded = np.where(MASK[..., None], ACTS, np.nan)
+    assert np.array_equal(Firings.of_dense(padded, MASK).matrix.toarray(), Firings.of_dense(ACTS, MASK).matrix.toarray())
+
+
+def test_levels_and_marks_may_come_from_torch_or_a_list():
+    made, present = Firings.of_dense(ACTS, MASK), np.arange(MASK.size) % 2 == 0
+    levels = np.linspace(0, 0.5, ACTS.shape[2])
+    assert np.array_equal(made.above(torch.tensor(levels)).counts, made.above(levels).counts)
+    assert np.array_equal(made.where(1, torch.tensor(0.5)), made.where(1, 0.5))
+    for marks in (present.tolist(), torch.tensor(present), present.astype(int)):
+        assert np.array_equal(made.counts_above([0.5], marks), made.counts_above([0.5], present))
+    with pytest.raises(ValueError, match="no latent 0 here; there are 0"):
+        made.take([]).column(0)
+
+
 def test_its_parts_make_it_again_with_and_without_texts():
     made = Firings.of_dense(ACTS, MASK)
     for mask in (MASK, MASK.reshape(-1)):

@@ -14,11 +14,24 @@ def acts() -> Firings:
     return Firings.of_dense(DENSE)
 
 
+WHERE = of(SCORED, "latent", "level") | {"level": [*SCORED["level"], [0.1, 0.2]]}
+
 TABLE = [
     Function(as_firings, lambda: base("acts"), {"acts": NO_ACTS}),
     Function(FIRINGS.column, lambda: base("latent"), of(SCORED, "latent"), name="Firings.column"),
-    Function(FIRINGS.where, lambda: base("latent", "level"), of(SCORED, "latent", "level"), name="Firings.where"),
-    Function(FIRINGS.above, lambda: {"level": np.full(L, 0.1)}, {"level": [*NO_LEVEL, np.full(L, NAN)]}, name="Firings.above"),
+    Function(FIRINGS.where, lambda: base("latent", "level"), WHERE, name="Firings.where"),
+    Function(
+        FIRINGS.above,
+        lambda: {"level": np.full(L, 0.1)},
+        {"level": [*NO_LEVEL, np.full(L, NAN), np.full(L + 1, 0.1)]},
+        name="Firings.above",
+    ),
+    Function(
+        FIRINGS.counts_above,
+        lambda: {"levels": [0.0, 0.5], "present": FIRINGS.present},
+        {"levels": [*NO_LEVEL, 0.5, [[0.5]], [0.5, NAN]], "present": [None, 3, "a", FIRINGS.present[:1], FIRINGS.present[None]]},
+        name="Firings.counts_above",
+    ),
     Function(
         FIRINGS.concept, lambda: {"mask": CONCEPT}, {"mask": [Says(v, "concept") for v in NO_CONCEPT]}, {"name": "ours"}, "Firings.concept"
     ),
@@ -27,11 +40,11 @@ TABLE = [
         Firings,
         lambda: {name: getattr(acts(), name) for name in ("latents", "start", "positions", "values", "mask")},
         {
-            "latents": [*NOT_NUMBERS, [1, 0], [0.5, 1.0], Says([0, 1, 2], "start")],
+            "latents": [*NOT_NUMBERS, [1, 0], [-1, 0], np.array([1, 0], np.uint8), [0.5, 1.0], Says([0, 1, 2], "start")],
             "start": [*NOT_NUMBERS, [0, 99], [0, 9, 5], [1, 5, 11]],
-            "positions": [*NOT_NUMBERS, Says([0], "start"), Says(-np.ones(11, dtype=int), "positions")],
+            "positions": [*NOT_NUMBERS, Says([0], "start"), Says(-np.ones(11, dtype=int), "positions"), Says(np.zeros(11, int), "once")],
             "values": [*NOT_NUMBERS, [1.0], np.full(11, NAN), np.full(11, INF), np.zeros(11), -np.ones(11)],
-            "mask": [*NOT_NUMBERS, [True], np.full((2, 3), 0.5)],
+            "mask": [*NOT_NUMBERS, [True], np.full((2, 3), 0.5), Says(np.zeros((2, 3), bool), "count")],
         },
     ),
     Function(
@@ -76,14 +89,14 @@ TABLE = [
     Function(
         acts().occurrences,
         lambda: {"tokens": TOKENS},
-        {"tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS * 1.0, -TOKENS]},
+        {"tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS.T, TOKENS * 1.0, -TOKENS, TOKENS + 2**40]},
         name="Firings.occurrences",
     ),
     Function(
         acts().top_tokens,
         lambda: {"latent": 1, "tokens": TOKENS, "k": 2, "occurring": None},
-        {"latent": [*NOT_WHOLE, 2, -1], "tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS * 1.0, -TOKENS], "k": [*NOT_WHOLE, 0, -1]},
-        {"occurring": "what `occurrences` says"},
+        {"latent": [*NOT_WHOLE, 2, -1], "tokens": [*NOT_NUMBERS, TOKENS[:1], TOKENS * 1.0, -TOKENS], "k": [*NOT_WHOLE, 0, -1]}
+        | {"occurring": [*NOT_NUMBERS[1:], [1]]},
         name="Firings.top_tokens",
     ),
     Function(
