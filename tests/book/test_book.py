@@ -338,6 +338,14 @@ def readme_commands() -> list[str]:
     return re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), flags=re.DOTALL)
 
 
+def test_what_the_readme_shows_of_the_library_runs() -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), flags=re.DOTALL)
+    said = {}
+    exec(shown, said)
+    assert said["best"].score.recall.value > 0.9
+    assert "Lily" in said["latents"].strongest(said["best"].latent)
+
+
 def test_readme_has_two_commands_of_one_line() -> None:
     build, tests = readme_commands()
     assert build.strip().count("\n") == tests.strip().count("\n") == 0
