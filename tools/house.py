@@ -155,7 +155,7 @@ def sentences() -> dict[str, str]:
 # The picture
 
 CAPTION = "The data goes down; a room imports only from rooms above it. Everything uses support, and cli calls them all."
-ROW, TOP, LEFT, BOX, WIDTH, LETTERS = 82, 48, 100, 112, 440, 52
+ROW, TOP, LEFT, BOX, WIDTH, LETTERS = 82, 60, 100, 112, 440, 52
 """In pixels, and how many letters a line has: on a telephone the picture is 350 pixels wide and has to be read still."""
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#24292f}.room{font-weight:600}.small{font-size:12px;fill:#57606a}"
