@@ -155,7 +155,8 @@ def sentences() -> dict[str, str]:
 # The picture
 
 CAPTION = "The data goes down; a room imports only from rooms above it. Everything uses support, and cli calls them all."
-ROW, TOP, LEFT, BOX, WIDTH = 50, 36, 176, 112, 860
+ROW, TOP, LEFT, BOX, WIDTH, LETTERS = 82, 60, 100, 112, 440, 52
+"""In pixels, and how many letters a line has: on a telephone the picture is 350 pixels wide and has to be read still."""
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#24292f}.room{font-weight:600}.small{font-size:12px;fill:#57606a}"
     "rect{fill:#eef4ff;stroke:#1f6feb}.ground{fill:#f3f3f4;stroke:#8c8c93}path{fill:none;stroke:#1f6feb;stroke-opacity:.55;stroke-width:1.3}"
@@ -164,20 +165,20 @@ STYLE = (
 
 def picture() -> str:
     """The rooms from top to bottom, and on their left an arrow from each to every room above it that it imports from."""
-    height = TOP + ROW * (len(ROOMS) + 1) + 4
+    height = TOP + ROW * len(ROOMS) + 70
     middle = {room: TOP + ROW * k + 18 for k, room in enumerate(ROOMS)}
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="title">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="title">',
         f'<title id="title">{escape(_alt())}</title>',
         f"<style>{STYLE}</style>",
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" style="fill:#1f6feb;stroke:none"/></marker></defs>',
         f'<rect width="{WIDTH}" height="{height}" style="fill:#fff;stroke:none"/>',
-        f'<text class="small" x="{LEFT}" y="18">{CAPTION}</text>',
+        *_lines(CAPTION, 18),
     ]
     for room, origin in sorted(arrows(), key=lambda pair: (ROOMS.index(pair[0]), ROOMS.index(pair[1]))):
         start, end = middle[room], middle[origin]
-        reach = LEFT - 6 - 11 * (ROOMS.index(room) - ROOMS.index(origin))
+        reach = LEFT - 6 - 9 * (ROOMS.index(room) - ROOMS.index(origin))
         parts.append(
             f'<path d="M{LEFT} {start - 5}C{reach} {start - 5} {reach} {end + 5} {LEFT - 2} {end + 5}" marker-end="url(#head)">'
             f"<title>{room} imports from {origin}</title></path>"
@@ -189,13 +190,16 @@ def picture() -> str:
 
 
 def _room(room: str, said: str, middle: int, kind: str = "") -> list[str]:
-    lines = textwrap.wrap(said, 84)
-    first = middle + 4 - 8 * (len(lines) - 1)
     return [
-        f'<rect class="{kind}" x="{LEFT}" y="{middle - 16}" width="{BOX}" height="32" rx="5"/>',
+        f'<rect class="{kind}" x="{LEFT}" y="{middle - 13}" width="{BOX}" height="26" rx="5"/>',
         f'<text class="room" x="{LEFT + BOX / 2:g}" y="{middle + 5}" text-anchor="middle">{room}</text>',
-        *(f'<text class="small" x="{LEFT + BOX + 14}" y="{first + 16 * k}">{escape(line)}</text>' for k, line in enumerate(lines)),
+        *_lines(said, middle + 28),
     ]
+
+
+def _lines(said: str, y: int) -> list[str]:
+    lines = textwrap.wrap(said, LETTERS)
+    return [f'<text class="small" x="{LEFT}" y="{y + 15 * k}">{escape(line)}</text>' for k, line in enumerate(lines)]
 
 
 def _alt() -> str:

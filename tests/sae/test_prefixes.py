@@ -12,6 +12,11 @@ from msae.sae.prefixes import inclusion_of, inclusion_probability
 LAWS = [msae.SquareRootPrefixes(10), msae.ParetoPrefixes(10, 0.5), msae.UniformPrefixes(10), msae.FullPrefix()]
 
 
+def test_every_law_of_msae_is_tried():
+    laws = {value for name, value in vars(msae.sae).items() if name.endswith(("Prefix", "Prefixes"))}
+    assert {type(law) for law in LAWS} == laws - {msae.FixedPrefixes}, "add it to LAWS; FixedPrefixes draws nothing"
+
+
 def test_square_root_law_has_the_quantiles_of_its_name():
     """P(length ≤ L) = √(L/n), so the q-quantile is n q²."""
     n = 4096

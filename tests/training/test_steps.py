@@ -8,6 +8,7 @@ from tiny_saes import case
 from torch.testing import assert_close
 
 import msae
+from msae.sae.nonlinearities.base import is_own, kinds
 from msae.sae.penalties import PENALTIES
 from msae.training import dense
 from msae.training.dense import dense_step
@@ -16,6 +17,10 @@ from msae.training.sparse import sparse_step
 from msae.training.step import StepInputs
 
 KINDS = [msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU(bandwidth=0.8)]
+
+
+def test_every_kind_of_msae_is_tried():
+    assert {type(kind) for kind in KINDS} == {kind for kind in kinds().values() if is_own(kind)}, "add it to KINDS"
 
 
 def reference(x, params, rank, lengths, share, penalty, weight, kind):
