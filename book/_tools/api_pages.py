@@ -14,11 +14,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from api_names import Name, addresses, defined_in, public_names, read_notebook
+from api_names import ROOMS, Name, addresses, defined_in, public_names, read_notebook
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
+
+from msae.cli.base import Parser
 
 LONE_ASTERISK = re.compile(r"(?<![\w*\\`])\*(?=[^\s*`])(?![^*`]*\w\*(?!\w))")
 
@@ -47,18 +49,14 @@ class ApiNames(SphinxDirective):
             path = Path(self.env.doc2path(document))
             if path.suffix == ".ipynb":
                 chapters[document] = read_notebook(path).used()
-        lines: list[str] = []
-        room = None
+        return [self.of_room(room, chapters) for room in ROOMS]
+
+    def of_room(self, room: str, chapters: dict[str, set[str]]) -> nodes.Node:
+        """The names of a room, beneath a heading that leads to its page."""
+        lines = [f".. py:currentmodule:: msae.{room}", ""]
         for entry in public_names():
             if entry.room != room:
-                room = entry.room
-                lines += [
-                    "",
-                    f".. py:currentmodule:: msae.{room}",
-                    "",
-                    f".. rubric:: :doc:`{room}`",
-                    "",
-                ]
+                continue
             lines += [
                 f":py:obj:`{entry.short} <{entry.full}>`",
                 f"   {first_sentence(entry)}",
@@ -70,12 +68,10 @@ class ApiNames(SphinxDirective):
                     "   Used in " + ", ".join(f":doc:`/{document}`" for document in used) + ".",
                 ]
             lines.append("")
-        return self.parse(lines)
-
-    def parse(self, lines: list[str]) -> list[nodes.Node]:
-        parent = nodes.container(classes=["msae-names"])
-        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, parent)
-        return [parent]
+        section = nodes.section(ids=[f"names-{room}"], names=[f"names of {room}"], classes=["msae-names"])
+        section += nodes.title("", "", *self.state.inline_text(f":doc:`{room}`", self.lineno)[0])
+        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, section)
+        return section
 
 
 class ApiCommands(SphinxDirective):
@@ -105,10 +101,13 @@ def commands(top: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
 
 
 def help_of(command: argparse.ArgumentParser) -> str:
-    """The help of a command in lines of the same length on every machine."""
+    """The help of a command, with all its options, in lines of the same length on every machine."""
+    if isinstance(command, Parser):
+        command.complete()
     kind = command.formatter_class
     command.formatter_class = lambda prog: kind(prog, max_help_position=24, width=76)  # type: ignore[assignment,misc]
-    return command.format_help()
+    usage, rest = command.format_help().split("\n\n", 1)
+    return re.sub(r"\n +", "\n    ", usage) + "\n\n" + rest  # beneath a long name the options would stand out of a phone's sight
 
 
 def _prepare(app: Any) -> None:
@@ -122,7 +121,9 @@ def _prepare(app: Any) -> None:
 
 
 def _skip_passed_on(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
-    """A name that a room passes on from another is described in that one."""
+    """A name that a room passes on from another is described in that one; one that a method had before is not described."""
+    if what == "class" and inspect.isroutine(value) and getattr(value, "__name__", name) != name:
+        return True
     module = app.env.temp_data.get("autodoc:module", "")
     if what == "module" and module.startswith("msae."):
         return skip or defined_in(module, name).split(".")[1] != module.split(".")[1]
@@ -132,6 +133,12 @@ def _skip_passed_on(app: Any, what: str, name: str, value: Any, skip: bool, opti
 def _plain_asterisks(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """A shape such as (*N, d_model) starts no emphasis."""
     lines[:] = [line if line.lstrip().startswith((">>>", "...")) else LONE_ASTERISK.sub(r"\\*", line) for line in lines]
+
+
+def _whole_sentences(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Of an attribute Napoleon takes what stands before a colon of the first line for its type; in an empty comment it finds none."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]
 
 
 def _short_name(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
@@ -208,6 +215,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", _prepare)
     app.connect("autodoc-skip-member", _skip_passed_on)
     app.connect("autodoc-process-docstring", _plain_asterisks, priority=400)
+    app.connect("autodoc-process-docstring", _whole_sentences, priority=420)
     app.connect("autodoc-process-docstring", _short_name, priority=410)
     app.connect("autodoc-process-signature", _signature)
     app.connect("missing-reference", _resolve)

@@ -1,8 +1,10 @@
 """In: firings of SAEs on texts. Out: the explorer, in a notebook, in the built book, or in a folder that needs no server.
 
-acts = msae.firings.Firings.of_sae(sae, activations)
-ex = msae.explore.Explorer({"S": acts}, tokens=activations.tokens, str_tokens=activations.str_tokens)
-ex.latent(7); ex.tree(7); ex.search("Lily|Sue"); ex.widget(); ex.save("folder")
+::
+
+    acts = msae.firings.Firings.of_sae(sae, activations)
+    ex = msae.explore.Explorer({"S": acts}, activations.tokens, activations.str_tokens)
+    ex.latent(7); ex.tree(7); ex.search("Lily|Sue"); ex.widget(); ex.save("folder")
 """
 
 from msae.explore.bundle import Bundle

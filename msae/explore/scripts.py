@@ -14,7 +14,7 @@ from posixpath import dirname, join, normpath
 _IMPORT = re.compile(r'^import \{([\w\s$,]+)\} from "(\.[\w./]+\.mjs)";\n', re.M)
 _EXPORT = re.compile(r"^export ((?:async )?function\*?|class|const) ([\w$]+)(?= ?[=({ <])", re.M)
 _DOCUMENTATION = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n", re.M | re.S)
-_OTHER = re.compile(r"^(?:import|export)\b.*|\bimport\s*[(.].*|\w+_mjs\b", re.M)
+_OTHER = re.compile(r"^[ \t]*(?:import|export)\b.*|\bimport\s*[(.].*|\w+_mjs\b", re.M)
 
 
 def text(file: str) -> str:

@@ -1,7 +1,10 @@
 """In: SAEs and the activations they read. Out: answers about their latents: the best for a concept, its like, its children, its holes.
 
-latents = msae.Latents(saes, activations)
-latents.best("she|her|Lily", "S/2")     # Best(latent="S/2/66", score=ConceptScore(recall=0.95 [0.94, 0.96], …))
+::
+
+    latents = msae.Latents(saes, activations)
+    latents.best("she|her|Lily", "S/2")
+    # Best(latent="S/2/66", score=ConceptScore(recall=0.95 [0.94, 0.96], …))
 """
 
 from msae.latents.answers import Best, LookAlike

@@ -1,7 +1,10 @@
 """In: an SAE and the vectors it reads, or firings and a concept. Out: how sparse, how faithful, how full of holes, with intervals.
 
+::
+
     from msae import metrics
-    print(f"{metrics.reconstruction(sae, activations.x, story=activations.x_story).fvu:.2f}")    # 0.21 [0.20, 0.22]
+    found = metrics.reconstruction(sae, activations.x, story=activations.x_story)
+    print(f"{found.fvu:.2f}")  # 0.21 [0.20, 0.22]
 
 Every Interval is a bootstrap over stories: tokens of one story are alike, stories are not (`metrics.bootstrap`).
 """

@@ -51,6 +51,6 @@ PENALTIES: dict[str, Penalty] = {
     "sqrt": Penalty(lambda a: a / ((a + SQRT_FLOOR).sqrt() + SQRT_FLOOR**0.5), lambda a: 0.5 * (a + SQRT_FLOOR).rsqrt()),
     "tanh": Penalty(torch.tanh, lambda a: 1 - a.tanh().square()),
 }
-"""l1, the classic, also shrinks activations. log(1 + a / 0.1), the article's, presses on weak activations and hardly on strong ones.
-√(a + 0.001) - √0.001, written so that it is exactly 0 at 0: the floor keeps the slope finite there. tanh(a) is bounded: strong activations
-are not shrunk (Jermyn et al. 2024)."""
+"""By name: "l1", the classic, is a itself and also shrinks activations; "log", the article's, is log(1 + a / 0.1), which presses on weak
+activations and hardly on strong ones; "sqrt" is √(a + 0.001) - √0.001, written so that it is exactly 0 at 0: the floor keeps the slope
+finite there; "tanh" is tanh(a), which is bounded: strong activations are not shrunk (Jermyn et al. 2024)."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
+from msae.sae.lawful import checked_law
 from msae.sae.nonlinearities import Nonlinearity, ReLU
-from msae.sae.nonlinearities.base import check_answers, is_own
+from msae.sae.nonlinearities.base import check_answers, check_kind, is_own
 from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes
 from msae.sae.sae import SAE
@@ -158,9 +158,7 @@ class TrainConfig:
         one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))
         self._check_seed()
         self._check_nonlinearity()
-        if not is_dataclass(self.prefixes) or isinstance(self.prefixes, type) or not hasattr(self.prefixes, "inclusion"):
-            raise ValueError(f"prefixes must be a prefix law such as msae.SquareRootPrefixes(), got {shown(self.prefixes)}")
-        self.prefixes.sample(self.n_latents, torch.Generator().manual_seed(0))
+        checked_law(self.prefixes, self.n_latents)
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -176,6 +174,7 @@ class TrainConfig:
     def _check_nonlinearity(self) -> None:
         if not isinstance(self.nonlinearity, Nonlinearity):
             raise ValueError(f"nonlinearity must be one such as msae.ReLU() or msae.TopK(32), got {shown(self.nonlinearity)}")
+        check_kind(self.nonlinearity)
         k = self.nonlinearity.fixed_l0
         if self.target_l0 is None and k is not None:
             self._set("target_l0", float(k))

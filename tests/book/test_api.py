@@ -21,6 +21,7 @@ from api_links import DOTTED
 from api_names import ROOMS, Name, addresses, public_names, read_notebook
 from api_pages import commands
 from bs4 import BeautifulSoup
+from docutils.nodes import literal_block, title
 from places import ROOT
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -136,7 +137,32 @@ def test_every_command_has_its_help_on_the_page(pages: Sphinx) -> None:
     found = [command.prog for command in commands(parser())]
     assert {"python -m msae train", "python -m msae family reproduce", "python -m msae bench"} <= set(found)
     assert all(f"usage: {prog} [-h]" in page for prog in found)
+    assert {"--target-l0", "--prefixes", "--temperature", "--rounds"} <= set(re.findall(r"--[\w-]+", page))
     assert max(map(len, page.splitlines())) < 140
+
+
+def test_an_attribute_is_described_in_whole_sentences(pages: Sphinx) -> None:
+    """What stands before a colon is no type."""
+    assert "λ: where the controller starts from" in pages.env.get_doctree("book/api/training").astext()
+    assert "(n_latents + 1,): the firings of the k-th latent" in pages.env.get_doctree("book/api/firings").astext()
+
+
+def test_names_that_methods_had_are_not_described(pages: Sphinx, collected: dict[str, str]) -> None:
+    assert {"msae.firings.Firings.of_dense", "msae.firings.Firings.column"} <= set(collected)
+    assert not {"msae.firings.Firings.from_dense", "msae.firings.Firings.row"} & set(collected)
+
+
+@pytest.mark.parametrize("room", ["explore", "latents", "metrics"])
+def test_the_code_of_a_room_stands_as_code(pages: Sphinx, room: str) -> None:
+    first = next(iter(pages.env.get_doctree(f"book/api/{room}").findall(literal_block)))
+    assert "msae" in first.astext()
+    assert ">>>" not in first.astext()
+
+
+def test_the_names_stand_beneath_headings_of_their_rooms(pages: Sphinx) -> None:
+    headings = [each.astext() for each in pages.env.get_doctree("book/api/index").findall(title)]
+    assert headings[1:3] == ["Where to begin", "Name by name"]
+    assert len(headings) == 3 + len(ROOMS)
 
 
 def test_every_public_name_has_its_place_on_the_page_of_its_room(collected: dict[str, str]) -> None:

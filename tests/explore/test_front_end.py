@@ -31,6 +31,7 @@ def join(**modules: str) -> str:
         ({"entry": "const a = 1;\nexport { a };\n"}, "cannot be joined: export { a };"),
         ({"entry": 'export * from "./a.mjs";\n'}, r"cannot be joined: export \* from"),
         ({"entry": "export let a = 1;\n"}, "cannot be joined: export let a = 1;"),
+        ({"entry": '  import { a } from "./a.mjs";\n', "a": "export const a = 1;\n"}, "cannot be joined:   import"),
         ({"entry": "export const { a, b } = 1;\n"}, "cannot be joined: export const {"),
         ({"entry": 'import * as a from "./a.mjs";\n', "a": ""}, r"cannot be joined: import \* as a"),
         ({"entry": 'import a from "./a.mjs";\n', "a": ""}, "cannot be joined: import a from"),

@@ -105,3 +105,17 @@ def test_of_one_name_the_newest_counts_and_those_of_msae_stay():
         msae.SAE(4, 5, type("Bare", (Nonlinearity,), {})())
     with pytest.raises(ValueError, match="nonlinearity must be a ReLU"):
         msae.SAE(4, 5, Nonlinearity())
+
+
+def test_a_kind_whose_fields_no_file_can_hold_is_refused_before_any_work():
+    @dataclass(frozen=True)
+    class Holding(Nonlinearity):
+        weights: object = None
+
+        def __call__(self, pre, threshold=None, training=False):
+            return pre.relu()
+
+    for make in (lambda kind: msae.SAE(4, 9, kind), lambda kind: msae.TrainConfig(9, 2.0, 3, nonlinearity=kind)):
+        with pytest.raises(ValueError, match="weights of Holding must be a JSON value"):
+            make(Holding(torch.ones(2)))
+        make(Holding([1, 2]))

@@ -1,5 +1,7 @@
 """Prefix laws sample what they are named for, and their inclusion is the mean of what they sample."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -84,3 +86,30 @@ def test_more_prefixes_than_latents_is_fine():
 def test_impossible_laws_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def _own(name="Own", inclusion=lambda self, n: torch.ones(n), sample=lambda self, n, generator=None: torch.tensor([n])):
+    return dataclass(frozen=True)(type(name, (), {"inclusion": inclusion, "sample": sample}))()
+
+
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        (_own(inclusion=lambda self, n: torch.ones(3)), r"inclusion of Own must have the shape \(8,\)"),
+        (_own(inclusion=lambda self, n: torch.full((n,), torch.nan)), "inclusion of Own must be finite"),
+        (_own(inclusion=lambda self, n: [1.0] * n), "inclusion of Own must be a tensor"),
+        (_own(inclusion=lambda self, n: -torch.ones(n)), "be 1 for the first latent"),
+        (_own(inclusion=lambda self, n: torch.linspace(1, 0, n)), "stay above 0"),
+        (_own(inclusion=lambda self, n: 1.5 - torch.linspace(0.5, 0, n)), "never rise"),
+        (_own(sample=lambda self, n, generator=None: torch.tensor([3])), r"the last 8, got \[3\]"),
+        (_own(sample=lambda self, n, generator=None: torch.tensor([5, 3, n])), "increasing"),
+        (_own(sample=lambda self, n, generator=None: torch.tensor([0, n])), "from 1"),
+        (_own(sample=lambda self, n, generator=None: [n]), "sample of Own must be a tensor"),
+        (_own("FullPrefix"), "as one of msae's own laws is"),
+    ],
+)
+@pytest.mark.parametrize("sample_prefixes", [False, True])
+def test_a_law_of_ones_own_that_is_none_is_refused_before_training(law, message, sample_prefixes):
+    with pytest.raises(ValueError, match=message):
+        msae.TrainConfig(8, 2.0, 3, prefixes=law, sample_prefixes=sample_prefixes)
+    msae.TrainConfig(8, 2.0, 3, prefixes=_own(), sample_prefixes=sample_prefixes)

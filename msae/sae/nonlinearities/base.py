@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from msae.support.arguments import shown, tensor
+from msae.support.origin import plain
 
 Found = TypeVar("Found", covariant=True)
 
@@ -153,6 +154,10 @@ def check_kind(nonlinearity: object) -> Nonlinearity:
         raise ValueError(f"nonlinearity must be a dataclass, so that a file can hold its fields, got {shown(nonlinearity)}")
     if known is not type(nonlinearity) and is_own(known):
         raise ValueError(f"nonlinearity is called {name!r}, as one of msae's own is: give yours another name")
+    for field in fields(nonlinearity):
+        value = getattr(nonlinearity, field.name)
+        if isinstance(plain(value), str) and not isinstance(value, str):  # a file would hold its hash
+            raise ValueError(f"{field.name} of {name} must be a JSON value, as a number or a list is, got {shown(value)}")
     return nonlinearity
 
 
