@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from msae.support import moved
 from msae.support.version import __version__
 
 _HOMES = {
@@ -131,10 +132,15 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_PLACE_OF[name]), name)
     elif name in _ROOMS or name in _MOVED:
         value = import_module(f"msae.{_MOVED.get(name, name)}")
+    elif name in moved.MOVED:
+        raise AttributeError(moved.sentence(name))
     else:
         raise AttributeError(f"module 'msae' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+moved.announce()
 
 
 def __dir__() -> list[str]:

@@ -6,4 +6,6 @@ from msae.activations.kept import Activations, harvest
 from msae.activations.live import LiveActivations
 from msae.activations.rows import read_texts, tokenize
 
-__all__ = ["Activations", "LiveActivations", "check_hook_names", "harvest", "read_texts", "run_to_hook", "run_to_hooks", "tokenize"]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "Activations", "LiveActivations", "harvest", "read_texts", "tokenize", "run_to_hook", "run_to_hooks", "check_hook_names",
+]  # fmt: skip

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from msae.activations.checks import check_language_model
 from msae.support.arguments import whole, yes_or_no
+from msae.support.renamed import by_name
 from msae.texts.given import Stories, check_stories
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Texts(NamedTuple):
         return digest.hexdigest()
 
 
+@by_name()
 def read_texts(
     lm: TransformerBridge,
     stories: Stories,

@@ -5,19 +5,7 @@ from msae.bench.run import bench
 from msae.bench.settings import DTYPES, ENCODER, FLOOR, LOSSES, NONLINEARITIES, PEERS, SETTINGS, Setting
 from msae.bench.worker import spent
 
-__all__ = [
-    "DTYPES",
-    "ENCODER",
-    "FLOOR",
-    "LOSSES",
-    "NONLINEARITIES",
-    "PEERS",
-    "SETTINGS",
-    "Setting",
-    "bench",
-    "claim",
-    "figure",
-    "spent",
-    "summary",
-    "table",
-]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "bench", "Setting", "SETTINGS", "summary", "table", "claim", "figure", "spent", "LOSSES", "NONLINEARITIES", "DTYPES", "PEERS",
+    "FLOOR", "ENCODER",
+]  # fmt: skip

@@ -15,4 +15,6 @@ from msae.explore.writing import write_bundle
 from msae.firings import LatentActivations, TopToken
 from msae.latents.relations import latent_tree
 
-__all__ = ["Bundle", "Explorer", "LatentActivations", "TopToken", "address", "latent_tree", "read_bundle", "write_bundle"]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "Explorer", "address", "Bundle", "read_bundle", "write_bundle", "latent_tree", "LatentActivations", "TopToken",
+]  # fmt: skip

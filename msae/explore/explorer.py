@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from msae.explore.view import View
 from msae.firings.firings import Firings
 from msae.latents.names import split_id
 from msae.support.arguments import shown, text
+from msae.support.renamed import by_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from msae.sae.sae import SAE
 
 
+@by_name()
 class Explorer(Shown):
     """Latents to choose from; for each its strongest tokens and texts, its relatives, and the holes of one latent in another.
 
@@ -203,6 +205,10 @@ class Explorer(Shown):
     def labels(self) -> dict[str, str]:
         """ "name/number" → a name for the latent; `with_labels` gives others."""
         return dict(self._source.labels)
+
+    @labels.setter
+    def labels(self, labels: Labels) -> NoReturn:
+        raise AttributeError("labels of an explorer are not assigned any more: write explorer = explorer.with_labels(labels)")
 
     @property
     def edges(self) -> list[Edge]:

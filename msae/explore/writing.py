@@ -17,8 +17,10 @@ from msae.explore.bundle import N_TOP, SCHEMA, Bundle, as_ascii, bar, sha256, va
 from msae.explore.terms import search_terms
 from msae.support.arguments import new_folder, shown, whole, yes_or_no
 from msae.support.files import Content, write_files
+from msae.support.renamed import by_name
 
 
+@by_name()
 def write_bundle(bundle: Bundle, folder: str | os.PathLike[str], latents_per_shard: int = 64, *, progress: bool = False) -> dict[str, Any]:
     """Write a bundle into a folder.
 

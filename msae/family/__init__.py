@@ -6,14 +6,6 @@ from msae.family.results import load_results, save_results
 from msae.family.shipped import load_saes, pack_saes
 from msae.family.training import train_family
 
-__all__ = [
-    "Family",
-    "Member",
-    "load_family",
-    "load_results",
-    "load_saes",
-    "measure_family",
-    "pack_saes",
-    "save_results",
-    "train_family",
-]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "load_saes", "load_family", "Family", "Member", "train_family", "measure_family", "load_results", "save_results", "pack_saes",
+]  # fmt: skip

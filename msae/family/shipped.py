@@ -12,6 +12,7 @@ from msae.family.training import is_trained
 from msae.sae.sae import SAE
 from msae.support import arguments
 from msae.support.manifests import ASSETS, check_manifest, write_with_manifest
+from msae.support.renamed import by_name
 
 FILES = ("sae.json", "sae.safetensors")
 BUNDLED_STORIES = "stories sampled from the bundled language model, which was trained on TinyStories (CDLA-Sharing-1.0)"
@@ -73,6 +74,7 @@ def packed_names(folder: Path) -> list[str]:
         raise ValueError(f"{path} is no manifest of packed SAEs ({arguments.shown(error)}): write the folder again") from error
 
 
+@by_name()
 def pack_saes(
     family: Family,
     trained: str | os.PathLike[str],

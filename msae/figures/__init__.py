@@ -24,4 +24,6 @@ from msae.figures.repeated import dots, ratios
 from msae.figures.style import COLORS, role
 from msae.figures.trees import tree
 
-__all__ = ["COLORS", "bars", "compare", "dots", "heatmap", "heatmaps", "histogram", "lines", "pairs", "ratios", "role", "tree"]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "heatmap", "heatmaps", "dots", "bars", "lines", "histogram", "pairs", "compare", "ratios", "tree", "role", "COLORS",
+]  # fmt: skip

@@ -7,4 +7,4 @@ from msae.firings.tops import TopToken
 LatentActivations = Firings
 """The name that it had."""
 
-__all__ = ["Firings", "LatentActivations", "TopToken", "as_firings", "encode"]
+__all__ = ["Firings", "as_firings", "encode", "TopToken", "LatentActivations"]  # noqa: RUF022  (as they are read)

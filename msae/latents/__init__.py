@@ -12,4 +12,6 @@ from msae.latents.labels import concept_labels, holes_to_search
 from msae.latents.latents import Latents
 from msae.latents.relations import Edge, best_parents, children, latent_tree
 
-__all__ = ["Best", "Edge", "Latents", "LookAlike", "best_parents", "children", "concept_labels", "holes_to_search", "latent_tree"]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "Latents", "Best", "LookAlike", "latent_tree", "Edge", "best_parents", "children", "concept_labels", "holes_to_search",
+]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from msae.firings.reading import checked_sae, truth
 from msae.firings.sources import check_fits
 from msae.latents.answers import Best, LookAlike
 from msae.latents.lazily import FiringsOf
-from msae.latents.names import check_latent, check_sae
+from msae.latents.names import check_latent, check_sae, some_of
 from msae.latents.relations import Edge, best_parents, children, latent_tree
 from msae.support.arguments import shown
 from msae.support.letters import as_token
@@ -58,8 +59,7 @@ class Latents:
     """
 
     def __init__(self, saes: Mapping[str, SAE], activations: Activations):
-        if not isinstance(saes, Mapping) or not saes or not all(isinstance(name, str) for name in saes):
-            raise ValueError(f'saes must be {{"name": SAE}}, got {shown(saes)}; one SAE is {{"S": sae}}')
+        _check_names(saes)
         for name in ("x", "mask", "hook_name", "tokens", "str_tokens", "story"):
             if not hasattr(activations, name):
                 raise ValueError(f"activations must be msae.Activations, got {shown(activations)}")
@@ -84,7 +84,8 @@ class Latents:
         """
         from msae.activations.kept import Activations
 
-        hooks = sorted({str(getattr(sae, "hook_name", None)) for sae in saes.values()}) if isinstance(saes, Mapping) else []
+        _check_names(saes)
+        hooks = sorted({str(checked_sae(sae, f"saes[{name!r}]").hook_name) for name, sae in saes.items()})
         if len(hooks) != 1 or hooks == ["None"]:
             raise ValueError(f"saes must be SAEs of one hook, which each says, got {shown(saes)} of the hooks {hooks}")
         return cls(saes, Activations(lm, stories, hooks[0], progress=progress))
@@ -94,7 +95,7 @@ class Latents:
         other = copy.copy(self)
         other.saes = {check_sae(name, self._sizes): self.saes[name] for name in names}
         if not other.saes:
-            raise ValueError(f"names must name some of {', '.join(self.saes)}, got none")
+            raise ValueError(f"names must name some of {some_of(self.saes)}, got none")
         other.acts = FiringsOf(other.saes, self.activations, self.acts.firings)
         other._sizes = {name: self._sizes[name] for name in other.saes}
         for kept in ("edges", "parents"):
@@ -130,6 +131,7 @@ class Latents:
         Raises:
             ValueError: a mask of another shape; a pattern that cannot be read (`patterns.PatternError`).
         """
+        from msae.patterns.errors import PatternError
         from msae.patterns.matching import match
 
         if not isinstance(concept, str):
@@ -137,7 +139,12 @@ class Latents:
         name, _, number = concept.rpartition("/")
         if name in self.saes and number.isdecimal():
             return self.dense(concept) > 0
-        return match(concept, self.tokens, self.vocabulary, acts=self.acts, mask=self.mask)
+        try:
+            return match(concept, self.tokens, self.vocabulary, acts=self.acts, mask=self.mask)
+        except PatternError:
+            if re.fullmatch(r"[^\s/]+(/[^\s/]+)*/\d+", concept):  # no pattern, and written as a latent is: of an SAE that is not here
+                self.split(concept)
+            raise
 
     def dense(self, latent: str) -> np.ndarray:
         """(n_texts, n_ctx) float32: one latent on every place; 0 where it is silent, and where nothing counts.
@@ -254,8 +261,8 @@ class Latents:
         Raises:
             ValueError: there is none; the nearest is named.
         """
-        self.split(latent)
-        return children(latent, self.parents)
+        name, number = self.split(latent)
+        return children(f"{name}/{number}", self.parents)  # "S/2/066" is latent 66 too
 
     def split(self, latent: str) -> tuple[str, int]:
         """("S/2", 66) of "S/2/66": its SAE, and its number there.
@@ -271,3 +278,8 @@ class Latents:
     def _at(self, latent: str) -> tuple[Firings, int]:
         name, number = self.split(latent)
         return self.acts[name], number
+
+
+def _check_names(saes: object) -> None:
+    if not isinstance(saes, Mapping) or not saes or not all(isinstance(name, str) for name in saes):
+        raise ValueError(f'saes must be {{"name": SAE}}, as of load_saes, got {shown(saes)}; one SAE is {{"S": sae}}')

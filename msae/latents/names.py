@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msae.support.arguments import shown
@@ -27,7 +27,7 @@ def check_sae(name: Any, sizes: Mapping[str, int]) -> str:
     """
     if isinstance(name, str) and name in sizes:
         return name
-    raise ValueError(f"there is no SAE {shown(name)} here, but {', '.join(sizes)}; is {_nearest(str(name), sizes)} meant?")
+    raise ValueError(f"there is no SAE {shown(name)} here, but {some_of(sizes)}; is {_nearest(str(name), sizes)} meant?")
 
 
 def check_latent(latent: Any, sizes: Mapping[str, int]) -> tuple[str, int]:
@@ -44,9 +44,16 @@ def check_latent(latent: Any, sizes: Mapping[str, int]) -> tuple[str, int]:
     written = number.isascii() and number.isdecimal() and len(number) < 19
     if name in sizes and written and int(number) < sizes[name]:
         return name, int(number)
-    near = name if name in sizes else _nearest(name or str(latent), sizes)
+    near = next((each for each in (name, latent) if isinstance(each, str) and each in sizes), None) or _nearest(name or str(latent), sizes)
+    written = written and near != latent
     at = min(int(number), sizes[near] - 1) if written else 0
     raise ValueError(f"latent: there is none called {shown(latent)}; is {near}/{at} meant? {near} has {near}/0 to {near}/{sizes[near] - 1}")
+
+
+def some_of(names: Iterable[str]) -> str:
+    """The names in one line; of many the first ten, and how many more."""
+    first, rest = list(names)[:10], list(names)[10:]
+    return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
 
 
 def _nearest(name: str, sizes: Mapping[str, int]) -> str:

@@ -3,4 +3,6 @@
 from msae.lm.loading import load_language_model, load_manifest, load_transformer, save_language_model
 from msae.lm.telling import sample_stories
 
-__all__ = ["load_language_model", "load_manifest", "load_transformer", "sample_stories", "save_language_model"]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "load_language_model", "sample_stories", "load_transformer", "load_manifest", "save_language_model",
+]  # fmt: skip

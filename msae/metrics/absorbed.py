@@ -15,6 +15,7 @@ from msae.metrics.given import Numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.sae.sae import SAE
 from msae.support.arguments import all_finite, items, number, shown, tensor, whole
+from msae.support.renamed import by_name
 from msae.support.sums import parts, wide
 
 
@@ -53,6 +54,7 @@ class Absorption(NamedTuple):
     """Tokens of the concept."""
 
 
+@by_name()
 @torch.no_grad()
 def absorption(
     sae: SAE,
@@ -209,6 +211,7 @@ def _absorption_of(table: np.ndarray, absorbing: np.ndarray, stories: np.ndarray
     return Absorption(mean, full, partial, {int(i): float(shares[i]) for i in order if absorbing[i] > 0}, len(table))
 
 
+@by_name()
 @torch.no_grad()
 def mean_difference(x: Tensor, concept: Numbers, *, chunk: int | None = None) -> Tensor:
     """The mean of vectors on a concept minus the mean elsewhere, a linear probe without training.

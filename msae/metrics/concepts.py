@@ -13,6 +13,7 @@ from msae.firings.firings import as_firings
 from msae.firings.reading import check_level
 from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
+from msae.support.renamed import by_name
 
 CLEARLY = 0.25
 """The usual level for "fires clearly": above a quarter of the latent's own largest activation on the inputs at hand."""
@@ -44,6 +45,7 @@ class ConceptScore(NamedTuple):
     """Tokens on which the latent fires."""
 
 
+@by_name()
 def concept_score(acts: Acts, latent: int, concept: Numbers, *, story: Numbers | None = None, level: float = 0.0) -> ConceptScore:
     """Recall and precision of a latent for a concept, with intervals over stories.
 
@@ -108,6 +110,7 @@ class ConceptScores(NamedTuple):
         return int(self.latents[self.f1.argmax()])
 
 
+@by_name()
 def concept_scores(acts: Acts, concept: Numbers, *, level: float = 0.0) -> ConceptScores:
     """Recall, precision and F1 of all latents at once: which latent is the concept's?
 

@@ -14,6 +14,7 @@ from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio
 from msae.sae.sae import SAE
 from msae.support.arguments import all_finite, number, tensor
+from msae.support.renamed import by_name
 from msae.support.sums import column_means, parts
 
 
@@ -118,6 +119,7 @@ def cosines(rows: Tensor, columns: Tensor) -> Tensor:
     return (products / norms[0].unsqueeze(-1) / norms[1].unsqueeze(-2)).to(dtype)
 
 
+@by_name()
 def dead(acts: Acts, *, at_most: float = 0.0) -> np.ndarray:
     """Which latents fire on no input, or on few.
 
@@ -172,6 +174,7 @@ class Reconstruction(NamedTuple):
     """How many inputs all this was measured on."""
 
 
+@by_name()
 @torch.no_grad()
 def reconstruction(sae: SAE, x: Tensor, *, story: Numbers | None = None, chunk: int | None = None) -> Reconstruction:
     """L0, FVU and dead latents of an SAE, some rows at a time.

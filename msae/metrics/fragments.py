@@ -13,6 +13,7 @@ from msae.firings.reading import check_level, to_numpy
 from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap
 from msae.support.arguments import number, shown
+from msae.support.renamed import by_name
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
@@ -48,6 +49,7 @@ class Fragmentation(NamedTuple):
     """Latents that are precise enough to count."""
 
 
+@by_name()
 def fragmentation(
     acts: Acts,
     concept: Numbers,

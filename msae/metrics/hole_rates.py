@@ -13,6 +13,7 @@ from msae.metrics.concepts import concept_scores
 from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.support.arguments import number, shown
+from msae.support.renamed import by_name
 
 
 class HoleRate(NamedTuple):
@@ -41,6 +42,7 @@ class HoleRate(NamedTuple):
     """Tokens of the concept."""
 
 
+@by_name()
 def hole_rate(
     acts: Acts,
     latent: int,

@@ -10,6 +10,7 @@ import numpy as np
 from msae.firings.reading import to_numpy
 from msae.metrics.given import Numbers
 from msae.support.arguments import number, shown, whole
+from msae.support.renamed import by_name
 
 N_RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -53,6 +54,7 @@ def _as_text(number: float | None, spec: str) -> str:
     return "never" if number == np.inf else format(number, spec)
 
 
+@by_name(level="write confidence=")
 def bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray],
     sums: Numbers,

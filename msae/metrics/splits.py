@@ -12,6 +12,7 @@ from msae.metrics.fragments import newly, steps
 from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap
 from msae.support.arguments import number, whole
+from msae.support.renamed import by_name
 
 
 class Splitting(NamedTuple):
@@ -34,6 +35,7 @@ class Splitting(NamedTuple):
     """F1 of "at least one of the first k fires", for k = 1, 2, …"""
 
 
+@by_name()
 def splitting(
     acts: Acts, concept: Numbers, *, story: Numbers | None = None, level: float = 0.0, min_gain: float = 0.03, n_most: int = 50
 ) -> Splitting:

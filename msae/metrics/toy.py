@@ -13,6 +13,7 @@ from msae.firings.reading import latent_number
 from msae.metrics.fidelity import cosines
 from msae.metrics.hole_rates import hole_rate
 from msae.support.arguments import all_finite, items, shown, tensor
+from msae.support.renamed import by_name
 
 
 def assign(acts: Tensor, features: Tensor) -> Tensor:
@@ -109,6 +110,7 @@ class Holes(NamedTuple):
     """How many inputs the rate is measured on."""
 
 
+@by_name(threshold="write level=")
 def holes(acts: Tensor, features: Tensor, latent: int, *, parent: int, children: Sequence[int] | Tensor, level: float = 0.0) -> Holes:
     """Count the holes of a parent's latent in a feature tree: inputs where a child is active and the latent is silent.
 

@@ -11,6 +11,7 @@ import regex
 
 from msae.support.arguments import array, shown
 from msae.support.letters import as_token, check_vocabulary, join
+from msae.support.renamed import by_name
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _SPACE = regex.compile(r"\p{White_Space}*")
 
 
+@by_name()
 class Corpus:
     """The tokens that count, text after text, and what can be asked about them.
 

@@ -46,6 +46,7 @@ from msae.patterns.nodes import (
 from msae.patterns.reading import parse
 from msae.patterns.signatures import signatures_of
 from msae.support.arguments import number
+from msae.support.renamed import by_name
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -57,6 +58,7 @@ MAX_TESTS = 24
 """Different tests in one pattern."""
 
 
+@by_name()
 def match(
     pattern: str,
     tokens: Tensor | ArrayLike,

@@ -9,6 +9,7 @@ import numpy as np
 
 from msae.firings.firings import Firings, as_firings
 from msae.support.arguments import number, shown, whole
+from msae.support.renamed import by_name
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
@@ -55,6 +56,7 @@ class LatentScore(NamedTuple):
         return self.level
 
 
+@by_name(thresholds="write levels=", marked="write rank_latents(acts, concept)")
 def rank_latents(
     acts: Acts,
     concept: Numbers,
@@ -97,6 +99,8 @@ def rank_latents(
     levels = _checked(by, k, (min_precision, min_recall), levels)
     least_precision = min_precision if min_precision is not None else 0.5 * (by == "recall")
     least_recall = min_recall if min_recall is not None else 0.02 * (by == "precision")
+    if isinstance(concept, Firings):
+        raise ValueError(f"concept: expected one truth value per input, got {shown(concept)}; write rank_latents(acts, concept)")
     firings = as_firings(acts)
     present = firings.concept(concept)
     return _best(_table(firings, present, levels), by, k, (least_precision, least_recall))

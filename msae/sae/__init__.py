@@ -5,18 +5,7 @@ from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import FixedPrefixes, FullPrefix, ParetoPrefixes, PrefixLaw, SquareRootPrefixes, UniformPrefixes
 from msae.sae.sae import SAE
 
-__all__ = [
-    "PENALTIES",
-    "SAE",
-    "BatchTopK",
-    "FixedPrefixes",
-    "FullPrefix",
-    "JumpReLU",
-    "Nonlinearity",
-    "ParetoPrefixes",
-    "PrefixLaw",
-    "ReLU",
-    "SquareRootPrefixes",
-    "TopK",
-    "UniformPrefixes",
-]
+__all__ = [  # noqa: RUF022  (as they are read)
+    "SAE", "ReLU", "TopK", "BatchTopK", "JumpReLU", "Nonlinearity", "FullPrefix", "SquareRootPrefixes", "ParetoPrefixes",
+    "UniformPrefixes", "FixedPrefixes", "PrefixLaw", "PENALTIES",
+]  # fmt: skip

@@ -2,4 +2,4 @@
 
 from msae.texts.stories import HELD_OUT, load_stories, pack_stories, save_stories, split_stories
 
-__all__ = ["HELD_OUT", "load_stories", "pack_stories", "save_stories", "split_stories"]
+__all__ = ["load_stories", "split_stories", "save_stories", "pack_stories", "HELD_OUT"]  # noqa: RUF022  (as they are read)

@@ -4,4 +4,4 @@ from msae.training.config import Stream, TrainConfig, TrainResult
 from msae.training.loop import train
 from msae.training.losses import all_prefix_loss, prefix_loss
 
-__all__ = ["Stream", "TrainConfig", "TrainResult", "all_prefix_loss", "prefix_loss", "train"]
+__all__ = ["train", "TrainConfig", "TrainResult", "Stream", "all_prefix_loss", "prefix_loss"]  # noqa: RUF022  (as they are read)

@@ -16,6 +16,7 @@ from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes
 from msae.sae.sae import SAE
 from msae.support.arguments import number, one_of, shown, whole, yes_or_no
 from msae.support.origin import plain
+from msae.support.renamed import by_name
 
 
 class Stream(Protocol):
@@ -58,6 +59,7 @@ class Stream(Protocol):
         ...
 
 
+@by_name(loss="prefixes=FullPrefix() is the plain SAE, sample_prefixes=True draws prefixes in every step, all prefixes are the default")
 @dataclass(frozen=True)
 class TrainConfig:
     """The recipe of one SAE.
@@ -130,8 +132,8 @@ class TrainConfig:
     before the prefixes are, or it opens holes again. While it falls, L0 is measured and no longer held."""
 
     exchange_every: int = 0
-    """Steps between exchanges (`exchange.py`): the weakest latent of an SAE starts anew where the error is largest, if that pays. 0 for
-    none; they begin after `warmup` and end where `decay` begins."""
+    """Steps between exchanges (`msae.training.exchange`): the weakest latent of an SAE starts anew where the error is largest, if that
+    pays. 0 for none; they begin after `warmup` and end where `decay` begins."""
 
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient."""

@@ -20,7 +20,7 @@ BLOCK = 2048
 
 
 def slots_worth(n_latents: int) -> float:
-    """Slots per input up to which this form costs less than `dense.py`, as measured on two CPU cores with 512 to 24,576 latents."""
+    """Slots per input up to which this form costs less than `dense_step`, as measured on two CPU cores with 512 to 24,576 latents."""
     return min(n_latents / 16, 180)
 
 

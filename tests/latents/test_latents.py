@@ -171,3 +171,35 @@ def test_an_explorer_of_them_is_that_of_their_parts():
 def test_a_latent_that_is_not_there_is_told_with_the_nearest(latent, nearest):
     with pytest.raises(ValueError, match=re.escape(f"there is none called {latent!r}; is ") + nearest + r" meant\? .* has .*/0 to "):
         LATENTS.dense(latent)
+
+
+def test_a_number_with_zeros_before_it_is_the_same_latent():
+    parent = LATENTS.edges[0].parent
+    name, number = LATENTS.split(parent)
+    assert LATENTS.children(parent)
+    assert LATENTS.children(f"{name}/00{number}") == LATENTS.children(parent)
+
+
+def test_what_is_meant_as_a_latent_is_not_told_about_patterns():
+    with pytest.raises(ValueError, match=re.escape("latent: there is none called 'S/7/3'; is S/")):
+        LATENTS.concept("S/7/3")
+    with pytest.raises(ValueError, match=re.escape("latent: there is none called 'S/0/3'")):
+        LATENTS.only("S/1", "L").best("S/0/3", "L")
+    with pytest.raises(ValueError, match=re.escape("latent: there is none called 'S/0'; is S/0/0 meant?")):
+        LATENTS.dense("S/0")
+
+
+def test_names_instead_of_saes_are_told_so():
+    for given in (["S/0", "S/1"], "S/0", {}):
+        with pytest.raises(ValueError, match=re.escape('saes must be {"name": SAE}, as of load_saes')):
+            Latents.on(given, None, ["Lily sat."])
+    with pytest.raises(ValueError, match=re.escape("saes['S/0'] must be an SAE, got 3")):
+        Latents.on({"S/0": 3}, None, ["Lily sat."])
+
+
+def test_of_many_saes_an_error_names_some():
+    many = Latents({f"n{k}": SAES["S/0"] for k in range(100)}, read())
+    with pytest.raises(ValueError, match="n9 and 90 more; is n3 meant?"):
+        many.best("she", "m3")
+    with pytest.raises(ValueError, match="n9 and 90 more, got none"):
+        many.only()
