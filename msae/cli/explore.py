@@ -94,8 +94,8 @@ def _saes_of_one_hook(given: list[str]) -> tuple[dict[str, SAE], str]:
 def _labels(explorer: Explorer) -> dict[str, str]:
     """Which latents are good answers to the concepts of the bundled family, at the level of the table of results."""
     from msae.family.members import load_family
+    from msae.firings.reading import CLEARLY
     from msae.latents.labels import concept_labels
-    from msae.metrics.concepts import CLEARLY
     from msae.patterns.matching import match
 
     texts = explorer.tokens, explorer.str_tokens

@@ -43,9 +43,6 @@ def check_model(saes: Mapping[str, SAE], model: str, stories: str) -> None:
 
 def check_activations(saes: Mapping[str, SAE], activations: Activations) -> None:
     """The same, once the model is there: by its weights and settings."""
-    from msae.support.origin import check_origin
+    from msae.firings.sources import check_model_of
 
-    now = getattr(activations, "origin", None) or {}
-    for name, sae in saes.items():
-        asked = {key: now[key] for key in ("language_model", "d_model") if key in now}
-        check_origin(sae.config.get("made_from") or {}, asked, name, "give the language model that it was made from as --model")
+    check_model_of(saes, activations, "give the language model that it was made from as --model")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from msae.firings.firings import Firings
-from msae.firings.sources import check_weights
+from msae.firings.sources import check_fits, check_weights
 from msae.support.arguments import array, number, shown, text
 from msae.support.files import as_json
 from msae.support.letters import check_vocabulary
@@ -129,12 +129,7 @@ def check_saes(saes: Any, activations: Any, model: Any) -> None:
         raise ValueError(f"model must be a language model, with W_U, got {shown(model)}")
     origin = getattr(activations, "origin", None) or {}
     for name, sae in saes.items():
-        if sae.d_model != activations.x.shape[1]:
-            raise ValueError(
-                f"saes[{name!r}] reads vectors of width {sae.d_model}, but these activations have width {activations.x.shape[1]}"
-            )
-        if sae.hook_name and activations.hook_name and sae.hook_name != activations.hook_name:
-            raise ValueError(f"saes[{name!r}] was trained at {sae.hook_name}, but these activations come from {activations.hook_name}")
+        check_fits(sae, activations, f"saes[{name!r}]")
         trained = (getattr(sae, "config", None) or {}).get("made_from") or {}
         of_model = {key: trained[key] for key in ("hook_name", "language_model") if trained.get(key) is not None}
         check_origin(of_model, origin, f"saes[{name!r}]", "give activations of the model and hook that it was trained on")

@@ -6,13 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from torch import Tensor
-
+    from msae.firings.reading import Numbers as Numbers
     from msae.sae.sae import SAE
-
-    Numbers: TypeAlias = ArrayLike | Tensor
-    """An array or a tensor, or nested lists of numbers."""
 
 Latent: TypeAlias = str | int
 """A latent as one may write it: "S/7", or 7 when there is one SAE."""

@@ -15,8 +15,9 @@ import numpy as np
 
 from msae.activations.rows import Texts
 from msae.family.reading import ReadStories
-from msae.firings.sources import encode
-from msae.metrics.concepts import CLEARLY, concept_score, concept_scores
+from msae.firings.reading import CLEARLY
+from msae.firings.sources import check_model_of, encode
+from msae.metrics.concepts import concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.fidelity import reconstruction
 from msae.metrics.fragments import fragmentation
@@ -24,7 +25,6 @@ from msae.metrics.hole_rates import hole_rate
 from msae.metrics.intervals import Interval
 from msae.metrics.spliced import Splice, splice
 from msae.sae.sae import SAE
-from msae.support.origin import check_origin
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -62,10 +62,7 @@ class SAEsOnStories:
             ValueError: one of the SAEs was made from another language model than the one that is here under its name.
         """
         activations = self.stories.activations[str(next(iter(self.saes.values())).hook_name)]
-        now = getattr(activations, "origin", None) or {}
-        asked = {name: now[name] for name in ("language_model", "d_model") if name in now}
-        for name, sae in self.saes.items():
-            check_origin(sae.config.get("made_from") or {}, asked, name, "measure it with the language model that it was made from")
+        check_model_of(self.saes, activations, "measure it with the language model that it was made from")
         return activations
 
     @cached_property

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Numbers: TypeAlias = "Tensor | ArrayLike"
 """A tensor, or what NumPy makes an array of."""
 
+CLEARLY = 0.25
+"""The usual level for "fires clearly": above a quarter of the latent's own largest activation on the inputs at hand."""
+
 PART = 2**25
 """Numbers that an SAE makes at a time: 128 MB."""
 

@@ -198,6 +198,16 @@ def check_fits(sae: SAE, activations: Activations, name: str = "the SAE") -> Non
         raise ValueError(f"{name} was trained at {sae.hook_name}, but these activations come from {activations.hook_name}")
 
 
+def check_model_of(saes: Mapping[str, SAE], activations: Activations, fix: str) -> None:
+    """Refuse SAEs that were made from another language model than the activations, by its weights and settings; `fix` says what to do."""
+    from msae.support.origin import check_origin  # loads torch
+
+    now = getattr(activations, "origin", None) or {}
+    asked = {key: now[key] for key in ("language_model", "d_model") if key in now}
+    for name, sae in saes.items():
+        check_origin(sae.config.get("made_from") or {}, asked, name, fix)
+
+
 def check_weights(name: str, sae: Any) -> None:
     """Refuse a NaN or infinite weight."""
     for part in WEIGHTS:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from msae.firings.firings import Firings, as_firings
+from msae.firings.reading import CLEARLY
 from msae.patterns.examples import hole_examples
 from msae.support.arguments import number, shown
-
-if TYPE_CHECKING:
-    from msae.firings.firings import Firings
 
 GOOD = 0.6
 """Least F1 of a latent that is called by its concept's name."""
 
 
 def concept_labels(
-    acts: Mapping[str, Firings], concepts: Mapping[str, np.ndarray], *, level: float = 0.25, least_f1: float = GOOD
+    acts: Mapping[str, Firings], concepts: Mapping[str, np.ndarray], *, level: float = CLEARLY, least_f1: float = GOOD
 ) -> dict[str, str]:
     """Which latents deserve a concept's name: of each SAE the best for each concept, where it is a good one.
 
@@ -97,8 +95,6 @@ def holes_to_search(acts: Mapping[str, Firings], labels: Mapping[str, str], edge
 
 def _fires(acts: Mapping[str, Firings], latent: str) -> np.ndarray:
     """(n_inputs,) bool: where the latent "name/number" fires."""
-    from msae.firings.firings import as_firings  # loads torch
-
     name, _, its_number = latent.rpartition("/")
     if name not in acts or not its_number.isdecimal():
         raise ValueError(f"there is no latent {shown(latent)}; the SAEs are {', '.join(acts)}: give one as NAME/NUMBER")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msae.firings.firings import Firings
-from msae.firings.reading import checked_sae, truth
+from msae.firings.reading import CLEARLY, checked_sae, truth
 from msae.firings.sources import check_fits
 from msae.latents.answers import Best, LookAlike
 from msae.latents.lazily import FiringsOf
@@ -67,7 +67,6 @@ class Latents:
             check_fits(checked_sae(sae, f"saes[{name!r}]"), activations, f"saes[{name!r}]")
         self.saes, self.activations = dict(saes), activations
         self.acts = FiringsOf(self.saes, activations, {})
-        self._sizes = {name: sae.n_latents for name, sae in self.saes.items()}
 
     @classmethod
     def on(cls, saes: Mapping[str, SAE], lm: TransformerBridge, stories: Stories, *, progress: bool = False) -> Latents:
@@ -97,7 +96,6 @@ class Latents:
         if not other.saes:
             raise ValueError(f"names must name some of {some_of(self.saes)}, got none")
         other.acts = FiringsOf(other.saes, self.activations, self.acts.firings)
-        other._sizes = {name: self._sizes[name] for name in other.saes}
         for kept in ("edges", "parents"):
             other.__dict__.pop(kept, None)
         return other
@@ -172,7 +170,7 @@ class Latents:
         top = acts.top_tokens(number, self.tokens, k)
         return " ".join(as_token(self.vocabulary[each.token]).strip() or "↵" for each in top)
 
-    def best(self, concept: str | ArrayLike, sae: str, *, level: float = 0.25) -> Best:
+    def best(self, concept: str | ArrayLike, sae: str, *, level: float = CLEARLY) -> Best:
         """The latent with the largest F1 for a concept.
 
         Args:
@@ -190,7 +188,7 @@ class Latents:
         latent = f"{sae}/{concept_scores(acts, mask, level=level).best}"
         return Best(latent, self.score(latent, mask, level=level))
 
-    def score(self, latent: str, concept: str | ArrayLike, *, level: float = 0.25) -> ConceptScore:
+    def score(self, latent: str, concept: str | ArrayLike, *, level: float = CLEARLY) -> ConceptScore:
         """Recall, precision and F1 of a latent for a concept, with intervals over stories.
 
         Args:
@@ -274,6 +272,11 @@ class Latents:
             ValueError: there is none; the nearest is named.
         """
         return check_latent(latent, self._sizes)
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        """Name → number of latents."""
+        return {name: sae.n_latents for name, sae in self.saes.items()}
 
     def _at(self, latent: str) -> tuple[Firings, int]:
         name, number = self.split(latent)

@@ -10,9 +10,10 @@ Every Interval is a bootstrap over stories: tokens of one story are alike, stori
 """
 
 from msae.firings.firings import Firings, as_firings
+from msae.firings.reading import CLEARLY
 from msae.firings.sources import encode
 from msae.metrics.absorbed import Absorption, absorption, mean_difference
-from msae.metrics.concepts import CLEARLY, ConceptScore, ConceptScores, concept_score, concept_scores
+from msae.metrics.concepts import ConceptScore, ConceptScores, concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.fidelity import Reconstruction, cosines, dead, fvu, l0, reconstruction
 from msae.metrics.fragments import Fragmentation, fragmentation

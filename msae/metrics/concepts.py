@@ -15,9 +15,6 @@ from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.support.renamed import by_name
 
-CLEARLY = 0.25
-"""The usual level for "fires clearly": above a quarter of the latent's own largest activation on the inputs at hand."""
-
 
 class ConceptScore(NamedTuple):
     """One latent as a detector of a concept.
