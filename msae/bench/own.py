@@ -24,7 +24,7 @@ def own_step(task: dict[str, Any], batches: list[Tensor]) -> tuple[Callable[[], 
     The learning rate is too small to move a weight, so that the SAE stays where it is while it is timed.
 
     Args:
-        task: sizes and kind of the step, as `msae.bench.run` sends them.
+        task: sizes and kind of the step, as `msae.bench.run` sends them; "sparse_up_to", where it is given, is that of `Run`.
         batches: (batch, d_model) each, taken in turn.
     """
     relu = task["nonlinearity"] == "relu"
@@ -41,7 +41,7 @@ def own_step(task: dict[str, Any], batches: list[Tensor]) -> tuple[Callable[[], 
         encoder_dtype=task["dtype"],
         start_l0=None,
     )
-    run = Run(config, task["d_model"], torch.device(task["device"]))
+    run = Run(config, task["d_model"], torch.device(task["device"]), sparse_up_to=task.get("sparse_up_to"))
     W_enc, b_enc = run.params["W_encT"][0].T, run.params["b_enc"][0]
     turn = itertools.cycle(batches)
     with torch.no_grad():

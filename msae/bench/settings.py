@@ -23,13 +23,13 @@ DTYPES = ("float32", "bfloat16", "float16")
 """Of the encoder's product."""
 
 PEAK_FLOPS = {
-    "H200": {"float32": 67e12, "bfloat16": 989e12, "float16": 989e12},
-    "H100 80GB HBM3": {"float32": 67e12, "bfloat16": 989e12, "float16": 989e12},
-    "A100": {"float32": 19.5e12, "bfloat16": 312e12, "float16": 312e12},
-    "L4": {"float32": 30.3e12, "bfloat16": 121e12, "float16": 121e12},
+    "H200": {"float32": 67e12, "tf32": 494e12, "bfloat16": 989e12, "float16": 989e12},
+    "H100 80GB HBM3": {"float32": 67e12, "tf32": 494e12, "bfloat16": 989e12, "float16": 989e12},
+    "A100": {"float32": 19.5e12, "tf32": 156e12, "bfloat16": 312e12, "float16": 312e12},
+    "L4": {"float32": 30.3e12, "tf32": 60e12, "bfloat16": 121e12, "float16": 121e12},
     "T4": {"float32": 8.1e12, "float16": 65e12},
 }
-"""Operations per second by a word of the card's name, dense, without TF32: NVIDIA's data sheets."""
+"""Operations per second by a word of the card's name, dense; float32 is without TF32: NVIDIA's data sheets."""
 
 
 @dataclass(frozen=True)
