@@ -53,6 +53,7 @@ def _add_sample_options(sample: argparse.ArgumentParser) -> None:
     sample.add_argument("--max-tokens", type=whole(1), default=512, help="drop a story that has not ended by then")
     sample.add_argument("--min-characters", type=whole(0), default=0, help="of the n told, leave out those shorter than this")
     sample.add_argument("--not-in", type=words, metavar="STORIES", help="drop stories that share 100 characters with one of these")
+    sample.add_argument("--device", default="cpu", help="the same seed tells other stories on another device")
     sample.add_argument("--out", type=path, help="a .jsonl or .jsonl.zst file, or a folder for the stories and their manifest")
 
 
@@ -116,9 +117,11 @@ def language_model_sample(options: argparse.Namespace) -> None:
         if not options.out.suffix:
             check_packed(options.out, (STORIES_FILE,))
     arguments.number("--temperature", options.temperature, above=0, hint="0.8 is usual")
+    device = arguments.device("--device", options.device)
     training = load_stories(options.not_in) if options.not_in else None
     how = {name: getattr(options, name) for name in ("seed", "temperature", "batch_size", "max_tokens")}
-    samples = sample_stories(load_transformer(options.model), options.n, training=training, **how)
+    model, tokenizer = load_transformer(options.model)
+    samples = sample_stories((model.to(device), tokenizer), options.n, training=training, **how)
     stories = [story for story in samples.stories if len(story) >= options.min_characters]
     n_short = len(samples.stories) - len(stories)
     dropped = {"n_copied": samples.n_copied, "n_unfinished": samples.n_unfinished, "n_short": n_short}

@@ -74,6 +74,7 @@ WRONG = {
         "--temperature": ["0", "-1", "nan", "inf", "x"],
         "--batch-size": NOT_A_COUNT,
         "--max-tokens": NOT_A_COUNT,
+        "--device": NO_DEVICE,
         "--min-characters": ["-1", "1.5", "x"],
         "--not-in": [*NO_STORIES[:2], *NO_STORIES[3:]],
         "--out": ["s.csv", "s.txt", "s.txt/out", "folder.jsonl", "/dev/null/out"],
