@@ -9,9 +9,10 @@ N_SEEDS, N_STEPS, BATCH = 24, 1500, 1024
 
 SIZES = {
     "plain100": (100, 6.0), "plain333": (333, 10.0), "plain1000": (1000, 15.0), "plain2048": (2048, 30.0),
-    "matryoshka100": (100, 6.0), "matryoshka2048": (2048, 30.0), "topk100": (100, 6.0), "signed100": (100, 6.0),
+    "matryoshka100": (100, 6.0), "matryoshka2048": (2048, 30.0), "topk100": (100, 6.0), "signed100": (100, 6.0), "l1plain100": (100, 6.0),
 }  # fmt: skip
-"""Kind → latents, L0. "topk" keeps the 6 largest pre-activations, "signed" the 6 largest by size, with their signs."""
+"""Kind → latents, L0. "topk" keeps the 6 largest pre-activations, "signed" the 6 largest by size, with their signs; "l1" has the L1 penalty, all others that
+need one the log penalty."""
 
 EDITS = ("mirror-winner", "redraw-winner", "graft", "mirror-all", "give-both")
 """What is done to the initial rows (`starting`); all but "mirror-all" need SAEs without an edit."""
@@ -54,7 +55,7 @@ def all_jobs() -> list[Job]:
     seeds = range(N_SEEDS)
     jobs = [Job(kind, s, s) for kind in ("plain100", "matryoshka2048") for s in seeds]
     jobs += [Job("plain100", rows, order) for rows in range(8) for order in range(8) if rows != order]
-    jobs += [Job(kind, s, s) for kind in ("signed100", "topk100") for s in seeds]
+    jobs += [Job(kind, s, s) for kind in ("signed100", "topk100", "l1plain100") for s in seeds]
     jobs += [Job("plain100", s, s, edit) for edit in (*EDITS, *LATER) for s in seeds]
     jobs += [Job("matryoshka2048", rows, order) for rows in range(4) for order in range(4) if rows != order]
     jobs += [Job(kind, s, s) for kind in ("matryoshka100", "plain333", "plain1000", "plain2048") for s in seeds]

@@ -141,8 +141,7 @@ def train_group(
     kind, (n_latents, l0) = jobs[0].kind, SIZES[jobs[0].kind]
     law = msae.SquareRootPrefixes() if kind.startswith("matryoshka") else msae.FullPrefix()
     config = msae.TrainConfig(n_latents, l0, stand.n_steps, batch_size=BATCH, prefixes=law, seed=tuple(job.rows for job in jobs))
-    if jobs[0].goes_on:
-        config = replace(config, sparsify=0.0)
+    config = replace(config, penalty="l1" if kind.startswith("l1") else "log", sparsify=0.0 if jobs[0].goes_on else config.sparsify)
     run = Run(config, stand.axis.shape[0], torch.device(device))
     params, first = run.params, run.params["W_encT"].detach().clone()
     inserted: dict[int, dict[str, Any]] = {}
@@ -195,6 +194,8 @@ def _after(stand: Ground, looks: Looks, s: int, first_ND: Tensor, run: Run) -> d
         return said | {"l0": float((acts > 0).sum(1).float().mean()), "fvu": float(error), "dead": float(dead)}
     sae = weights_of(params, s)
     said |= quality(sae, told)
+    if run.config.penalty != "log":
+        return said
     return said | {"gains": gains(sae, told, flags, owners=owners, weight=float(run.weight_S[s]), axis=stand.axis)}
 
 
