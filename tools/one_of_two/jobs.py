@@ -8,11 +8,11 @@ from typing import NamedTuple
 N_SEEDS, N_STEPS, BATCH = 24, 1500, 1024
 
 SIZES = {
-    "plain100": (100, 6.0), "plain333": (333, 10.0), "plain1000": (1000, 15.0), "plain2048": (2048, 30.0),
-    "matryoshka100": (100, 6.0), "matryoshka2048": (2048, 30.0), "topk100": (100, 6.0), "signed100": (100, 6.0), "l1plain100": (100, 6.0),
+    "plain100": (100, 6.0), "plain333": (333, 10.0), "plain1000": (1000, 15.0), "plain2048": (2048, 30.0), "matryoshka100": (100, 6.0),
+    "matryoshka2048": (2048, 30.0), "topk100": (100, 6.0), "signed100": (100, 6.0), "l1plain100": (100, 6.0),
 }  # fmt: skip
-"""Kind → latents, L0. "topk" keeps the 6 largest pre-activations, "signed" the 6 largest by size, with their signs; "l1" has the L1 penalty, all others that
-need one the log penalty."""
+"""Kind → latents, L0. "topk" keeps the 6 largest pre-activations, "signed" the 6 largest by size, with their signs; "l1" has the L1
+penalty, all others that need one the log penalty."""
 
 EDITS = ("mirror-winner", "redraw-winner", "graft", "mirror-all", "give-both")
 """What is done to the initial rows (`starting`); all but "mirror-all" need SAEs without an edit."""
