@@ -17,6 +17,7 @@ from msae.metrics.concepts import ConceptScore, ConceptScores, concept_score, co
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.fidelity import Reconstruction, cosines, dead, fvu, l0, reconstruction
 from msae.metrics.fragments import Fragmentation, fragmentation
+from msae.metrics.hierarchy import Hierarchical, hierarchical
 from msae.metrics.hole_rates import HoleRate, hole_rate
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.metrics.replicates import replicates
@@ -29,5 +30,6 @@ __all__ = [  # noqa: RUF022  (as they are read)
     "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "concept_score", "concept_scores", "ConceptScore",
     "ConceptScores", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes", "fragmentation", "Fragmentation", "splitting", "Splitting",
     "absorption", "Absorption", "mean_difference", "mean_max_correlation", "MaxCorrelation", "unselected_holes", "Unselected", "cosines",
-    "closest", "assign", "match", "Interval", "bootstrap", "replicates", "sum_by_story", "ratio", "as_firings", "encode", "Firings",
+    "closest", "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical", "Hierarchical", "sum_by_story", "ratio",
+    "as_firings", "encode", "Firings",
 ]  # fmt: skip

@@ -138,7 +138,7 @@ def _sides(reference: Side | Numbers, large: Side | Numbers) -> tuple[Tensor, Si
     for name, value in (("reference", reference), ("large", large)):
         if issparse(value):
             side: Side = csr_array(value)
-            numbers: np.ndarray = side.data
+            numbers = np.asarray(side.data)
             if numbers.dtype.kind not in "biuf" or not np.isfinite(numbers).all():
                 raise ValueError(f"{name} must hold finite numbers, got sparse {numbers.dtype}, some of them not finite or no numbers")
         else:
