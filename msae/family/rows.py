@@ -19,11 +19,12 @@ from msae.firings.reading import CLEARLY
 from msae.firings.sources import check_model_of, encode
 from msae.metrics.concepts import concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
+from msae.metrics.costs import Splice
 from msae.metrics.fidelity import reconstruction
 from msae.metrics.fragments import fragmentation
 from msae.metrics.hole_rates import hole_rate
 from msae.metrics.intervals import Interval
-from msae.metrics.spliced import Splice, splice
+from msae.metrics.spliced import splice
 from msae.sae.sae import SAE
 
 if TYPE_CHECKING:
