@@ -17,7 +17,7 @@ from typing import Any
 
 from msae.family.members import Family, Member, by_hook_and_seed, checked
 from msae.family.reading import read_sets
-from msae.family.rows import SAEsOnStories, measured
+from msae.family.rows import SAEsOnStories, measured, plain_beside
 from msae.family.training import is_trained
 from msae.lm.sources import content_of, sha256_of_file, source
 from msae.support import arguments
@@ -28,7 +28,7 @@ N_TOKENS = 50_000
 """Tokens of each set of stories that are measured on, for all but the loss recovered."""
 
 N_SPLICED = 128
-"""Texts that the language model reads with each SAE in its stream."""
+"""Texts that the language model reads with each SAE in its stream, drawn at random from all of them: the first ones are no sample."""
 
 
 def measure_family(
@@ -55,7 +55,7 @@ def measure_family(
         only: a pattern of ids, or several.
         length: the share of the steps that they were trained for.
         n_tokens: at most so many tokens of each set.
-        n_spliced: at most so many texts of each set for loss recovered and KL.
+        n_spliced: at most so many texts of each set for loss recovered and KL, drawn at random.
         device: where the model and the SAEs compute.
         progress: show a bar.
 
@@ -114,7 +114,7 @@ class _Job:
         if self.valid is not None:
             content |= {"valid": content_of("stories", str(self.valid))}
         asked: dict[str, Any] = {"valid": None if self.valid is None else Path(self.valid).name}
-        asked |= {"n_tokens": self.n_tokens, "n_spliced": self.n_spliced}
+        asked |= {"n_tokens": self.n_tokens, "n_spliced": self.n_spliced, "spliced": "at random"}
         return asked | {"concepts": dict(self.family.concepts), "content": content}
 
 
@@ -165,10 +165,12 @@ def _is_measured(job: _Job, member: Member, beside: Sequence[Member]) -> bool:
 
 
 def _references(out: Path, member: Member, beside: Sequence[Member]) -> dict[str, str]:
-    """The small SAEs that a large one is compared with, and the hashes of their weights."""
+    """The SAEs that a large one is compared with, and the hashes of their weights."""
     if member.name.startswith("S"):
         return {}
-    return {other.name: sha256_of_file(out / other.id / "sae.safetensors") for other in beside if other.name.startswith("S")}
+    plain = plain_beside(member.name, [other.name for other in beside])
+    compared = [other for other in beside if other.name.startswith("S") or other.name == plain]
+    return {other.name: sha256_of_file(out / other.id / "sae.safetensors") for other in compared}
 
 
 def _describe(folder: Path, member: Member) -> dict[str, Any]:

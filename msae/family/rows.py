@@ -5,7 +5,7 @@ Numbers that have an interval are [value, low, high] (95 %, stories drawn anew).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from msae.activations.rows import Texts
 from msae.family.reading import ReadStories
 from msae.firings.reading import CLEARLY
 from msae.firings.sources import check_model_of, encode
 from msae.metrics.concepts import concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
+from msae.metrics.costs import Splice
 from msae.metrics.fidelity import reconstruction
 from msae.metrics.fragments import fragmentation
 from msae.metrics.hole_rates import hole_rate
 from msae.metrics.intervals import Interval
-from msae.metrics.spliced import Splice, splice
+from msae.metrics.spliced import splice
 from msae.sae.sae import SAE
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SAEsOnStories:
 
     stories: ReadStories
     n_spliced: int
-    """Texts that the language model reads with each SAE in its stream."""
+    """Texts that the language model reads with each SAE in its stream, drawn at random."""
 
     @cached_property
     def saes(self) -> dict[str, SAE]:
@@ -72,11 +72,18 @@ class SAEsOnStories:
 
     @cached_property
     def spliced(self) -> dict[str, Splice]:
-        """What each SAE to be measured costs the language model in whose stream it stands."""
-        read, n = self.activations, self.n_spliced
-        texts = Texts(read.tokens[:n], read.mask[:n], read.story[:n])
-        found: dict[str, Splice] = splice(self.stories.lm, {name: self.saes[name] for name in self.names}, texts)
+        """What each SAE to be measured costs the language model in whose stream it stands, and each plain one that it is compared with."""
+        names = dict.fromkeys([*self.names, *(plain for name in self.names if (plain := plain_beside(name, self.saes)))])
+        found: dict[str, Splice] = splice(
+            self.stories.lm, {name: self.saes[name] for name in names}, self.activations, n_texts=self.n_spliced
+        )
         return found
+
+
+def plain_beside(name: str, names: Iterable[str]) -> str | None:
+    """The plain SAE of the same size and L0 as a Matryoshka one, where there is one: what its cost is compared with."""
+    likely = [name.replace("matryoshka", plain) for plain in ("plain", "vanilla")]
+    return next((plain for plain in likely if plain != name and plain in names), None)
 
 
 class _Concept(NamedTuple):
@@ -94,6 +101,7 @@ def measured(name: str, on: SAEsOnStories) -> dict[str, Any]:
     x, story = on.activations.x, on.activations.x_story
     found, loss = reconstruction(on.saes[name], x, story=story), on.spliced[name]
     references = [other for other in on.saes if other.startswith("S") and not name.startswith("S")]
+    plain = plain_beside(name, on.saes)
     kept = {other: mean_max_correlation(on.acts[other], on.acts[name], story=story, n_resamples=200) for other in references}
     return {
         "n_tokens": len(x),
@@ -101,11 +109,20 @@ def measured(name: str, on: SAEsOnStories) -> dict[str, Any]:
         "fvu": _numbers(found.fvu),
         "dead": found.dead,
         "loss_recovered": _numbers(loss.loss_recovered),
+        "recovered_from_mean": _numbers(loss.recovered_from_mean),
         "kl": _numbers(loss.kl),
         "n_spliced": loss.n_tokens,
+        "n_spliced_stories": len(loss.sums),
+        "against": {} if plain is None else {plain: _against(loss, on.spliced[plain])},
         "mean_max_correlation": {other: _numbers(each.mean) for other, each in kept.items()},
         "concepts": {concept: _fate(on.acts, name, _Concept(mask, story), kept) for concept, mask in on.stories.concepts.items()},
     }
+
+
+def _against(loss: Splice, other: Splice) -> dict[str, list[float | None]]:
+    """What one SAE costs the language model, as a multiple of what another does, story by story."""
+    ratio = loss.against(other)
+    return {"kl": _numbers(ratio.kl), "extra_loss": _numbers(ratio.extra_loss)}
 
 
 def _fate(acts: Mapping[str, csr_array], name: str, concept: _Concept, kept: Mapping[str, MaxCorrelation]) -> dict[str, Any]:

@@ -15,17 +15,22 @@ from msae.firings.sources import encode
 from msae.metrics.absorbed import Absorption, absorption, mean_difference
 from msae.metrics.concepts import ConceptScore, ConceptScores, concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
+from msae.metrics.costs import Splice, SpliceRatio
 from msae.metrics.fidelity import Reconstruction, cosines, dead, fvu, l0, reconstruction
 from msae.metrics.fragments import Fragmentation, fragmentation
+from msae.metrics.hierarchy import Hierarchical, hierarchical
 from msae.metrics.hole_rates import HoleRate, hole_rate
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
-from msae.metrics.spliced import Splice, splice
+from msae.metrics.replicates import replicates
+from msae.metrics.spliced import splice
 from msae.metrics.splits import Splitting, splitting
 from msae.metrics.toy import Holes, assign, closest, holes, match
+from msae.metrics.unselected import Unselected, unselected_holes
 
 __all__ = [  # noqa: RUF022  (as they are read)
-    "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "concept_score", "concept_scores", "ConceptScore",
-    "ConceptScores", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes", "fragmentation", "Fragmentation", "splitting", "Splitting",
-    "absorption", "Absorption", "mean_difference", "mean_max_correlation", "MaxCorrelation", "cosines", "closest", "assign", "match",
-    "Interval", "bootstrap", "sum_by_story", "ratio", "as_firings", "encode", "Firings",
+    "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "SpliceRatio", "concept_score", "concept_scores",
+    "ConceptScore", "ConceptScores", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes", "fragmentation", "Fragmentation", "splitting",
+    "Splitting", "absorption", "Absorption", "mean_difference", "mean_max_correlation", "MaxCorrelation", "unselected_holes",
+    "Unselected", "cosines", "closest", "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical", "Hierarchical",
+    "sum_by_story", "ratio", "as_firings", "encode", "Firings",
 ]  # fmt: skip

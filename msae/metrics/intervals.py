@@ -90,11 +90,9 @@ def bootstrap(
         raise ValueError(f"statistic must be a function of sums, such as lambda s: s[..., 0] / s[..., 1], got {shown(statistic)}")
     n_resamples, seed = whole("n_resamples", n_resamples, 1), whole("seed", seed)
     confidence = number("confidence", confidence, above=0, below=1)
-    table = _columns("sums", sums)
-    if table.ndim != 2 or 0 in table.shape:
-        raise ValueError(f"expected sums (n_stories, n_quantities) of at least one story, got shape {table.shape}")
+    table = checked_sums(sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = _of_all(statistic, table)
+        value = of_all(statistic, table)
         if len(table) < 2:
             return Interval(value, np.nan, np.nan)
         drawn = np.concatenate([statistic(weights @ table) for weights in resamples(len(table), n_resamples, seed)])
@@ -102,7 +100,15 @@ def bootstrap(
     return Interval(value, float(low), float(high))
 
 
-def _of_all(statistic: Callable[[np.ndarray], np.ndarray], sums: np.ndarray) -> float:
+def checked_sums(sums: Numbers) -> np.ndarray:
+    """(n_stories, n_quantities) finite numbers, in float64."""
+    table = _columns("sums", sums)
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError(f"expected sums (n_stories, n_quantities) of at least one story, got shape {table.shape}")
+    return table
+
+
+def of_all(statistic: Callable[[np.ndarray], np.ndarray], sums: np.ndarray) -> float:
     """The statistic of all stories; an error if it does not treat sums with an axis before theirs alike."""
     total = sums.sum(0)
     found, twice = np.asarray(statistic(total)), np.asarray(statistic(np.stack([total, total])))

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from msae.activations.checks import check_hook_names
-from msae.activations.hooks import widths
+from msae.activations.hooks import forward, widths
+from msae.activations.rows import Texts
 from msae.firings.reading import checked_sae
-from msae.metrics.intervals import Interval, bootstrap, ratio
+from msae.metrics.costs import Splice
 from msae.sae.sae import SAE
 from msae.support.arguments import shown, whole, yes_or_no
 from msae.support.sums import wide
@@ -32,44 +33,29 @@ class HasTexts(Protocol):
     def story(self) -> Tensor: ...
 
 
-class Splice(NamedTuple):
-    """The language model with an SAE in its stream; losses in nats per token.
-
-    Example:
-        >>> from msae.metrics import Interval, Splice
-        >>> loss, spliced, ablated = Interval(2.0, 1.9, 2.1), Interval(2.2, 2.1, 2.3), Interval(8.0, 7.8, 8.2)
-        >>> print(Splice(loss, spliced, ablated, Interval(0.967, 0.96, 0.97), kl=Interval(0.2, 0.1, 0.3), n_tokens=1000).loss_recovered)
-        0.967 [0.96, 0.97]
-    """
-
-    loss: Interval
-    """Cross-entropy of the model as it is."""
-
-    loss_spliced: Interval
-    """With the SAE's reconstruction in place of the activation."""
-
-    loss_ablated: Interval
-    """With zero in place of the activation."""
-
-    loss_recovered: Interval
-    """(loss_ablated - loss_spliced) / (loss_ablated - loss): 1 is as good as the model itself, 0 as bad as zero."""
-
-    kl: Interval
-    """KL divergence of the model's next-token distribution from the spliced model's: Σ p log(p / q)."""
-
-    n_tokens: int
-    """How many predictions these are measured on."""
-
-
-@overload
-def splice(lm: TransformerBridge, saes: SAE, texts: HasTexts, *, batch_size: int = 16, progress: bool = False) -> Splice: ...
 @overload
 def splice(
-    lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, *, batch_size: int = 16, progress: bool = False
+    lm: TransformerBridge, saes: SAE, texts: HasTexts, *, n_texts: int | None = None, batch_size: int = 16, progress: bool = False
+) -> Splice: ...
+@overload
+def splice(
+    lm: TransformerBridge,
+    saes: Mapping[str, SAE],
+    texts: HasTexts,
+    *,
+    n_texts: int | None = None,
+    batch_size: int = 16,
+    progress: bool = False,
 ) -> dict[str, Splice]: ...
 @torch.no_grad()
 def splice(
-    lm: TransformerBridge, saes: SAE | Mapping[str, SAE], texts: HasTexts, *, batch_size: int = 16, progress: bool = False
+    lm: TransformerBridge,
+    saes: SAE | Mapping[str, SAE],
+    texts: HasTexts,
+    *,
+    n_texts: int | None = None,
+    batch_size: int = 16,
+    progress: bool = False,
 ) -> Splice | dict[str, Splice]:
     """Loss recovered and KL, with intervals over stories.
 
@@ -80,6 +66,8 @@ def splice(
         lm: the language model.
         saes: one SAE, or a name for each of several; those share the passes without an SAE. Each is spliced in alone, at its hook_name.
         texts: what the model reads.
+        n_texts: read so many of them, drawn at random, always the same; all if left out, or if there are not so many. The first ones of a
+            book are no sample of it.
         batch_size: texts at a time.
         progress: whether a bar is shown.
 
@@ -104,21 +92,42 @@ def splice(
     whole("batch_size", batch_size, 1)
     yes_or_no("progress", progress)
     _check(lm, several, texts, "each of saes" if isinstance(saes, Mapping) else "saes")
-    counted = texts.mask[:, :-1] & texts.mask[:, 1:]
+    read = _drawn(texts, n_texts)
+    counted = read.mask[:, :-1] & read.mask[:, 1:]
     if not counted.any():
         raise ValueError("no place of these texts is followed by another: there is no prediction to measure")
-    story = torch.unique(texts.story, return_inverse=True)[1]
-    sums = {name: torch.zeros(int(story.max()) + 1, 5, dtype=torch.float64) for name in several}
-    for rows in tqdm(torch.arange(len(texts.tokens)).split(batch_size), unit="batch", desc="splice", disable=not progress):
+    story = torch.unique(read.story, return_inverse=True)[1]
+    sums = {name: torch.zeros(int(story.max()) + 1, 6, dtype=torch.float64) for name in several}
+    spliced = _Spliced(lm, several, _means(lm, several, read, batch_size))
+    for rows in tqdm(torch.arange(len(read.tokens)).split(batch_size), unit="batch", desc="splice", disable=not progress):
         if counted[rows].any():
             of = story[rows][counted[rows].nonzero()[:, 0]]
-            for name, columns in _losses(lm, several, texts, rows, counted).items():
+            for name, columns in spliced.losses(read.pick(rows), counted[rows]).items():
                 sums[name].index_add_(0, of, columns)
     for name, table in sums.items():
         if not torch.isfinite(table).all():
             raise ValueError(f"the loss with {name!r} in the stream is not finite: load the model in float32, or look at its weights")
-    results = {name: _splice_of(table) for name, table in sums.items()}
+    results = {name: Splice.of_sums(table.numpy()) for name, table in sums.items()}
     return results if isinstance(saes, Mapping) else results["sae"]
+
+
+def _drawn(texts: HasTexts, n_texts: int | None) -> Texts:
+    """Some texts at random, in their order, on the CPU."""
+    read = Texts(texts.tokens.cpu(), texts.mask.cpu(), texts.story.cpu())
+    n = len(read.tokens)
+    if n_texts is None or whole("n_texts", n_texts, 1) >= n:
+        return read
+    return read.pick(torch.randperm(n, generator=torch.Generator().manual_seed(0))[:n_texts].sort().values)
+
+
+def _means(lm: TransformerBridge, saes: Mapping[str, SAE], texts: Texts, batch_size: int) -> dict[str, Tensor]:
+    """(width,) for each hook: the mean of the activations at the places that count."""
+    hook_names = list(dict.fromkeys(str(sae.hook_name) for sae in saes.values()))
+    parts: dict[str, list[Tensor]] = {name: [] for name in hook_names}
+    for _, found in forward(lm, texts, hook_names, batch_size):
+        for name, values in found.items():
+            parts[name].append(values.double().sum(0))
+    return {name: torch.stack(sums).sum(0) / int(texts.mask.sum()) for name, sums in parts.items()}
 
 
 def _check(lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, what: str) -> None:
@@ -138,31 +147,37 @@ def _check(lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, what
             raise ValueError(f"{name!r} reads vectors of width {sae.d_model}, but those at {hook_name} have width {width}")
 
 
-def _losses(lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, rows: Tensor, counted: Tensor) -> dict[str, Tensor]:
-    """Of some texts, for each SAE: (n_predictions, 5) float64, 1, the loss as it is, spliced and ablated, and the KL divergence."""
-    width = int(texts.mask[rows].any(0).nonzero().max()) + 1
-    tokens, mask = texts.tokens[rows, :width].to(lm.cfg.device), texts.mask[rows, :width].to(lm.cfg.device)
-    at = counted[rows, : width - 1].to(lm.cfg.device)
-    target = tokens[:, 1:][at]
-    clean = _log_probabilities(lm, tokens, at)
-    ablated: dict[str, Tensor] = {}
-    columns = {}
-    for name, sae in saes.items():
-        hook_name = str(sae.hook_name)
-        if hook_name not in ablated:
-            ablated[hook_name] = _loss(_log_probabilities(lm, tokens, at, _Change(hook_name, torch.zeros_like, mask)), target)
-        spliced = _log_probabilities(lm, tokens, at, _Change(hook_name, partial(_reconstruct, sae), mask))
-        kl = torch.where(clean > -torch.inf, clean.exp() * (clean - spliced), 0).sum(-1)  # 0 log 0 = 0
-        losses = [_loss(clean, target), _loss(spliced, target), ablated[hook_name], kl]
-        columns[name] = torch.stack([torch.ones_like(kl), *losses], dim=1).double().cpu()
-    return columns
+class _Spliced(NamedTuple):
+    """A language model, what is put into its stream, and the mean of what is there at each hook."""
+
+    lm: TransformerBridge
+    saes: Mapping[str, SAE]
+    means: Mapping[str, Tensor]
+
+    def losses(self, texts: Texts, counted: Tensor) -> dict[str, Tensor]:
+        """Of some texts, for each SAE: (n_predictions, 6) float64, the columns of `Splice.sums`."""
+        width, device = int(texts.mask.any(0).nonzero().max()) + 1, self.lm.cfg.device
+        tokens, mask = texts.tokens[:, :width].to(device), texts.mask[:, :width].to(device)
+        at = counted[:, : width - 1].to(device)
+        target = tokens[:, 1:][at]
+        clean = _log_probabilities(self.lm, tokens, at)
+        ablated: dict[str, list[Tensor]] = {}
+        columns = {}
+        for name, sae in self.saes.items():
+            hook_name = str(sae.hook_name)
+            if hook_name not in ablated:
+                nothings = (torch.zeros_like, partial(_mean_like, self.means[hook_name]))
+                changes = [_Change(hook_name, nothing, mask) for nothing in nothings]
+                ablated[hook_name] = [_loss(_log_probabilities(self.lm, tokens, at, change), target) for change in changes]
+            spliced = _log_probabilities(self.lm, tokens, at, _Change(hook_name, partial(_reconstruct, sae), mask))
+            kl = torch.where(clean > -torch.inf, clean.exp() * (clean - spliced), 0).sum(-1)  # 0 log 0 = 0
+            losses = [_loss(clean, target), _loss(spliced, target), *ablated[hook_name], kl]
+            columns[name] = torch.stack([torch.ones_like(kl), *losses], dim=1).double().cpu()
+        return columns
 
 
-def _splice_of(table: Tensor) -> Splice:
-    sums = table.numpy()
-    loss, spliced, ablated, kl = (bootstrap(ratio, sums[:, [i, 0]]) for i in (1, 2, 3, 4))
-    recovered = bootstrap(lambda s: (s[..., 3] - s[..., 2]) / (s[..., 3] - s[..., 1]), sums)
-    return Splice(loss, spliced, ablated, loss_recovered=recovered, kl=kl, n_tokens=int(sums[:, 0].sum()))
+def _mean_like(mean: Tensor, x: Tensor) -> Tensor:
+    return mean.to(x).expand_as(x)
 
 
 def _reconstruct(sae: SAE, x: Tensor) -> Tensor:

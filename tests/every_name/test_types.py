@@ -64,8 +64,8 @@ reveal_type(metrics.concept_scores(firings, concept))  # msae.metrics.concepts.C
 reveal_type(metrics.cosines(saes["S/0"].W_dec, saes["S/1"].W_dec))  # torch._tensor.Tensor
 """,
     "splicing": """\
-reveal_type(metrics.splice(lm, saes["S/0"], activations))  # msae.metrics.spliced.Splice
-reveal_type(metrics.splice(lm, saes, activations))  # dict[str, msae.metrics.spliced.Splice]
+reveal_type(metrics.splice(lm, saes["S/0"], activations))  # msae.metrics.costs.Splice
+reveal_type(metrics.splice(lm, saes, activations))  # dict[str, msae.metrics.costs.Splice]
 reveal_type(metrics.splice(lm, saes, activations)["S/0"].loss_spliced.value)  # float
 """,
     "figures": """\

@@ -176,6 +176,10 @@ def test_rows_hold_what_the_measures_say(family, trained):
     correlation = torch.corrcoef(both)[:6, 6:].nan_to_num(-1).max(1).values
     alive = (reference.encode(x) > 0).any(0)
     assert found["mean_max_correlation"]["S2"][0] == pytest.approx(correlation[alive].mean().item(), abs=1e-3)
+    plain = msae.SAE.load(trained / "blocks.1.hook_resid_pre/vanilla-3-seed1")
+    spliced = metrics.splice(lm, {"all": sae, "plain": plain}, read, n_texts=10)
+    assert found["against"]["vanilla-3"]["kl"] == pytest.approx(spliced["all"].against(spliced["plain"]).kl, rel=1e-3)
+    assert found["n_spliced"] == spliced["all"].n_tokens
     assert set(found["concepts"]) == {"capitals"}, "a concept that is nowhere in these stories is left out"
     tokens = [read.str_tokens[i] for i in read.tokens[read.mask]]
     mask = np.array([any(letter in token for letter in "LST") for token in tokens])

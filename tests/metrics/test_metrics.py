@@ -652,12 +652,14 @@ def test_splicing_against_a_straight_forward_pass(lm):
     sae = msae.SAE(8, 12, hook_name=HOOK, generator=torch.Generator().manual_seed(3))
     sae.b_dec += 0.1
     texts = read_texts(lm, STORIES, n_ctx=9)
-    rows = []  # story, loss as it is, spliced, ablated, KL
+    embedded = [model.layers[0](model.tok_embed(tokens[None]), model.rotation[:9])[0] for tokens in texts.tokens]
+    mean = torch.cat([x[mask] for x, mask in zip(embedded, texts.mask)]).mean(0)
+    rows = []  # story, loss as it is, spliced, ablated, mean-ablated, KL
     for tokens, mask, story in zip(*texts):
         x = model.tok_embed(tokens[None])
         x = model.layers[0](x, model.rotation[:9])
         logits = []
-        for value in (x, sae(x), torch.zeros_like(x)):
+        for value in (x, sae(x), torch.zeros_like(x), mean.expand_as(x)):
             value = torch.where(mask[None, :, None], value, x)
             logits.append(model.head(model.ln_out(model.layers[1](value, model.rotation[:9])))[0])
         for i in range(8):
@@ -666,12 +668,44 @@ def test_splicing_against_a_straight_forward_pass(lm):
                 rows.append([int(story), *(-np.log(each[tokens[i + 1]]) for each in p), scipy.stats.entropy(p[0], p[1])])
     rows = np.array(rows)
     found = metrics.splice(lm, sae, texts, batch_size=2)
-    clean, spliced, ablated, kl = rows[:, 1:].mean(0)
+    clean, spliced, ablated, mean_ablated, kl = rows[:, 1:].mean(0)
     assert found.n_tokens == len(rows)
     assert (found.loss.value, found.loss_spliced.value, found.loss_ablated.value) == pytest.approx((clean, spliced, ablated), rel=1e-5)
     assert found.kl.value == pytest.approx(kl, rel=1e-4)
     assert found.loss_recovered.value == pytest.approx((ablated - spliced) / (ablated - clean), rel=1e-3)
-    assert found.kl[1:] == pytest.approx(brute_interval(lambda drawn: rows[drawn, 4].mean(), rows[:, 0]), rel=1e-4)
+    assert found.loss_mean_ablated.value == pytest.approx(mean_ablated, rel=1e-5)
+    assert found.recovered_from_mean.value == pytest.approx((mean_ablated - spliced) / (mean_ablated - clean), rel=1e-3)
+    assert found.kl[1:] == pytest.approx(brute_interval(lambda drawn: rows[drawn, 5].mean(), rows[:, 0]), rel=1e-4)
+    by_story = [[len(of), *of[:, 1:].sum(0)] for of in (rows[rows[:, 0] == story] for story in np.unique(rows[:, 0]))]
+    assert found.sums == pytest.approx(np.array(by_story), rel=1e-4)
+
+
+@torch.no_grad()
+def test_two_saes_are_compared_story_by_story(lm):
+    saes = {name: msae.SAE(8, 12, hook_name=HOOK, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("ab")}
+    found = metrics.splice(lm, saes, read_texts(lm, STORIES, n_ctx=9))
+    one, other = found["a"], found["b"]
+    ratio = one.against(other)
+    assert ratio.kl.value == pytest.approx(one.kl.value / other.kl.value)
+    extra = [each.loss_spliced.value - each.loss.value for each in (one, other)]
+    assert ratio.extra_loss.value == pytest.approx(extra[0] / extra[1])
+    story = np.arange(len(STORIES))
+    by_hand = brute_interval(lambda drawn: one.sums[drawn, 5].sum() / other.sums[drawn, 5].sum(), story)
+    assert ratio.kl[1:] == pytest.approx(by_hand, rel=1e-4)
+    assert tuple(one.against(one)) == ((1, 1, 1), (1, 1, 1), len(STORIES))
+    elsewhere = metrics.splice(lm, saes["a"], read_texts(lm, [*STORIES[:3], "She is here."], n_ctx=9))
+    with pytest.raises(ValueError, match="other stories"):
+        one.against(elsewhere)
+
+
+def test_some_texts_are_drawn_from_all_of_them(lm):
+    sae, texts = msae.SAE(8, 12, hook_name=HOOK), read_texts(lm, STORIES * 5, n_ctx=9)
+    n = len(texts.tokens)
+    drawn = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:6].sort().values
+    found = metrics.splice(lm, sae, texts, n_texts=6)
+    assert int(drawn.max()) > n / 2
+    np.testing.assert_allclose(found.sums, metrics.splice(lm, sae, texts.pick(drawn)).sums, rtol=1e-4)
+    assert metrics.splice(lm, sae, texts, n_texts=n + 1).n_tokens == metrics.splice(lm, sae, texts).n_tokens
 
 
 @torch.no_grad()
