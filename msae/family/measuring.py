@@ -202,14 +202,11 @@ class Measuring:
 
     def _lacks(self, member: Member, there: Sequence[Member]) -> bool:
         """Whether there is something to be measured of an SAE."""
-        return not self._is_measured(member, there) or bool(self._pairs_missing(member, there))
+        return not self._is_measured(member, there) or self._lacks_pairs(member, there)
 
-    def _pairs_missing(self, member: Member, there: Sequence[Member]) -> list[Member]:
-        """The references at its place that an SAE has not been held against; none of a reference, or where seeds are shared."""
-        if member.is_reference or not self.family.independent:
-            return []
-        references = [other for other in there if other.is_reference and other.hook_name == member.hook_name]
-        return self._pairing.missing(member, references, self.asked)
+    def _lacks_pairs(self, member: Member, there: Sequence[Member]) -> bool:
+        """Whether an SAE of an independent family lacks replicates, of its own or of its pairs."""
+        return self.family.independent and self._pairing.missing(member, _at_its_place(member, there), self.asked) != []
 
     def _measure_run(self, run: Sequence[Member], there: Sequence[Member], hook_names: Sequence[str]) -> dict[str, Exception]:
         """What is missing of the SAEs of one run; returns what was wrong, by id."""
@@ -229,8 +226,8 @@ class Measuring:
                     found = {name: measured(member.name, on) for name, on in on_sets.items()}
                     row = describe(self.out, member) | {"asked": self.asked, "references": self._references(member, there)}
                     write_file(self.out / member.id / "row.json", as_json(row | {"measured": found}, "row", indent=1))
-                if references := self._pairs_missing(member, there):
-                    self._pairing.measure(member, references, sets, self.asked)
+                if self._lacks_pairs(member, there):
+                    self._pairing.measure(member, _at_its_place(member, there), on_sets, self.asked)
             except WRONG as error:
                 failed[member.id] = error
         return failed
@@ -259,3 +256,8 @@ class Measuring:
             return {}
         of_its = [other for other in there if other.is_reference and (other.hook_name, other.seed) == (member.hook_name, member.seed)]
         return {other.name: sha256_of_file(self.out / other.id / "sae.safetensors") for other in of_its}
+
+
+def _at_its_place(member: Member, there: Sequence[Member]) -> list[Member]:
+    """The references that a large SAE is held against; none for a reference."""
+    return [other for other in there if other.is_reference and other.hook_name == member.hook_name and not member.is_reference]

@@ -1,21 +1,22 @@
-"""Every large SAE held against every reference at its place, whatever its seed: the numbers of each pair, and their replicates.
+"""Every large SAE held against every reference at its place, whatever its seed, and its own numbers, all with their replicates.
 
-They lie beside the large SAE, in `pairs.npz`: an array (numbers, 1 + replicates) for each set of stories and reference, the first column
-the number itself. Replicate r is of the same stories and latents in all pairs, so that pairs can be averaged over seeds.
+They lie beside the SAE, in `pairs.npz`: for each set of stories and reference the numbers, in single precision, and their replicates, in
+half. What an SAE has alone lies under the reference "".
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 
-from msae.family.reading import ReadStories
-from msae.firings.sources import check_model_of, encode
+from msae.family import replicated
+from msae.family.rows import SAEsOnStories
+from msae.firings.sources import encode
 from msae.lm.sources import sha256_of_file
 from msae.sae.sae import SAE
 from msae.support.files import write_file
@@ -31,9 +32,15 @@ FILE = "pairs.npz"
 SHOWN = ("correlation", "correlation, split-half", "holes 0.25", "precision 0.25", "average precision 0.25", "recall 0.25")
 """The numbers of single pairs that a row tells; all of them are in the file."""
 
-Acts = "csr_array | Tensor"
-Measure = Callable[[Any, Any, "Tensor"], Mapping[str, np.ndarray]]
-"""From (n_tokens, n_latents) activations of a reference and a large SAE and the story of each token: (1 + replicates,) numbers by name."""
+Replicates = Mapping[str, np.ndarray]
+"""(1 + n_replicates,) by name: a number, then what it is in each replicate."""
+
+
+class Measures(NamedTuple):
+    """What makes the numbers (`msae.family.replicated`)."""
+
+    of_pair: Callable[[Any, Any, Tensor], Replicates] = replicated.of_pair
+    of_one: Callable[[SAE, Activations, Any], Replicates] = replicated.of_one
 
 
 class Pairs(NamedTuple):
@@ -48,54 +55,59 @@ class Pairs(NamedTuple):
     references: dict[str, str]
     """The hash of the weights of each reference, by id."""
 
-    names: list[str]
-    """Of the numbers."""
-
-    numbers: dict[tuple[str, str], np.ndarray]
-    """(n_names, 1 + replicates) by set of stories and reference."""
+    numbers: dict[tuple[str, str], dict[str, np.ndarray]]
+    """(1 + n_replicates,) by name, for each set of stories and reference; under "" those of the SAE alone."""
 
 
 class Pairing:
-    """Measures pairs; what the references do on each set of stories is kept."""
+    """Measures SAEs and pairs of them; what the references do on each set of stories is kept."""
 
-    def __init__(self, out: Path, device: str, measure: Measure | None = None):
+    def __init__(self, out: Path, device: str, measures: Measures | None = None):
         """
         Args:
             out: the folder of the SAEs.
             device: where the SAEs compute.
-            measure: makes the numbers of one pair; those of `msae.metrics.unselected_holes` if left out.
+            measures: what makes the numbers.
         """
-        self.out, self.device, self.measure_pair = out, device, measure or unselected
+        self.out, self.device, self.measures = out, device, measures or Measures()
         self._acts: dict[tuple[str, str], csr_array] = {}
 
-    def missing(self, large: Member, references: Sequence[Member], asked: Mapping[str, Any]) -> list[Member]:
-        """The references that the SAE has not been held against, as both are now."""
-        found = read_pairs(self.out / large.id)
-        if found is None or found.asked != asked or found.sha256 != self._sha256(large):
-            return list(references)
+    def missing(self, member: Member, references: Sequence[Member], asked: Mapping[str, Any]) -> list[Member] | None:
+        """The references that the SAE has not been held against, as both are now; None where its own numbers are missing too."""
+        found = read_pairs(self.out / member.id)
+        if found is None or found.asked != asked or found.sha256 != self._sha256(member):
+            return None
         return [reference for reference in references if found.references.get(reference.id) != self._sha256(reference)]
 
-    def measure(self, large: Member, references: Sequence[Member], sets: Mapping[str, ReadStories], asked: Mapping[str, Any]) -> None:
-        """Measure these pairs, and write them beside those that are known already."""
-        known = read_pairs(self.out / large.id)
-        if known is None or known.asked != asked or known.sha256 != self._sha256(large):
-            known = Pairs(dict(asked), self._sha256(large), {}, [], {})
-        for name, stories in sets.items():
-            activations = stories.activations[large.hook_name]
-            acts = self._encoded(large, activations)
-            for reference in references:
-                found = self.measure_pair(self._reference(name, reference, activations), acts, activations.x_story)
-                known.names[:] = list(found)
-                known.numbers[name, reference.id] = np.stack([np.asarray(found[each], dtype=np.float32) for each in known.names])
-        known.references.update({reference.id: self._sha256(reference) for reference in references})
-        _write(self.out / large.id, known)
+    def measure(self, member: Member, references: Sequence[Member], sets: Mapping[str, SAEsOnStories], asked: Mapping[str, Any]) -> None:
+        """Measure what is missing, and write it beside what is known already.
+
+        Args:
+            member: a large SAE, or a reference.
+            references: those that a large one is to be held against.
+            sets: the SAE on each set of stories.
+            asked: what the numbers depend on beside the weights.
+        """
+        todo, known = self.missing(member, references, asked), read_pairs(self.out / member.id)
+        if todo is None or known is None:
+            todo, known = list(references), Pairs(dict(asked), self._sha256(member), {}, {})
+        for name, on in sets.items():
+            activations, sae = on.activations, on.saes[member.name]
+            if (name, "") not in known.numbers:
+                known.numbers[name, ""] = dict(self.measures.of_one(sae, activations, getattr(on.spliced[member.name], "sums", None)))
+            acts = self._encoded(sae, activations) if todo else None
+            for reference in todo:
+                of_it = self._reference(name, reference, activations)
+                known.numbers[name, reference.id] = dict(self.measures.of_pair(of_it, acts, activations.x_story))
+        known.references.update({reference.id: self._sha256(reference) for reference in todo})
+        _write(self.out / member.id, known)
 
     def _reference(self, name: str, member: Member, activations: Activations) -> csr_array | Tensor:
         """What a reference does on one set of stories; kept where it is sparse, for the next large SAE."""
         key = (name, self._sha256(member))
         if key in self._acts:
             return self._acts[key]
-        acts = self._encoded(member, activations)
+        acts = self._encoded(SAE.load(self.out / member.id, self.device), activations)
         if not hasattr(acts, "device"):
             self._acts[key] = acts
         return acts
@@ -103,27 +115,17 @@ class Pairing:
     def _sha256(self, member: Member) -> str:
         return sha256_of_file(self.out / member.id / "sae.safetensors")
 
-    def _encoded(self, member: Member, activations: Activations) -> csr_array | Tensor:
+    @torch.no_grad()
+    def _encoded(self, sae: SAE, activations: Activations) -> csr_array | Tensor:
         """(n_tokens, n_latents): dense where a GPU computes, which is quickest there."""
-        sae = SAE.load(self.out / member.id, self.device)
-        check_model_of({member.name: sae}, activations, "measure it with the language model that it was made from")
-        if sae.W_dec.device.type == "cpu":
+        device = sae.W_dec.device
+        if device.type == "cpu":
             return encode(sae, activations.x)
-        import torch
-
-        with torch.no_grad():
-            x = activations.x.to(sae.W_dec.device)
-            return torch.cat([sae.encode(part.float()) for part in x.split(8192)])
-
-
-def unselected(reference: csr_array | Tensor, large: csr_array | Tensor, story: Tensor) -> Mapping[str, np.ndarray]:
-    """Holes, precision and correlation of all latents of a reference in a large SAE (`msae.metrics.unselected_holes`)."""
-    found: Mapping[str, np.ndarray] = import_module("msae.metrics.unselected").unselected_holes(reference, large, story).replicates
-    return found
+        return torch.cat([sae.encode(part.to(device).float()) for part in activations.x.split(8192)])
 
 
 def read_pairs(folder: Path) -> Pairs | None:
-    """The pairs beside one large SAE; None where there are none, or the file is damaged.
+    """The numbers beside one SAE; None where there are none, or the file is damaged.
 
     Args:
         folder: of the SAE.
@@ -131,30 +133,40 @@ def read_pairs(folder: Path) -> Pairs | None:
     try:
         with np.load(folder / FILE, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
-            keys = [tuple(key) for key in about.pop("keys")]
-            return Pairs(**about, numbers={(key[0], key[1]): file[f"numbers{i}"] for i, key in enumerate(keys)})
+            numbers = {}
+            for i, (name, reference, names) in enumerate(about.pop("keys")):
+                both = np.concatenate([file[f"numbers{i}"][:, None], file[f"replicates{i}"]], 1, dtype=np.float32)
+                numbers[name, reference] = dict(zip(names, both, strict=True))
+            return Pairs(**about, numbers=numbers)
     except Exception:  # of NumPy, zip or JSON, each with its own kinds: it is measured again
         return None
 
 
 def points(folder: Path) -> dict[str, dict[str, list[float | None]]]:
-    """What a row tells of its pairs: for each set of stories and reference the numbers of `SHOWN`, in that order."""
+    """What a row tells of its pairs: for each set of stories and reference the numbers of `SHOWN`, in that order.
+
+    Args:
+        folder: of the SAE.
+    """
     found = read_pairs(folder)
     told: dict[str, dict[str, list[float | None]]] = {}
     for (name, reference), numbers in (found.numbers if found else {}).items():
-        by_name = dict(zip(found.names if found else [], numbers[:, 0], strict=True))
-        shown = [by_name[each] for each in SHOWN if each in by_name]
-        told.setdefault(name, {})[reference.rpartition("/")[2]] = [float(f"{x:.4g}") if np.isfinite(x) else None for x in shown]
+        if reference:
+            shown = [float(numbers[each][0]) for each in SHOWN if each in numbers]
+            told.setdefault(name, {})[reference.rpartition("/")[2]] = [float(f"{x:.4g}") if np.isfinite(x) else None for x in shown]
     return told
 
 
 def _write(folder: Path, pairs: Pairs) -> None:
-    keys = list(pairs.numbers)
-    about = {"asked": pairs.asked, "sha256": pairs.sha256, "references": pairs.references, "names": pairs.names, "keys": keys}
-    arrays: dict[str, Any] = {f"numbers{i}": pairs.numbers[key] for i, key in enumerate(keys)}
+    keys = [[*key, list(numbers)] for key, numbers in pairs.numbers.items()]
+    about = {"asked": pairs.asked, "sha256": pairs.sha256, "references": pairs.references, "keys": keys}
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
+    for i, numbers in enumerate(pairs.numbers.values()):
+        values = np.stack([*numbers.values()])
+        arrays |= {f"numbers{i}": values[:, 0].astype(np.float32), f"replicates{i}": values[:, 1:].astype(np.float16)}
 
     def save(path: Path) -> None:
         with path.open("wb") as file:  # by an open file: NumPy would add .npz to the name
-            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+            np.savez_compressed(file, **arrays)
 
     write_file(folder / FILE, save)

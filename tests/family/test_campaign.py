@@ -19,7 +19,7 @@ from msae.__main__ import main
 from msae.activations.reopened import reopened
 from msae.family.measuring import Measuring
 from msae.family.members import Family, load_family
-from msae.family.pairs import Pairing, read_pairs
+from msae.family.pairs import Measures, Pairing, read_pairs
 from msae.family.planning import plan_family, span
 from msae.family.recorded import is_trained
 from msae.family.results import load_results
@@ -214,21 +214,26 @@ def test_what_was_timed_is_kept(file, tmp_path):
     assert plan_family(load_family(file), tmp_path, only="*/S1-*").rows == first.rows
 
 
-def counted(calls):
-    def measure(reference, large, story):
+def counted(calls, alone=None):
+    def of_pair(reference, large, story):
         calls.append((reference.shape[1], large.shape[1]))
         return {"correlation": np.array([reference.sum(), large.sum(), len(story)]), "holes 0.25": np.full(3, np.nan)}
 
-    return measure
+    def of_one(sae, activations, sums):
+        if alone is not None:
+            alone.append(sae.n_latents)
+        return {"fvu": np.array([0.1, 0.2, 0.3])}
+
+    return Measures(of_pair, of_one)
 
 
 def test_each_large_sae_is_held_against_every_reference_at_its_place(file, trained, tmp_path):
     import shutil
 
-    out, family, calls = tmp_path / "out", load_family(file), []
+    out, family, calls, alone = tmp_path / "out", load_family(file), [], []
     shutil.copytree(trained, out)
     measuring = Measuring(family, out, n_tokens=100, n_spliced=2, progress=False)
-    measuring._pairing = Pairing(out, "cpu", counted(calls))
+    measuring._pairing = Pairing(out, "cpu", counted(calls, alone))
     members = family.members(f"{HOOK}/*")
     late = out / HOOK / "S2-seed1"
     late.rename(tmp_path / "late")
@@ -242,9 +247,13 @@ def test_each_large_sae_is_held_against_every_reference_at_its_place(file, train
     assert len(calls) == 5 * 4
     pairs = read_pairs(out / HOOK / "plain-2-seed0")
     assert pairs is not None
-    assert {reference for _, reference in pairs.numbers} == {f"{HOOK}/{name}-seed{seed}" for name in ("S1", "S2") for seed in (0, 1)}
-    assert all(numbers.shape == (2, 3) for numbers in pairs.numbers.values())
+    references = {f"{HOOK}/{name}-seed{seed}" for name in ("S1", "S2") for seed in (0, 1)}
+    assert {reference for _, reference in pairs.numbers} == {"", *references}
+    assert pairs.numbers["held_out", ""]["fvu"] == pytest.approx([0.1, 0.2, 0.3], rel=1e-3)
+    assert len(alone) == 9
     rows = {row["id"]: row for row in measuring.rows(members)}
+    n_tokens = rows[f"{HOOK}/plain-2-seed0"]["measured"]["held_out"]["n_tokens"]
+    assert all(pairs.numbers["held_out", reference]["correlation"][2] == n_tokens for reference in references)
     assert set(rows[f"{HOOK}/plain-2-seed0"]["pairs"]["held_out"]) == {"S1-seed0", "S2-seed0", "S1-seed1", "S2-seed1"}
     assert rows[f"{HOOK}/plain-2-seed0"]["pairs"]["held_out"]["S1-seed0"][1] is None
     assert set(rows[f"{HOOK}/plain-2-seed0"]["measured"]["held_out"]["mean_max_correlation"]) == {"S1", "S2"}
@@ -252,7 +261,7 @@ def test_each_large_sae_is_held_against_every_reference_at_its_place(file, train
 
 
 def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("msae.family.pairs.unselected", counted([]))
+    monkeypatch.setattr("msae.family.pairs.Measures", lambda: counted([]))
     common = ["--family", str(file), "--out", str(tmp_path / "out"), "--only", f"{HOOK}/S?-seed0", f"{HOOK}/plain-2-seed0"]
     measures = ["--n-tokens", "100", "--n-spliced", "2"]
     assert main(["family", "train", *common, "--measure", *measures, "--for", "10"]) == 0
