@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from msae.cli.base import Commands, Stopped, add_command, in_place, one_line, path, warn, whole, words
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 
 def add_family_commands(commands: Commands) -> None:
-    """Add `family` with `plan`, `train`, `measure`, `pack` and `reproduce`."""
+    """Add `family` with `plan`, `train`, `measure`, `collect`, `pack` and `reproduce`."""
     family = commands.add_parser("family", help="train and measure the SAEs of part 2: references, large plain and Matryoshka SAEs")
     its = family.add_subparsers(required=True, metavar="command")
     add_command(its, "plan", plan, "say how long it takes on this machine, and in what order; a few steps are timed", _add_plan_options)
     add_command(its, "train", train_saes, "train what is missing; started again it goes on", _add_train_options)
     add_command(its, "measure", measure_saes, "measure what is trained, and write one table", _add_measure_options)
+    what = "put what was measured into one file, to bring it to another machine"
+    add_command(its, "collect", collect, what, _add_collect_options)
     what = "copy trained SAEs of one hook and seed into a folder that load_saes reads"
     add_command(its, "pack", pack, what, _add_pack_options)
     add_command(its, "reproduce", reproduce_row, "train one SAE of the shipped table again and compare", _add_reproduce_options)
@@ -65,6 +68,15 @@ def _add_measure_options(measure: argparse.ArgumentParser) -> None:
     measure.add_argument("--table", type=path, metavar="FILE.json", help="write all rows")
 
 
+def _add_collect_options(collect: argparse.ArgumentParser) -> None:
+    _add_choice(collect, "as it was trained with")
+    collect.add_argument("--out", required=True, type=path, help="folder of the SAEs")
+    collect.add_argument("--weights", nargs="*", default=[], metavar="PATTERN", help="of ids whose weights go along")
+    collect.add_argument(
+        "--to", required=True, type=path, metavar="FILE.tar", help="unpacked into another --out, its SAEs count as done there"
+    )
+
+
 def _add_pack_options(pack: argparse.ArgumentParser) -> None:
     _add_choice(pack, "as it was trained with")
     pack.add_argument("--run", type=path, metavar="FOLDER", dest="trained", help="the --out folder of family train")
@@ -105,6 +117,8 @@ def _family(options: argparse.Namespace) -> Family:
 
 def train_saes(options: argparse.Namespace) -> None:
     """`family train`: train what is missing, and measure it where that is asked for."""
+    from filelock import Timeout  # comes with torch
+
     from msae.family.measuring import Measuring
     from msae.family.planning import plan_family
     from msae.family.training import train_family
@@ -120,7 +134,9 @@ def train_saes(options: argparse.Namespace) -> None:
     measuring = Measuring(family, options.out, options.valid, progress=False, **measures) if options.measure else None
 
     def tell() -> None:
-        print(plan_family(family, options.out, n_processes=options.processes, **how).summary(), file=sys.stderr)
+        with suppress(Timeout):  # another process is timing the steps, and will tell
+            plan = plan_family(family, options.out, n_processes=options.processes, patient=False, **how)
+            print(plan.summary(), file=sys.stderr, flush=True)
 
     def then(run: Sequence[Member]) -> None:
         for name, why in (measuring.measure(run) if measuring else {}).items():
@@ -155,6 +171,15 @@ def measure_saes(options: argparse.Namespace) -> None:
         save_results(rows, options.table)
     for row in rows:
         print(f"{row['id']}: {_row_sentence(row)}")
+
+
+def collect(options: argparse.Namespace) -> None:
+    """`family collect`: rows, replicates and some weights in one file."""
+    from msae.family.bundles import bundle
+
+    in_place("--to", options.to)
+    names = bundle(_family(options), options.out, options.to, weights=options.weights, length=options.length)
+    print(f"{len(names)} SAEs are in {options.to}, {options.to.stat().st_size / 1e6:.1f} MB")
 
 
 def pack(options: argparse.Namespace) -> None:

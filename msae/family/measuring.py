@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout  # comes with torch
 from msae.family.members import Family, Member, checked, runs_of
 from msae.family.pairs import Pairing, points
 from msae.family.reading import ReadStories, read_sets
-from msae.family.recorded import describe, is_trained
+from msae.family.recorded import BROUGHT, describe, is_done, is_trained
 from msae.family.rows import SAEsOnStories, measured
 from msae.lm.sources import content_of, sha256_of_file, source
 from msae.support import arguments
@@ -81,7 +81,7 @@ def measure_family(
     members = checked(family, device).members(only, length)
     how: dict[str, Any] = {"length": length, "n_tokens": n_tokens, "n_spliced": n_spliced, "device": device, "progress": progress}
     measuring = Measuring(family, arguments.path("out", out), valid, **how)
-    members = [member for member in members if is_trained(measuring.out, member)]
+    members = [member for member in members if is_done(measuring.out, member)]
     if not members:
         raise FileNotFoundError(
             f"{out} holds none of the SAEs of {only!r}: train them first, with `python -m msae family train --out {out}`"
@@ -106,7 +106,7 @@ def wait(family: Family, out: str | os.PathLike[str], *, only: str | Sequence[st
     measuring = Measuring(family, arguments.path("out", out), **how)
     members = family.members(only, measuring.length)
     while True:
-        there = [member for member in members if is_trained(measuring.out, member)]
+        there = [member for member in members if is_done(measuring.out, member)]
         failed = measuring.measure(there)
         if len(there) == len(members) and not (failed or measuring.lacking(members)):
             return
@@ -165,7 +165,7 @@ class Measuring:
         """
         there = [member for member in self.family.members(length=self.length) if is_trained(self.out, member)]
         failed: dict[str, Exception] = {}
-        todo = [member for member in members if self._lacks(member, there)]
+        todo = [member for member in members if member in there and self._lacks(member, there)]
         if not todo:
             return failed
         from tqdm.auto import tqdm
@@ -188,7 +188,7 @@ class Measuring:
             members: which.
         """
         there = [member for member in self.family.members(length=self.length) if is_trained(self.out, member)]
-        return [member for member in members if self._lacks(member, there)]
+        return [member for member in members if member in there and self._lacks(member, there)]
 
     def rows(self, members: Sequence[Member]) -> list[dict[str, Any]]:
         """The rows that there are of some SAEs, each with its pairs.
@@ -196,8 +196,11 @@ class Measuring:
         Args:
             members: which.
         """
-        there = [member.id for member in members if (self.out / member.id / "row.json").is_file()]
-        rows = [json.loads((self.out / name / "row.json").read_text(encoding="utf-8")) for name in there]
+        places = [
+            next((self.out / member.id / name for name in ("row.json", BROUGHT) if (self.out / member.id / name).is_file()), None)
+            for member in members
+        ]
+        rows = [json.loads(place.read_text(encoding="utf-8")) for place in places if place is not None]
         return [row | ({"pairs": found} if (found := points(self.out / row["id"])) else {}) for row in rows]
 
     def _lacks(self, member: Member, there: Sequence[Member]) -> bool:

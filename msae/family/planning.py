@@ -11,16 +11,16 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock  # comes with torch
 
 from msae.family.members import Family, Member, checked, runs_of
-from msae.family.recorded import is_trained
+from msae.family.recorded import brought, is_done
 from msae.support import arguments
 from msae.support.files import as_json, write_file
 from msae.support.hardware import hardware
@@ -109,6 +109,7 @@ def plan_family(
     length: float = 1.0,
     device: str = "cpu",
     n_processes: int = 1,
+    patient: bool = True,
 ) -> Plan:
     """How long each SAE takes on this machine, and when it is there.
 
@@ -123,8 +124,11 @@ def plan_family(
         device: where to train.
         n_processes: how many share the work. Side by side each is slower than alone: how much, the first SAEs that are done tell.
 
+        patient: wait where another process is timing the steps.
+
     Raises:
         ValueError: as `train_family`.
+        filelock.Timeout: another process is timing the steps, and this one is not to wait.
 
     Example:
         >>> import msae
@@ -135,11 +139,13 @@ def plan_family(
     members = checked(family, device).members(only, length)
     folder = None if out is None else arguments.path("out", out)
     arguments.whole("n_processes", n_processes, 1)
-    done = [member for member in members if folder is not None and is_trained(folder, member)]
+    done = [member for member in members if folder is not None and is_done(folder, member)]
     took = {member.id: seconds for member in done if folder is not None for seconds, _ in [_took(folder, member)]}
     left = [member for member in members if member.id not in took]
     seen = {} if folder is None else _seen(folder, done, hardware(device))
-    per_step = seen | _seconds_per_step(family, [member for member in left if _work(member.config) not in seen], folder, device)
+    unseen = [member for member in left if _work(member.config) not in seen]
+    lock = FileLock(folder / ".timing.lock", timeout=-1 if patient else 0) if folder is not None and folder.is_dir() else nullcontext()
+    per_step = seen | _seconds_per_step(family, unseen, folder, device, lock)
     expected = {member.id: per_step[_work(member.config)] * member.config.n_steps for member in left}
     after = _scheduled(family, left, expected, n_processes)
     rows = [
@@ -162,7 +168,7 @@ def span(seconds: float) -> str:
 
 def _took(out: Path, member: Member) -> tuple[float, str]:
     """The seconds of an SAE, of several that were trained together its share, and on what."""
-    about = json.loads((out / member.id / "sae.json").read_text(encoding="utf-8"))["config"]["family"]
+    about = brought(out, member) or json.loads((out / member.id / "sae.json").read_text(encoding="utf-8"))["config"]["family"]
     return float(about.get("seconds", 0)) / int(about.get("n_together", 1)), str(about.get("hardware"))
 
 
@@ -193,8 +199,10 @@ def _work(config: TrainConfig) -> str:
     return sha256_of_json(of_it)[:16]
 
 
-def _seconds_per_step(family: Family, members: Sequence[Member], out: Path | None, device: str) -> dict[str, float]:
-    """Seconds of a step of each kind of work: as they were timed here before, or timed now."""
+def _seconds_per_step(
+    family: Family, members: Sequence[Member], out: Path | None, device: str, lock: AbstractContextManager[Any]
+) -> dict[str, float]:
+    """Seconds of a step of each kind of work: as they were timed here before, or timed now, by one process alone."""
     wanted = {_work(member.config): member for member in members}
     known = _known_times(out, device)
     if wanted.keys() - known.keys():

@@ -46,6 +46,39 @@ def is_trained(out: Path, member: Member) -> bool:
     return True
 
 
+BROUGHT = "brought.json"
+"""The row of an SAE that was trained and measured elsewhere, where its weights stayed (`msae.family.bundles`)."""
+
+
+def brought(out: Path, member: Member) -> dict[str, Any] | None:
+    """The row of an SAE that was trained and measured elsewhere; None where none was brought.
+
+    Args:
+        out: the folder of all SAEs.
+        member: which of them.
+
+    Raises:
+        ValueError: it was made otherwise than the family makes it.
+    """
+    path = out / member.id / BROUGHT
+    if not path.is_file():
+        return None
+    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if found := other_than(member, dict(row["recipe"]) | row):
+        raise ValueError(f"{path} is of an SAE with {'; '.join(found)}: give the family it was made with, or delete it")
+    return row
+
+
+def is_done(out: Path, member: Member) -> bool:
+    """Whether an SAE need not be trained: it is there, or its row was brought from elsewhere.
+
+    Args:
+        out: the folder of all SAEs.
+        member: which of them.
+    """
+    return is_trained(out, member) or brought(out, member) is not None
+
+
 def other_than(member: Member, recorded: Mapping[str, Any]) -> list[str]:
     """Where what an SAE, or a row of a table, was made from is not what a member is made from: "lr 0.003, and 0.001 is asked for".
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from msae.family.members import Family, Member, checked, runs_of
-from msae.family.recorded import about, is_trained
+from msae.family.recorded import about, is_done, is_trained
 from msae.family.streams import Streams, TimeIsUp, Until
 from msae.lm.sources import source
 from msae.sae.sae import SAE
@@ -72,7 +72,7 @@ def train_family(
     arguments.yes_or_no("progress", progress)
     end = time.monotonic() + 60 * (float("inf") if minutes is None else arguments.number("minutes", minutes, above=0))
     how = {"checkpoint_every": checkpoint_every, "progress": progress}
-    missing = {member.id for member in job.members if not is_trained(job.out, member)}  # all are held against their files before any work
+    missing = {member.id for member in job.members if not is_done(job.out, member)}  # all are held against their files before any work
     left = [run for run in runs_of(family, job.members) if any(member.id in missing for member in run)]
     if left:
         family.check_stories()
@@ -85,7 +85,7 @@ def train_family(
                     then(run)
         except TimeIsUp:
             pass
-    return [member for member in job.members if is_trained(job.out, member)]
+    return [member for member in job.members if is_done(job.out, member)]
 
 
 @dataclass
@@ -111,9 +111,9 @@ def _next_trained(job: _Job, streams: Streams, left: list[list[Member]], end: fl
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(folder / f"{_mark(job, run)}.lock", timeout=0):
-                todo = [member for member in run if not is_trained(job.out, member)]
+                todo = [member for member in run if not is_done(job.out, member)]
                 if todo:
-                    _train_run(job, streams, run, end, how)
+                    _train_run(job, streams, [member for member in run if member in todo or is_trained(job.out, member)], end, how)
                     return run
         except Timeout:
             continue
@@ -128,7 +128,7 @@ def _mark(job: _Job, run: Sequence[Member]) -> str:
 
 def _train_run(job: _Job, streams: Streams, run: Sequence[Member], end: float, how: Mapping[str, Any]) -> None:
     """Train what is missing of the members of one run, and save each."""
-    todo = [member for member in run if not is_trained(job.out, member)]
+    todo = [member for member in run if not is_done(job.out, member)]
     stream = streams.at(run[0].hook_name)
     for member in (each for each in run if each not in todo):
         _check_stream(job.out / member.id, stream)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,18 @@ def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypat
     assert "1 of 1" in capsys.readouterr().out
     assert main(["family", "measure", *common, "--wait", *measures, "--table", str(tmp_path / "table.json")]) == 0
     assert [row["name"] for row in load_results(tmp_path / "table.json", load_family(file))] == ["S1", "S2", "plain-2"]
+    assert main(["family", "collect", *common[:4], "--weights", "*/S1-*", "--to", str(tmp_path / "all.tar")]) == 0
+    assert "3 SAEs are in" in capsys.readouterr().out
+    with tarfile.open(tmp_path / "all.tar") as tar:
+        tar.extractall(tmp_path / "there", filter="data")
+    there = [*common[:3], str(tmp_path / "there"), *common[4:]]
+    assert {path.name for path in (tmp_path / "there" / HOOK / "plain-2-seed0").iterdir()} == {"brought.json", "pairs.npz"}
+    assert (tmp_path / "there" / HOOK / "S1-seed0" / "sae.safetensors").is_file()
+    monkeypatch.setattr("msae.family.training.train", None)
+    assert main(["family", "train", *there, "--measure", *measures]) == 0
+    assert "3 of 3 SAEs are trained" in capsys.readouterr().out
+    assert main(["family", "measure", *there, *measures, "--table", str(tmp_path / "again.json")]) == 0
+    assert load_results(tmp_path / "again.json") == load_results(tmp_path / "table.json")
 
 
 def test_stories_that_must_be_made_first_are_asked_for(file, tmp_path):
