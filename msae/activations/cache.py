@@ -36,13 +36,18 @@ class CachedArray:
         dtype: float16 or float32.
         bounds: block b holds the rows bounds[b] to bounds[b + 1].
         d_model: numbers in a row.
+
+    Raises:
+        FileNotFoundError: there is none, and none is to be made.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], dtype: torch.dtype, bounds: list[int], d_model: int):
+    def __init__(self, folder: Path, identity: dict[str, Any], dtype: torch.dtype, bounds: list[int], d_model: int, *, make: bool = True):
         self.folder, self.identity, self.bounds, self.shape = folder, identity, bounds, (bounds[-1], d_model)
         self.dtype = DTYPES[dtype]
         self.blocks: list[dict[str, Any] | None] = [None] * (len(bounds) - 1)
         if not self._read():
+            if not make:
+                raise FileNotFoundError(f"{folder} holds no such activations: harvest them")
             # Only the header and the length are written here, the rest is a hole in the file. Another process may still read the old one.
             with _writing(folder):
                 write_file(folder / "x.npy", self._reserve)

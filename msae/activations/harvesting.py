@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -111,7 +112,7 @@ class _ArrayInMemory:
 def harvest_texts(lm: TransformerBridge, texts: Texts, origins: Mapping[str, Origin], settings: HarvestSettings) -> dict[str, Harvested]:
     """Run the model on every block of texts that some hook still lacks."""
     blocks = list(torch.arange(len(texts.tokens)).split(BLOCK))
-    bounds = [0, *texts.counts.cumsum(0)[[int(rows[-1]) for rows in blocks]].tolist()]
+    bounds = bounds_of(texts.counts)
     with nullcontext() if settings.cache is None else cache_lock(settings.cache):
         arrays = {name: _array(origin, bounds, settings) for name, origin in origins.items()}
         missing = {name: set(array.missing) for name, array in arrays.items()}
@@ -135,11 +136,30 @@ def harvest_texts(lm: TransformerBridge, texts: Texts, origins: Mapping[str, Ori
 
 def _array(origin: Origin, bounds: list[int], settings: HarvestSettings) -> _Array:
     """Where the activations of one hook are put: block b holds the rows bounds[b] to bounds[b + 1]."""
-    d_model = int(origin["d_model"])
     if settings.cache is None:
-        return _ArrayInMemory(bounds, d_model, settings.dtype, settings.device)
+        return _ArrayInMemory(bounds, int(origin["d_model"]), settings.dtype, settings.device)
+    return array_on_disk(settings.cache, origin, bounds, settings.dtype)
+
+
+def array_on_disk(
+    cache: str | os.PathLike[str], origin: Origin, bounds: list[int], dtype: torch.dtype, *, make: bool = True
+) -> CachedArray:
+    """The activations of one hook in a cache, as much of them as is there.
+
+    Args:
+        cache: the folder of all.
+        origin: what they are made from, without the scale.
+        bounds: block b holds the rows bounds[b] to bounds[b + 1] (`bounds_of`).
+        dtype: how they are kept.
+        make: begin with it where there is none.
+    """
     identity = {key: value for key, value in origin.items() if key != "buffer"} | {"format": FORMAT, "texts_per_block": BLOCK}
-    return CachedArray(cache_folder(settings.cache, identity), identity, settings.dtype, bounds, d_model)
+    return CachedArray(cache_folder(cache, identity), identity, dtype, bounds, int(origin["d_model"]), make=make)
+
+
+def bounds_of(counts: Tensor) -> list[int]:
+    """The rows where blocks of texts begin, and where the last ends; counts (n_texts,) are the activations of each text."""
+    return [0, *counts.cumsum(0)[[*range(BLOCK - 1, len(counts) - 1, BLOCK), len(counts) - 1]].tolist()]
 
 
 def _progress(n_todo: int, hook_names: Iterable[str], settings: HarvestSettings) -> Any:

@@ -4,40 +4,77 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from msae.cli.base import Commands, Stopped, add_command, in_place, path, whole, words
+from msae.cli.base import Commands, Stopped, add_command, in_place, one_line, path, warn, whole, words
 from msae.support import arguments
+
+if TYPE_CHECKING:
+    from msae.family.members import Family, Member
 
 
 def add_family_commands(commands: Commands) -> None:
-    """Add `family` with `train`, `measure`, `pack` and `reproduce`."""
+    """Add `family` with `plan`, `train`, `measure`, `collect`, `pack` and `reproduce`."""
     family = commands.add_parser("family", help="train and measure the SAEs of part 2: references, large plain and Matryoshka SAEs")
     its = family.add_subparsers(required=True, metavar="command")
+    add_command(its, "plan", plan, "say how long it takes on this machine, and in what order; a few steps are timed", _add_plan_options)
     add_command(its, "train", train_saes, "train what is missing; started again it goes on", _add_train_options)
     add_command(its, "measure", measure_saes, "measure what is trained, and write one table", _add_measure_options)
+    what = "put what was measured into one file, to bring it to another machine"
+    add_command(its, "collect", collect, what, _add_collect_options)
     what = "copy trained SAEs of one hook and seed into a folder that load_saes reads"
     add_command(its, "pack", pack, what, _add_pack_options)
     add_command(its, "reproduce", reproduce_row, "train one SAE of the shipped table again and compare", _add_reproduce_options)
 
 
+def _add_plan_options(plan: argparse.ArgumentParser) -> None:
+    _add_choice(plan, "of the steps and tokens")
+    plan.add_argument("--out", type=path, help="folder of the SAEs: what is done there is told")
+    _add_work(plan)
+
+
+def _add_work(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="cpu")
+    command.add_argument(
+        "--processes", type=whole(1), default=1, metavar="N", help="how many will share the work, for the time that is told"
+    )
+
+
 def _add_train_options(train: argparse.ArgumentParser) -> None:
     _add_choice(train, "of the steps and tokens: 0.001 tries everything out")
     train.add_argument("--out", required=True, type=path, help="folder of the SAEs")
-    train.add_argument("--device", default="cpu")
+    _add_work(train)
     train.add_argument("--checkpoint-every", type=whole(1), default=250, metavar="STEPS")
-    train.epilog = "Several processes may work on one folder: each takes the next hook and seed that no other is at."
+    train.add_argument("--for", type=float, metavar="MINUTES", dest="minutes", help="stop after so long, with a checkpoint")
+    train.add_argument("--measure", action="store_true", help="measure each SAE as soon as it is trained")
+    _add_measures(train)
+    train.epilog = "Several processes may work on one folder: each takes the first run that no other is at."
+
+
+def _add_measures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--valid", type=words, help="more stories to measure on, beside every 20th of the family's own: a name or a file")
+    command.add_argument("--n-tokens", type=whole(2), default=50_000, help="of each set of stories to measure on, at most")
+    command.add_argument("--n-spliced", type=whole(1), default=128, metavar="TEXTS", help="for loss recovered, at most")
 
 
 def _add_measure_options(measure: argparse.ArgumentParser) -> None:
     _add_choice(measure, "as it was trained with")
     measure.add_argument("--out", required=True, type=path, help="folder of the SAEs; a row is kept beside each")
-    measure.add_argument("--valid", type=words, help="more stories to measure on, beside every 20th of the family's own: a name or a file")
-    measure.add_argument("--n-tokens", type=whole(2), default=50_000, help="of each set of stories, at most")
-    measure.add_argument("--n-spliced", type=whole(1), default=128, metavar="TEXTS", help="for loss recovered, at most")
+    _add_measures(measure)
     measure.add_argument("--device", default="cpu")
+    measure.add_argument("--wait", action="store_true", help="measure what others train, until all is trained and measured")
     measure.add_argument("--table", type=path, metavar="FILE.json", help="write all rows")
+
+
+def _add_collect_options(collect: argparse.ArgumentParser) -> None:
+    _add_choice(collect, "as it was trained with")
+    collect.add_argument("--out", required=True, type=path, help="folder of the SAEs")
+    collect.add_argument("--weights", nargs="*", default=[], metavar="PATTERN", help="of ids whose weights go along")
+    collect.add_argument(
+        "--to", required=True, type=path, metavar="FILE.tar", help="unpacked into another --out, its SAEs count as done there"
+    )
 
 
 def _add_pack_options(pack: argparse.ArgumentParser) -> None:
@@ -55,38 +92,79 @@ def _add_reproduce_options(reproduce: argparse.ArgumentParser) -> None:
 
 def _add_choice(command: argparse.ArgumentParser, of_length: str) -> None:
     """Which SAEs of which family, and for what share of their steps they were trained."""
-    command.add_argument("--family", type=words, default="bundled", help="'bundled', 'article' (full scale), or a JSON file of your own")
+    known = "'bundled', 'article' (full scale), 'settle' (the experiments behind the verdicts), or a JSON file of your own"
+    command.add_argument("--family", type=words, default="bundled", help=known)
+    command.add_argument("--stories", type=words, help="train on these in place of the family's own: 'bundled', or a file")
     command.add_argument(
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0"
     )
     command.add_argument("--length", type=float, default=1.0, metavar="SHARE", help=of_length)
 
 
-def train_saes(options: argparse.Namespace) -> None:
-    """`family train`: train what is missing."""
+def plan(options: argparse.Namespace) -> None:
+    """`family plan`: what is done, what is left, in which order, and how long it takes."""
+    from msae.family.planning import plan_family
+
+    how = {name: getattr(options, name) for name in ("only", "length", "device")}
+    print(plan_family(_family(options), options.out, n_processes=options.processes, **how).table())
+
+
+def _family(options: argparse.Namespace) -> Family:
     from msae.family.members import load_family
+
+    return load_family(options.family, options.stories)
+
+
+def train_saes(options: argparse.Namespace) -> None:
+    """`family train`: train what is missing, and measure it where that is asked for."""
+    from filelock import Timeout  # comes with torch
+
+    from msae.family.measuring import Measuring
+    from msae.family.planning import plan_family
     from msae.family.training import train_family
 
-    family = load_family(options.family)
+    family = _family(options)
+    how = {name: getattr(options, name) for name in ("only", "length", "device")}
+    arguments.new_folder("--out", options.out)
+    if options.minutes is not None:
+        arguments.number("--for", options.minutes, above=0)
+    members = family.members(options.only, options.length)
+    family.check_stories()
+    measures = {name: getattr(options, name) for name in ("length", "n_tokens", "n_spliced", "device")}
+    measuring = Measuring(family, options.out, options.valid, progress=False, **measures) if options.measure else None
+
+    def tell() -> None:
+        with suppress(Timeout):  # another process is timing the steps, and will tell
+            plan = plan_family(family, options.out, n_processes=options.processes, patient=False, **how)
+            print(plan.summary(), file=sys.stderr, flush=True)
+
+    def then(run: Sequence[Member]) -> None:
+        for name, why in (measuring.measure(run) if measuring else {}).items():
+            warn(f"{name} cannot be measured: {one_line(why)}")
+        tell()
+
     try:
-        how = {name: getattr(options, name) for name in ("only", "length", "device", "checkpoint_every")}
-        done = train_family(family, options.out, **how)
+        tell()
+        done = train_family(family, options.out, checkpoint_every=options.checkpoint_every, minutes=options.minutes, then=then, **how)
+        if measuring and len(done) == len(members):
+            measuring.measure(done)
     except KeyboardInterrupt:
         raise Stopped(f"what is done lies in {options.out}") from None
-    n = len(family.members(options.only, options.length))
-    print(f"{len(done)} of {n} SAEs are trained, in {options.out}")
+    print(f"{len(done)} of {len(members)} SAEs are trained, in {options.out}")
 
 
 def measure_saes(options: argparse.Namespace) -> None:
     """`family measure`: measure what is trained and say each row in a sentence."""
-    from msae.family.measuring import measure_family
-    from msae.family.members import load_family
+    from msae.family.measuring import measure_family, wait
     from msae.family.results import save_results
 
     in_place("--table", options.table)
+    family = _family(options)
     how = {name: getattr(options, name) for name in ("valid", "only", "length", "n_tokens", "n_spliced", "device")}
     try:
-        rows = measure_family(load_family(options.family), options.out, **how)
+        if options.wait:
+            wait(family, options.out, **how)
+        rows = measure_family(family, options.out, **how)
     except KeyboardInterrupt:
         raise Stopped(f"the rows measured so far lie beside their SAEs, in {options.out}") from None
     if options.table:
@@ -95,9 +173,17 @@ def measure_saes(options: argparse.Namespace) -> None:
         print(f"{row['id']}: {_row_sentence(row)}")
 
 
+def collect(options: argparse.Namespace) -> None:
+    """`family collect`: rows, replicates and some weights in one file."""
+    from msae.family.bundles import bundle
+
+    in_place("--to", options.to)
+    names = bundle(_family(options), options.out, options.to, weights=options.weights, length=options.length)
+    print(f"{len(names)} SAEs are in {options.to}, {options.to.stat().st_size / 1e6:.1f} MB")
+
+
 def pack(options: argparse.Namespace) -> None:
     """`family pack`: copy trained SAEs into a folder of their own."""
-    from msae.family.members import load_family
     from msae.family.shipped import pack_saes
 
     if options.to is not None and options.trained is not None:
@@ -105,7 +191,7 @@ def pack(options: argparse.Namespace) -> None:
     trained, out = (options.trained, options.out) if options.to is None else (options.out, options.to)
     if trained is None:
         raise ValueError("the following arguments are required: --run; `python -m msae family pack --help` lists what can be given")
-    names = pack_saes(load_family(options.family), trained, options.only, folder=out, command=options.command_line, length=options.length)
+    names = pack_saes(_family(options), trained, options.only, folder=out, command=options.command_line, length=options.length)
     print(f"{', '.join(names)} are in {out}")
 
 

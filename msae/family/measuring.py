@@ -2,33 +2,39 @@
 
     python -m msae family measure --out family --valid valid.jsonl.zst --table results.json
 
-A row says what an SAE is, what it took, and what was measured on each set of stories (`msae.family.rows`).
+A row says what an SAE is, what it took, and what was measured on each set of stories (`msae.family.rows`). Of an independent family each
+large SAE is also held against every reference at its place, whatever its seed (`msae.family.pairs`).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from msae.family.members import Family, Member, by_hook_and_seed, checked
-from msae.family.reading import read_sets
+from filelock import FileLock, Timeout  # comes with torch
+
+from msae.family.members import Family, Member, checked, runs_of
+from msae.family.pairs import Pairing, points
+from msae.family.reading import ReadStories, read_sets
+from msae.family.recorded import BROUGHT, describe, is_done, is_trained
 from msae.family.rows import SAEsOnStories, measured, plain_beside
-from msae.family.training import is_trained
 from msae.lm.sources import content_of, sha256_of_file, source
 from msae.support import arguments
 from msae.support.files import as_json, write_file
-from msae.training.recipes import todays
 
 N_TOKENS = 50_000
 """Tokens of each set of stories that are measured on, for all but the loss recovered."""
 
 N_SPLICED = 128
 """Texts that the language model reads with each SAE in its stream, drawn at random from all of them: the first ones are no sample."""
+
+WRONG = (ValueError, ArithmeticError, RuntimeError)
+"""What can be wrong with one SAE, so that the others are measured all the same."""
 
 
 def measure_family(
@@ -46,7 +52,7 @@ def measure_family(
     """Measure the SAEs in `out` that have not been measured, and return the rows of all.
 
     A row lies beside its SAE, in `row.json`, as soon as it is measured; it is made again where the weights, its own or those of its
-    references, the language model, the stories or the numbers asked for have changed.
+    references, the language model, the stories or the numbers asked for have changed. Several processes may share the work.
 
     Args:
         family: whose SAEs they are.
@@ -60,7 +66,7 @@ def measure_family(
         progress: show a bar.
 
     Returns:
-        a row for each SAE: JSON values by name.
+        a row for each SAE, JSON values by name; without those that another process is at.
 
     Raises:
         FileNotFoundError: none of the SAEs is there.
@@ -74,37 +80,68 @@ def measure_family(
     """
     members = checked(family, device).members(only, length)
     how: dict[str, Any] = {"length": length, "n_tokens": n_tokens, "n_spliced": n_spliced, "device": device, "progress": progress}
-    job = _Job(family, arguments.path("out", out), valid, **how)
-    members = [member for member in members if is_trained(job.out, member)]
+    measuring = Measuring(family, arguments.path("out", out), valid, **how)
+    members = [member for member in members if is_done(measuring.out, member)]
     if not members:
         raise FileNotFoundError(
             f"{out} holds none of the SAEs of {only!r}: train them first, with `python -m msae family train --out {out}`"
         )
-    if failed := _measure_missing(job, members):
+    if failed := measuring.measure(members):
         name, why = next(iter(failed.items()))
         they = f"{len(failed)} of {len(members)} SAEs"
         raise ValueError(f"{they} cannot be measured, the rows of the others are kept; {name}: {why}") from why
-    return [json.loads((job.out / member.id / "row.json").read_text(encoding="utf-8")) for member in members]
+    return measuring.rows(members)
 
 
-@dataclass
-class _Job:
-    """What `measure_family` is asked for, judged before any work."""
+def wait(family: Family, out: str | os.PathLike[str], *, only: str | Sequence[str] = "*", seconds: float = 20, **how: Any) -> None:
+    """Measure what other processes train, as soon as it is there, until all is trained and measured.
 
-    family: Family
-    out: Path
-    valid: str | os.PathLike[str] | None
-    length: float
-    n_tokens: int
-    n_spliced: int
-    device: str
-    progress: bool
+    Args:
+        family: whose SAEs they are.
+        out: the folder that they are trained in.
+        only: a pattern of ids, or several.
+        seconds: from one look to the next.
+        how: `valid`, `length`, `n_tokens`, `n_spliced`, `device`, `progress`, as for `measure_family`.
+    """
+    measuring = Measuring(family, arguments.path("out", out), **how)
+    members = family.members(only, measuring.length)
+    while True:
+        there = [member for member in members if is_done(measuring.out, member)]
+        failed = measuring.measure(there)
+        if len(there) == len(members) and not (failed or measuring.lacking(members)):
+            return
+        if failed and len(there) == len(members):
+            raise next(iter(failed.values()))
+        time.sleep(seconds)
 
-    def __post_init__(self) -> None:
-        for name, value, least in (("n_tokens", self.n_tokens, 2), ("n_spliced", self.n_spliced, 1)):
+
+class Measuring:
+    """What is measured of a family, judged before any work; the stories are read when the first SAE is measured, and once."""
+
+    def __init__(
+        self,
+        family: Family,
+        out: Path,
+        valid: str | os.PathLike[str] | None = None,
+        *,
+        length: float = 1.0,
+        n_tokens: int = N_TOKENS,
+        n_spliced: int = N_SPLICED,
+        device: str = "cpu",
+        progress: bool = True,
+    ):
+        """
+        Args:
+            family, out, valid, length, n_tokens, n_spliced, device, progress: as for `measure_family`.
+        """
+        for name, value, least in (("n_tokens", n_tokens, 2), ("n_spliced", n_spliced, 1)):
             arguments.whole(name, value, least)
-        arguments.yes_or_no("progress", self.progress)
-        self.valid = None if self.valid is None else str(arguments.path("valid", self.valid))
+        arguments.yes_or_no("progress", progress)
+        self.family, self.out, self.length, self.device, self.progress = family, out, length, device, progress
+        self.valid = None if valid is None else str(arguments.path("valid", valid))
+        self.n_tokens, self.n_spliced = n_tokens, n_spliced
+        self._sets: dict[str, ReadStories] = {}
+        self._pairing = Pairing(out, device)
         _ = self.asked
 
     @cached_property
@@ -112,82 +149,120 @@ class _Job:
         """What a row depends on beside the weights: it is measured again where this has changed."""
         content = source(self.family.language_model, self.family.stories)["content"]
         if self.valid is not None:
-            content |= {"valid": content_of("stories", str(self.valid))}
+            content |= {"valid": content_of("stories", self.valid)}
         asked: dict[str, Any] = {"valid": None if self.valid is None else Path(self.valid).name}
         asked |= {"n_tokens": self.n_tokens, "n_spliced": self.n_spliced, "spliced": "at random"}
         return asked | {"concepts": dict(self.family.concepts), "content": content}
 
+    def measure(self, members: Sequence[Member]) -> dict[str, Exception]:
+        """Write what is missing of the rows and pairs of some SAEs that are trained.
 
-def _measure_missing(job: _Job, members: Sequence[Member]) -> dict[str, Exception]:
-    """Write the rows that are missing; returns what was wrong with the SAEs that cannot be measured, by id."""
-    beside = {}
-    for hook_name, seed in dict.fromkeys((member.hook_name, member.seed) for member in members):
-        all_there = [member for member in job.family.members(length=job.length) if (member.hook_name, member.seed) == (hook_name, seed)]
-        beside[hook_name, seed] = [member for member in all_there if is_trained(job.out, member)]
-    todo = [member for member in members if not _is_measured(job, member, beside[member.hook_name, member.seed])]
-    failed: dict[str, Exception] = {}
-    if not todo:
-        return failed
-    from tqdm.auto import tqdm
+        Args:
+            members: which.
 
-    hook_names = list(dict.fromkeys(member.hook_name for member in todo))
-    valid = None if job.valid is None else str(job.valid)
-    sets = read_sets(job.family, valid, hook_names, n_tokens=job.n_tokens, device=job.device, progress=job.progress)
-    with tqdm(total=len(todo) * len(sets), unit="SAE", disable=not job.progress) as bar:
-        for run in by_hook_and_seed(todo):
-            others = beside[run[0].hook_name, run[0].seed]
-            folders, names = {member.name: job.out / member.id for member in others}, [member.name for member in run]
-            on_sets = {name: SAEsOnStories(folders, job.device, names, stories, job.n_spliced) for name, stories in sets.items()}
-            for member in run:
-                found: dict[str, Any] = {}
+        Returns:
+            what was wrong with those that cannot be measured, by id.
+        """
+        there = [member for member in self.family.members(length=self.length) if is_trained(self.out, member)]
+        failed: dict[str, Exception] = {}
+        todo = [member for member in members if member in there and self._lacks(member, there)]
+        if not todo:
+            return failed
+        from tqdm.auto import tqdm
+
+        with tqdm(total=len(todo), unit="SAE", disable=not self.progress) as bar:
+            for run in runs_of(self.family, todo):
+                lock = self.out / run[0].hook_name / f".{run[0].name}-seed{run[0].seed}.measuring.lock"
                 try:
-                    for name, on in on_sets.items():
-                        found[name] = measured(member.name, on)
-                        bar.update()
-                except (ValueError, ArithmeticError, RuntimeError) as error:  # the others are measured all the same
-                    failed[member.id] = error
-                    continue
-                row = _describe(job.out / member.id, member) | {"asked": job.asked, "references": _references(job.out, member, others)}
-                write_file(job.out / member.id / "row.json", as_json(row | {"measured": found}, "row", indent=1))
-    return failed
+                    with FileLock(lock, timeout=0):
+                        failed |= self._measure_run(run, there, [member.hook_name for member in todo])
+                except Timeout:  # another process is at it
+                    pass
+                bar.update(len(run))
+        return failed
+
+    def lacking(self, members: Sequence[Member]) -> list[Member]:
+        """Those of some SAEs that are not wholly measured, for another process is at them.
+
+        Args:
+            members: which.
+        """
+        there = [member for member in self.family.members(length=self.length) if is_trained(self.out, member)]
+        return [member for member in members if member in there and self._lacks(member, there)]
+
+    def rows(self, members: Sequence[Member]) -> list[dict[str, Any]]:
+        """The rows that there are of some SAEs, each with its pairs.
+
+        Args:
+            members: which.
+        """
+        places = [
+            next((self.out / member.id / name for name in ("row.json", BROUGHT) if (self.out / member.id / name).is_file()), None)
+            for member in members
+        ]
+        rows = [json.loads(place.read_text(encoding="utf-8")) for place in places if place is not None]
+        return [row | ({"pairs": found} if (found := points(self.out / row["id"])) else {}) for row in rows]
+
+    def _lacks(self, member: Member, there: Sequence[Member]) -> bool:
+        """Whether there is something to be measured of an SAE."""
+        return not self._is_measured(member, there) or self._lacks_pairs(member, there)
+
+    def _lacks_pairs(self, member: Member, there: Sequence[Member]) -> bool:
+        """Whether an SAE of an independent family lacks replicates, of its own or of its pairs."""
+        return self.family.independent and self._pairing.missing(member, _at_its_place(member, there), self.asked) != []
+
+    def _measure_run(self, run: Sequence[Member], there: Sequence[Member], hook_names: Sequence[str]) -> dict[str, Exception]:
+        """What is missing of the SAEs of one run; returns what was wrong, by id."""
+        failed: dict[str, Exception] = {}
+        todo = [member for member in run if self._lacks(member, there)]  # another process may have been here
+        if not todo:
+            return failed
+        sets = self._read(hook_names)
+        beside = [other for other in there if (other.hook_name, other.seed) == (run[0].hook_name, run[0].seed)]
+        if self.family.independent:
+            beside = [other for other in beside if (other.is_reference and not run[0].is_reference) or other in run]
+        folders, names = {member.name: self.out / member.id for member in beside}, [member.name for member in todo]
+        on_sets = {name: SAEsOnStories(folders, self.device, names, stories, self.n_spliced) for name, stories in sets.items()}
+        for member in todo:
+            try:
+                if not self._is_measured(member, there):
+                    found = {name: measured(member.name, on) for name, on in on_sets.items()}
+                    row = describe(self.out, member) | {"asked": self.asked, "references": self._references(member, there)}
+                    write_file(self.out / member.id / "row.json", as_json(row | {"measured": found}, "row", indent=1))
+                if self._lacks_pairs(member, there):
+                    self._pairing.measure(member, _at_its_place(member, there), on_sets, self.asked)
+            except WRONG as error:
+                failed[member.id] = error
+        return failed
+
+    def _read(self, hook_names: Sequence[str]) -> dict[str, ReadStories]:
+        """The stories, read at these hooks at least."""
+        known = next(iter(self._sets.values())).activations if self._sets else {}
+        if wanted := [name for name in dict.fromkeys([*known, *hook_names]) if name not in known]:
+            how: dict[str, Any] = {"n_tokens": self.n_tokens, "device": self.device, "progress": self.progress}
+            self._sets = read_sets(self.family, self.valid, [*known, *wanted], **how)
+        return self._sets
+
+    def _is_measured(self, member: Member, there: Sequence[Member]) -> bool:
+        """Whether there is a row of this SAE as it is now, with the references that there are, of the numbers asked for."""
+        try:
+            row = json.loads((self.out / member.id / "row.json").read_text(encoding="utf-8"))
+            weights = sha256_of_file(self.out / member.id / "sae.safetensors")
+            is_of_these = row["sha256"] == weights and row["references"] == self._references(member, there)
+            return bool(row["measured"] and row["asked"] == self.asked and is_of_these)
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+
+    def _references(self, member: Member, there: Sequence[Member]) -> dict[str, str]:
+        """The SAEs of its seed that a large one is compared with, and the hashes of their weights."""
+        if member.is_reference:
+            return {}
+        beside = [other for other in there if (other.hook_name, other.seed) == (member.hook_name, member.seed)]
+        plain = None if self.family.independent else plain_beside(member.name, [other.name for other in beside])
+        of_its = [other for other in beside if other.is_reference or other.name == plain]
+        return {other.name: sha256_of_file(self.out / other.id / "sae.safetensors") for other in of_its}
 
 
-def _is_measured(job: _Job, member: Member, beside: Sequence[Member]) -> bool:
-    """Whether there is a row of this SAE as it is now, with the references that there are, of the numbers asked for."""
-    out = job.out
-    try:
-        row = json.loads((out / member.id / "row.json").read_text(encoding="utf-8"))
-        weights = sha256_of_file(out / member.id / "sae.safetensors")
-        is_of_these = row["sha256"] == weights and row["references"] == _references(out, member, beside)
-        return bool(row["measured"] and row["asked"] == job.asked and is_of_these)
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
-
-
-def _references(out: Path, member: Member, beside: Sequence[Member]) -> dict[str, str]:
-    """The SAEs that a large one is compared with, and the hashes of their weights."""
-    if member.name.startswith("S"):
-        return {}
-    plain = plain_beside(member.name, [other.name for other in beside])
-    compared = [other for other in beside if other.name.startswith("S") or other.name == plain]
-    return {other.name: sha256_of_file(out / other.id / "sae.safetensors") for other in compared}
-
-
-def _describe(folder: Path, member: Member) -> dict[str, Any]:
-    """What an SAE is and what it took, from its own file."""
-    config = json.loads((folder / "sae.json").read_text(encoding="utf-8"))["config"]
-    recipe = todays({name: value for name, value in config.items() if name not in ("family", "seed", "made_from")})
-    about = dict(config["family"])
-    about.pop("id", None)
-    return {
-        "id": member.id,
-        "hook_name": member.hook_name,
-        "name": member.name,
-        "seed": member.seed,
-        "n_latents": member.config.n_latents,
-        "target_l0": member.config.target_l0,
-        "sha256": sha256_of_file(folder / "sae.safetensors"),
-        **about,
-        "recipe": recipe,
-        **({"made_from": config["made_from"]} if "made_from" in config else {}),
-    }
+def _at_its_place(member: Member, there: Sequence[Member]) -> list[Member]:
+    """The references that a large SAE is held against; none for a reference."""
+    return [other for other in there if other.is_reference and other.hook_name == member.hook_name and not member.is_reference]

@@ -17,12 +17,12 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from msae.family.checks import check_fields, refuse_unknown
+from msae.family.groups import id_of, saes_of
 from msae.lm.sources import SOURCES
-from msae.sae.prefixes import FullPrefix
 from msae.support import arguments
 from msae.training.config import TrainConfig
 
-FAMILIES = ("bundled", "article")
+FAMILIES = ("bundled", "article", "settle")
 
 
 class Member(NamedTuple):
@@ -39,10 +39,10 @@ class Member(NamedTuple):
 
     name: str
     """S0, S1, … for the references, the smallest first; vanilla-30, matryoshka-30 for large ones at an L0 of 30, vanilla-30-819 for a plain
-    one of 819 latents."""
+    one of 819 latents; of a group with kinds of its own <kind>-<L0>, and what else tells it apart (`msae.family.groups`)."""
 
     seed: int
-    """Of the weights and of the order of the batches."""
+    """Of the weights and of the order of the batches, unless the family is independent: then both are drawn from the id."""
 
     config: TrainConfig
     """Its recipe."""
@@ -50,10 +50,18 @@ class Member(NamedTuple):
     made_from: Mapping[str, Any] = {}
     """What it is trained on: "language_model" and "stories" by name, "n_ctx", "n_tokens" (None for all there are), "live"."""
 
+    data_seed: int = 0
+    """Of the order of its batches."""
+
     @property
     def id(self) -> str:
         """What it is called in tables, and its folder."""
-        return f"{self.hook_name}/{self.name}-seed{self.seed}"
+        return id_of(self.hook_name, self.name, self.seed)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether large SAEs are compared with it."""
+        return self.name.startswith("S")
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,9 @@ class Family:
     """As for `msae.load_stories`; every 20th is held out."""
 
     groups: Sequence[Mapping[str, Any]]
-    """`hook_names`, `seeds` and `n_steps`, and what to train there: `references` [[n_latents, L0], …], `n_latents` and `target_l0` [L0, …]
-    of the large SAEs, or `sizes` [[n_latents, L0], …], more plain SAEs, to see what size is worth."""
+    """`hook_names`, `seeds` and `n_steps`, and what to train there: `references` [[n_latents, L0], …] or by name, `n_latents`, one or
+    several, and `target_l0` [L0, …] of the large SAEs, their `kinds` by name, each with what it has of its own in its recipe, or `sizes`
+    [[n_latents, L0], …], more plain SAEs, to see what size is worth; `recipe` for what its SAEs share; `ending` of their names."""
 
     n_ctx: int = 128
     """Tokens in a text, [BEGIN] included."""
@@ -95,6 +104,13 @@ class Family:
     concepts: Mapping[str, str] = field(default_factory=dict)
     """Token patterns (`msae.patterns`) by name: the concepts whose fate is measured."""
 
+    independent: bool = False
+    """Train every SAE on its own, with initial weights and an order of batches that its id alone decides; else those of one place and seed
+    share both, and one run."""
+
+    stories_made_by: str = ""
+    """The command that makes the file `stories`, where one must be made first."""
+
     what: str = ""
     """For people."""
 
@@ -107,7 +123,7 @@ class Family:
                 raise ValueError(f"two SAEs would be called {member.id}: give them sizes or seeds that differ")
             ids.add(member.id)
             first = firsts.setdefault((member.hook_name, member.seed), member)
-            if first.config.n_steps != member.config.n_steps:
+            if first.config.n_steps != member.config.n_steps and not self.independent:
                 sizes = f"{first.config.n_steps} and {member.config.n_steps}"
                 raise ValueError(f"SAEs of one hook and seed share their steps: n_steps is {sizes} for {first.id} and {member.id}")
         if not ids:
@@ -128,7 +144,8 @@ class Family:
         patterns = [only] if isinstance(only, str) else only
         if not isinstance(patterns, Sequence) or not patterns or not all(isinstance(pattern, str) for pattern in patterns):
             raise ValueError(f"only must be a pattern of ids such as 'blocks.3.*', or a list of them, got {arguments.shown(only)}")
-        found = list(self._all(length))
+        kept: dict[float, list[Member]] = vars(self).setdefault("_by_length", {})  # many recipes take a while to judge
+        found = kept[length] = kept.get(length) or list(self._all(length))
         for pattern in patterns:
             if not any(fnmatch.fnmatchcase(member.id, pattern) for member in found):
                 raise ValueError(
@@ -136,38 +153,32 @@ class Family:
                 )
         return [member for member in found if any(fnmatch.fnmatchcase(member.id, pattern) for pattern in patterns)]
 
+    def check_stories(self) -> None:
+        """See that the stories are there, where they are a file that a command makes.
+
+        Raises:
+            FileNotFoundError: they are not; with the command.
+        """
+        if self.stories_made_by and self.stories != "bundled" and not os.path.isfile(self.stories):
+            raise FileNotFoundError(
+                f"there is no file {self.stories} with the stories of this family: make it with `{self.stories_made_by}`, or give others "
+                "with --stories"
+            )
+
     def _all(self, length: float = 1.0) -> Iterator[Member]:
         n_tokens = None if self.n_tokens is None else max(1, round(length * self.n_tokens))
         made_from = {name: getattr(self, name) for name in (*SOURCES, "n_ctx", "live")} | {"n_tokens": n_tokens}
         for group in self.groups:
-            for hook_name, name, seed, config in _members(group, self.recipe, length):
-                yield Member(hook_name, name, seed, config, made_from)
+            for named in saes_of(group, self.recipe, length, independent=self.independent):
+                yield Member(named.hook_name, named.name, named.seed, named.config, made_from, named.data_seed)
 
 
-def _members(group: Mapping[str, Any], recipe: Mapping[str, Any], length: float) -> Iterator[tuple[str, str, int, TrainConfig]]:
-    shared: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.items()}
-    shared["n_steps"] = max(1, round(length * group["n_steps"]))
-    for hook_name in group["hook_names"]:
-        for seed in group["seeds"]:
-            sizes = [(f"S{i}", n, l0, PLAIN) for i, (n, l0) in enumerate(group.get("references", []))]
-            for l0 in group.get("target_l0", []):
-                sizes += [(f"{kind}-{l0}", group["n_latents"], l0, prefixes) for kind, prefixes in KINDS.items()]
-            sizes += [(f"vanilla-{l0}-{n}", n, l0, PLAIN) for n, l0 in group.get("sizes", [])]
-            for name, n_latents, l0, prefixes in sizes:
-                config = TrainConfig(**shared | {"n_latents": n_latents, "target_l0": float(l0), "seed": seed, **prefixes})
-                yield hook_name, name, seed, config
-
-
-PLAIN: Mapping[str, Any] = {"prefixes": FullPrefix(), "sample_prefixes": False}
-KINDS: Mapping[str, Mapping[str, Any]] = {"vanilla": PLAIN, "matryoshka": {}}
-"""What a kind of large SAE has of its own in its recipe."""
-
-
-def load_family(name: str | os.PathLike[str]) -> Family:
+def load_family(name: str | os.PathLike[str], stories: str | None = None) -> Family:
     """A family that ships with msae, or one from a JSON file.
 
     Args:
-        name: "bundled", "article" (the article's, at full scale), or a JSON file.
+        name: "bundled", "article" (the article's, at full scale), "settle" (the experiments behind the book's verdicts), or a JSON file.
+        stories: train on these in place of the family's own, as for `msae.load_stories`.
 
     Returns:
         the family, with all of its recipes judged.
@@ -196,7 +207,7 @@ def load_family(name: str | os.PathLike[str]) -> Family:
             refuse_unknown("it", field_name, known)
         for field_name in {"language_model", "stories", "groups"} - about.keys():
             raise ValueError(f"it lacks {field_name!r}")
-        return Family(**about)
+        return Family(**about | ({} if stories is None else {"stories": stories}))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         fix = "msae/assets/families/bundled.json shows what one looks like"
         raise ValueError(f"{name} is not a family of SAEs: {error}; {fix}") from error
@@ -210,14 +221,36 @@ def checked(family: Family, device: str = "cpu") -> Family:
     return family
 
 
+def runs_of(family: Family, members: Sequence[Member]) -> list[list[Member]]:
+    """The runs that train some members of a family: each alone where they are independent; else those of one hook and seed see the same
+    batches, and one run trains all of them.
+
+    Args:
+        family: whose they are.
+        members: in any order.
+
+    Returns:
+        a list for each run, in the order of their first members.
+
+    Example:
+        >>> import msae
+        >>> family = msae.load_family("bundled")
+        >>> [member.name for member in runs_of(family, family.members("blocks.3.hook_resid_pre/S?-*"))[0]]
+        ['S0', 'S1', 'S2', 'S3', 'S4', 'S5']
+    """
+    if family.independent:
+        return [[member] for member in members]
+    return by_hook_and_seed(members)
+
+
 def by_hook_and_seed(members: Sequence[Member]) -> list[list[Member]]:
-    """The runs that train some members: those of one hook and seed see the same batches, so one run trains all of them.
+    """Members of one hook and seed together.
 
     Args:
         members: in any order.
 
     Returns:
-        a list for each hook and seed, in the order of the first member of each.
+        a list for each hook and seed, in the order of their first members.
 
     Example:
         >>> import msae

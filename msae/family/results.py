@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from msae.family.members import Family, checked
-from msae.family.training import other_than
+from msae.family.recorded import other_than
 from msae.support import arguments
 from msae.support.files import as_json, write_file
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msae.family.members import Family, checked
-from msae.family.training import is_trained
+from msae.family.recorded import is_trained
 from msae.sae.sae import SAE
 from msae.support import arguments
 from msae.support.manifests import ASSETS, check_manifest, write_with_manifest

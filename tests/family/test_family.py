@@ -25,10 +25,11 @@ from msae import metrics
 from msae.__main__ import main
 from msae.family.measuring import measure_family
 from msae.family.members import Family, load_family
+from msae.family.recorded import is_trained, other_than
 from msae.family.results import load_results, save_results
 from msae.family.rows import SAEsOnStories
 from msae.family.shipped import load_saes, pack_saes
-from msae.family.training import is_trained, other_than, train_family
+from msae.family.training import train_family
 from msae.texts.stories import load_stories, split_stories
 
 WORDS = ["Lily", "Sue", "Tim", "she", "he", "has", "sees", "a", "the", "cat", "dog", "ball", "and", "red", "."]

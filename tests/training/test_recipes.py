@@ -8,7 +8,7 @@ import pytest
 
 import msae
 from msae.family import load_family
-from msae.family.training import other_than
+from msae.family.recorded import other_than
 from msae.support.checkpoints import load_checkpoint, save_checkpoint
 from msae.toy.tree import orthogonal_directions
 from msae.training.recipes import recipe_differences, todays

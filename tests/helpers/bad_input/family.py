@@ -12,9 +12,10 @@ from bad_input import INF, NAN, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 import msae
 from msae.family.measuring import measure_family
 from msae.family.members import Family, Member, by_hook_and_seed, load_family
+from msae.family.recorded import is_trained
 from msae.family.results import load_results, save_results
 from msae.family.shipped import load_saes, pack_saes
-from msae.family.training import is_trained, train_family
+from msae.family.training import train_family
 
 HOOK = "blocks.1.hook_resid_pre"
 HALF_A_PAIR = "\ud800"

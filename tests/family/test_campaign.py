@@ -1,0 +1,303 @@
+"""An independent family: each SAE a run of its own, several processes, stopped and killed anywhere; its plan, its kinds and its pairs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_language_model
+
+import msae
+from msae.__main__ import main
+from msae.activations.reopened import reopened
+from msae.family.measuring import Measuring
+from msae.family.members import Family, load_family
+from msae.family.pairs import Measures, Pairing, read_pairs
+from msae.family.planning import plan_family, span
+from msae.family.recorded import is_trained
+from msae.family.results import load_results
+from msae.family.training import train_family
+from msae.texts.stories import load_stories, split_stories
+
+WORDS = ["Lily", "Sue", "Tim", "she", "he", "has", "sees", "a", "the", "cat", "dog", "ball", "and", "red", "."]
+HOOK, OTHER = "blocks.1.hook_resid_pre", "blocks.0.hook_mlp_out"
+KINDS = {
+    "plain": {"prefixes": {"name": "FullPrefix"}},
+    "fading-20": {"fade_prefixes": 0.2},
+    "fixed": {"prefixes": {"name": "FixedPrefixes", "widths": [3, 12]}, "sample_prefixes": True},
+}
+GROUPS = [
+    {"hook_names": [HOOK], "seeds": [0, 1], "n_steps": 12, "references": {"S1": [3, 1], "S2": [6, 2]}},
+    {"hook_names": [HOOK], "seeds": [0], "n_steps": 12, "n_latents": 12, "target_l0": [2], "kinds": KINDS},
+    {"hook_names": [HOOK, OTHER], "seeds": [0], "n_steps": 20, "n_latents": [12, 16], "target_l0": [3], "ending": "long",
+     "kinds": {"plain": KINDS["plain"]}, "recipe": {"nonlinearity": {"name": "BatchTopK"}}},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("campaign")
+    rng = np.random.default_rng(0)
+    stories = [" ".join(rng.choice(WORDS, 30)) for _ in range(80)]
+    tiny_language_model(folder / "lm", stories, d_model=8, n_layers=2)
+    (folder / "told.jsonl").write_text("".join(json.dumps({"text": story}) + "\n" for story in stories))
+    about = {"format": "msae-family/1", "language_model": str(folder / "lm"), "stories": str(folder / "told.jsonl"), "n_ctx": 16}
+    about |= {"stories_made_by": "a command", "independent": True, "groups": GROUPS, "recipe": {"batch_size": 64}}
+    (folder / "family.json").write_text(json.dumps(about))
+    return folder / "family.json"
+
+
+@pytest.fixture(scope="module")
+def trained(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained")
+    assert len(train_family(load_family(file), out, progress=False)) == 11
+    return out
+
+
+def weights(folder: Path) -> list[torch.Tensor]:
+    return [p.detach() for p in msae.SAE.load(folder).parameters()]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(msae.__file__).parent.parent), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+
+
+def test_kinds_are_recipes_by_name(file):
+    members = {member.id: member.config for member in load_family(file).members()}
+    assert list(members) == [
+        *(f"{HOOK}/{name}-seed{seed}" for seed in (0, 1) for name in ("S1", "S2")),
+        *(f"{HOOK}/{kind}-2-seed0" for kind in KINDS),
+        *(f"{hook}/plain-3-{n}-long-seed0" for hook in (HOOK, OTHER) for n in (12, 16)),
+    ]
+    assert members[f"{HOOK}/plain-2-seed0"].prefixes == members[f"{HOOK}/S1-seed0"].prefixes == msae.FullPrefix()
+    assert (members[f"{HOOK}/fading-20-2-seed0"].fade_prefixes, members[f"{HOOK}/fixed-2-seed0"].sample_prefixes) == (0.2, True)
+    assert members[f"{HOOK}/fixed-2-seed0"].prefixes == msae.FixedPrefixes([3, 12])
+    long = members[f"{OTHER}/plain-3-16-long-seed0"]
+    assert (long.n_latents, long.n_steps, long.nonlinearity) == (16, 20, msae.BatchTopK(3))
+    seeds = [seed for member in load_family(file).members() for seed in (member.config.seed, member.data_seed)]
+    assert len(set(seeds)) == 22, "no two SAEs share initial weights or an order of batches"
+    shared = Family(**{name: getattr(load_family(file), name) for name in ("language_model", "stories", "recipe")}, groups=GROUPS[:1])
+    assert [member.config.seed for member in shared.members()] == [member.data_seed for member in shared.members()] == [0, 0, 1, 1]
+
+
+def test_an_sae_is_what_train_makes_of_its_own_seeds(file, trained):
+    family = load_family(file)
+    stories = split_stories(load_stories(family.stories))[0]
+    stream = msae.Activations(msae.load_language_model(family.language_model), stories, HOOK, n_ctx=16, progress=False)
+    (member,) = family.members("*/fading-20-2-seed0")
+    expected = msae.train(member.config, stream, data_seed=member.data_seed, progress=False).sae.half()
+    for a, b in zip(weights(trained / member.id), expected.parameters()):
+        torch.testing.assert_close(a, b.detach().float(), rtol=0, atol=0)
+    config = msae.SAE.load(trained / member.id).config
+    assert (config["family"]["seed"], config["family"]["weights_seed"], config["family"]["data_seed"]) == (
+        0,
+        config["seed"],
+        member.data_seed,
+    )
+
+
+def test_activations_on_disk_are_the_same_stream_without_the_model(file, trained, monkeypatch):
+    family = load_family(file)
+    stories = split_stories(load_stories(family.stories))[0]
+    stream = msae.Activations(msae.load_language_model(family.language_model), stories, OTHER, n_ctx=16, progress=False)
+    monkeypatch.setattr("msae.lm.loading.load_language_model", None)
+    from msae.family.streams import Streams
+
+    found = Streams(family, [OTHER], trained, None, device="cpu", progress=False).at(OTHER)
+    assert (len(found), found.origin, found.scale, found.hook_name) == (len(stream), stream.origin, stream.scale, OTHER)
+    for seed, skip in ((0, 0), (3, 5)):
+        batches = zip(range(20), found.batches(64, seed, skip), stream.batches(64, seed, skip))
+        assert all(torch.equal(a, b) for _, a, b in batches)
+
+
+def test_activations_that_were_altered_are_not_reopened(file, trained, tmp_path):
+    import shutil
+
+    shutil.copytree(trained / "activations", tmp_path / "activations")
+    (place,) = (tmp_path / "activations").glob(f"{HOOK}-*/x.npy")
+    family = load_family(file)
+    from msae.family.streams import Streams
+
+    streams = Streams(family, [HOOK], tmp_path, None, device="cpu", progress=False)
+    asked = streams._asked(HOOK)
+    assert reopened(tmp_path / "activations", asked) is not None
+    assert reopened(tmp_path / "activations", asked | {"n_ctx": 8}) is None
+    content = bytearray(place.read_bytes())
+    content[-1] ^= 1
+    place.write_bytes(content)
+    with pytest.warns(UserWarning, match="were altered"):
+        assert reopened(tmp_path / "activations", asked) is None
+    with pytest.warns(UserWarning, match="were altered"):
+        assert len(streams.at(HOOK)) > 0
+
+
+def test_two_processes_and_a_kill_leave_what_one_makes(file, trained, tmp_path):
+    """Two share the work, the first is killed in the middle of an SAE; the second, and then a third, complete it; nothing is done twice."""
+    slow = f"""
+import sys, time
+import msae.training.loop as loop
+from msae.family import load_family, train_family
+check = loop._check_batch
+def slowly(x, d_model, step):
+    print("step", step, flush=True)
+    time.sleep(0.02)
+    check(x, d_model, step)
+loop._check_batch = slowly
+train_family(load_family({str(file)!r}), {str(tmp_path)!r}, checkpoint_every=4, progress=False)
+"""
+    how = {"env": environment(), "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", slow], **how) for _ in range(2)]
+    assert both[0].stdout
+    assert both[1].stdout
+    while both[0].stdout.readline() != "step 6\n":
+        assert both[0].poll() is None
+    both[0].send_signal(signal.SIGKILL)
+    both[0].wait()
+    n_second = len(both[1].communicate(timeout=300)[0].splitlines())
+    third = subprocess.run([sys.executable, "-c", slow], **how, timeout=300, check=True).stdout.splitlines()
+    members = load_family(file).members()
+    assert all(is_trained(tmp_path, member) for member in members)
+    assert n_second + len(third) <= sum(member.config.n_steps for member in members), "no step that was in a checkpoint is done again"
+    for member in members:
+        for a, b in zip(weights(trained / member.id), weights(tmp_path / member.id)):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert not list(tmp_path.glob("*/.*.safetensors"))
+
+
+def test_training_stops_when_its_time_is_over_and_goes_on(file, trained, tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("msae.family.training.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("msae.family.streams.time.monotonic", lambda: clock[0])
+    steps = []
+
+    def tick(x, d_model, step):
+        steps.append(step)
+        clock[0] += 1.0
+
+    monkeypatch.setattr("msae.training.loop._check_batch", tick)
+    family, saved = load_family(file), []
+    done = train_family(family, tmp_path, minutes=0.5, then=saved.append, checkpoint_every=1000, progress=False)
+    assert [member.name for member in done] == ["S1", "S2"] == [run[0].name for run in saved]
+    assert len(steps) == 31
+    (checkpoint,) = tmp_path.glob("*/.*.safetensors")
+    assert checkpoint.name.startswith(".S1-seed1-")
+    assert len(train_family(family, tmp_path, progress=False)) == 11
+    assert len(steps) == sum(member.config.n_steps for member in family.members())
+    for member in family.members():
+        for a, b in zip(weights(trained / member.id), weights(tmp_path / member.id)):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_plan_says_what_is_done_and_how_long_the_rest_takes(file, trained, monkeypatch):
+    monkeypatch.setattr("msae.family.planning._timed", lambda config, *_: 2.0 if config.n_latents < 12 else 10.0)
+    family = load_family(file)
+    plan = plan_family(family, n_processes=2)
+    assert [row.seconds for row in plan.rows] == [24.0] * 4 + [120.0] * 3 + [200.0] * 4
+    assert [row.there_after for row in plan.rows] == [24, 24, 48, 48, 168, 168, 288, 368, 488, 568, 688]
+    assert plan.seconds_left == 688
+    assert "0 of 11 SAEs are trained; the other 11 take about 11 min with 2 processes on" in plan.table()
+    done = plan_family(family, trained)
+    assert (done.seconds_left, done.summary()) == (0, "11 of 11 SAEs are trained")
+    assert [span(s) for s in (0.04, 42, 90, 1200, 40_000)] == ["0.0 s", "42 s", "1.5 min", "20 min", "11.1 h"]
+
+
+def test_what_was_timed_is_kept(file, tmp_path):
+    first = plan_family(load_family(file), tmp_path, only="*/S1-*")
+    assert 0 < first.rows[0].seconds < 100
+    assert plan_family(load_family(file), tmp_path, only="*/S1-*").rows == first.rows
+
+
+def counted(calls, alone=None):
+    def of_pair(reference, large, story):
+        calls.append((reference.shape[1], large.shape[1]))
+        return {"correlation": np.array([reference.sum(), large.sum(), len(story)]), "holes 0.25": np.full(3, np.nan)}
+
+    def of_one(sae, activations, sums):
+        if alone is not None:
+            alone.append(sae.n_latents)
+        return {"fvu": np.array([0.1, 0.2, 0.3])}
+
+    return Measures(of_pair, of_one)
+
+
+def test_each_large_sae_is_held_against_every_reference_at_its_place(file, trained, tmp_path):
+    import shutil
+
+    out, family, calls, alone = tmp_path / "out", load_family(file), [], []
+    shutil.copytree(trained, out)
+    measuring = Measuring(family, out, n_tokens=100, n_spliced=2, progress=False)
+    measuring._pairing = Pairing(out, "cpu", counted(calls, alone))
+    members = family.members(f"{HOOK}/*")
+    late = out / HOOK / "S2-seed1"
+    late.rename(tmp_path / "late")
+    there = [member for member in members if is_trained(out, member)]
+    assert measuring.measure(there) == {}
+    assert len(calls) == 5 * 3, "five large SAEs, three references, one set of stories"
+    (tmp_path / "late").rename(late)
+    assert measuring.measure(members) == {}
+    assert len(calls) == 5 * 4, "only the pairs that are new"
+    assert measuring.measure(members) == {}
+    assert len(calls) == 5 * 4
+    pairs = read_pairs(out / HOOK / "plain-2-seed0")
+    assert pairs is not None
+    references = {f"{HOOK}/{name}-seed{seed}" for name in ("S1", "S2") for seed in (0, 1)}
+    assert {reference for _, reference in pairs.numbers} == {"", *references}
+    assert pairs.numbers["held_out", ""]["fvu"] == pytest.approx([0.1, 0.2, 0.3], rel=1e-3)
+    assert len(alone) == 9
+    rows = {row["id"]: row for row in measuring.rows(members)}
+    n_tokens = rows[f"{HOOK}/plain-2-seed0"]["measured"]["held_out"]["n_tokens"]
+    assert all(pairs.numbers["held_out", reference]["correlation"][2] == n_tokens for reference in references)
+    assert set(rows[f"{HOOK}/plain-2-seed0"]["pairs"]["held_out"]) == {"S1-seed0", "S2-seed0", "S1-seed1", "S2-seed1"}
+    assert rows[f"{HOOK}/plain-2-seed0"]["pairs"]["held_out"]["S1-seed0"][1] is None
+    assert set(rows[f"{HOOK}/plain-2-seed0"]["measured"]["held_out"]["mean_max_correlation"]) == {"S1", "S2"}
+    assert "pairs" not in rows[f"{HOOK}/S1-seed0"]
+
+
+def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("msae.family.pairs.Measures", lambda: counted([]))
+    common = ["--family", str(file), "--out", str(tmp_path / "out"), "--only", f"{HOOK}/S?-seed0", f"{HOOK}/plain-2-seed0"]
+    measures = ["--n-tokens", "100", "--n-spliced", "2"]
+    assert main(["family", "train", *common, "--measure", *measures, "--for", "10"]) == 0
+    said = capsys.readouterr()
+    assert "3 of 3 SAEs are trained" in said.out
+    assert "0 of 3 SAEs are trained; the other 3 take about" in said.err
+    assert len(list((tmp_path / "out").rglob("row.json"))) == 3
+    assert main(["family", "plan", *common]) == 0
+    assert "1 of 1" in capsys.readouterr().out
+    assert main(["family", "measure", *common, "--wait", *measures, "--table", str(tmp_path / "table.json")]) == 0
+    assert [row["name"] for row in load_results(tmp_path / "table.json", load_family(file))] == ["S1", "S2", "plain-2"]
+    assert main(["family", "collect", *common[:4], "--weights", "*/S1-*", "--to", str(tmp_path / "all.tar")]) == 0
+    assert "3 SAEs are in" in capsys.readouterr().out
+    with tarfile.open(tmp_path / "all.tar") as tar:
+        tar.extractall(tmp_path / "there", filter="data")
+    there = [*common[:3], str(tmp_path / "there"), *common[4:]]
+    assert {path.name for path in (tmp_path / "there" / HOOK / "plain-2-seed0").iterdir()} == {"brought.json", "pairs.npz"}
+    assert (tmp_path / "there" / HOOK / "S1-seed0" / "sae.safetensors").is_file()
+    monkeypatch.setattr("msae.family.training.train", None)
+    assert main(["family", "train", *there, "--measure", *measures]) == 0
+    assert "3 of 3 SAEs are trained" in capsys.readouterr().out
+    assert main(["family", "measure", *there, *measures, "--table", str(tmp_path / "again.json")]) == 0
+    assert load_results(tmp_path / "again.json") == load_results(tmp_path / "table.json")
+
+
+def test_stories_that_must_be_made_first_are_asked_for(file, tmp_path):
+    family = load_family(file, stories=str(tmp_path / "told.jsonl"))
+    with pytest.raises(FileNotFoundError, match="make it with `a command`, or give others with --stories"):
+        train_family(family, tmp_path, progress=False)
+    assert load_family(file, stories="bundled").check_stories() is None
+
+
+def test_the_campaign_can_be_read():
+    family = load_family("settle")
+    members = family.members()
+    assert len({member.config.seed for member in members} | {member.data_seed for member in members}) == 2 * len(members)
+    assert [member.name for member in members[:3]] == ["S1", "S2", "S3"]
+    assert family.members("*/fading-40-30-long-seed4")[0].config.fade_prefixes == 0.4
