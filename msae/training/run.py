@@ -165,11 +165,11 @@ class Run:
 
     @torch.no_grad()
     def exchange(self, x_SBD: Tensor) -> None:
-        """Start at most one latent of each SAE anew, optimizer moments and all (`find_moves`); it keeps its rank until the next step."""
+        """Start at most `exchange_moves` latents of each SAE anew (`find_moves`), moments and all; ranks stay until the next step."""
         p, norm_SN = self.params, torch.linalg.vector_norm(self.params["W_dec"], dim=2)
         _, acts_SBN = self._inputs(x_SBD, self.law_inclusion_N).encode(x_SBD, norm_SN)
         residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
-        moves = find_checked_moves(x_SBD, residual_SBD, self.power_SN)
+        moves = find_checked_moves(x_SBD, residual_SBD, self.power_SN, most=self.config.exchange_moves)
         start_anew(moves, p, norm_SN, self._moments())
         start = self.nonlinearity.start_threshold
         if self.nonlinearity.learns_threshold and start is not None:
