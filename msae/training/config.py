@@ -93,6 +93,10 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     """Of Adam."""
 
+    lazy_adam: bool = False
+    """Leave a latent that did not fire in a batch as it is, its moments too (`msae.training.lazy_adam`): else one firing pushes a rare
+    latent on for many steps, often until nothing makes it fire again."""
+
     prefixes: PrefixLaw = field(default_factory=SquareRootPrefixes)
     """Which prefixes must reconstruct on their own, and how often; `FullPrefix()` alone makes a plain SAE."""
 
@@ -159,7 +163,8 @@ class TrainConfig:
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {shown(self.betas)}; (0.9, 0.99) is usual")
         self._set("betas", tuple(number("each of betas", beta, 0, below=1) for beta in self.betas))
-        self._set("sample_prefixes", yes_or_no("sample_prefixes", self.sample_prefixes))
+        for name in ("sample_prefixes", "lazy_adam"):
+            self._set(name, yes_or_no(name, getattr(self, name)))
         one_of("penalty", self.penalty, sorted(PENALTIES))
         one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))
         self._check_seed()

@@ -22,6 +22,7 @@ from msae.training.config import Stream, TrainConfig, TrainResult, origin_of
 from msae.training.controller import L0Controller
 from msae.training.dense import blocks, dense_step
 from msae.training.exchange import find_checked_moves, start_anew
+from msae.training.lazy_adam import LazyAdam
 from msae.training.schedule import faded, is_for_exchange, is_logged, sparsify_left
 from msae.training.sparse import slots_worth, sparse_step
 from msae.training.step import Observed, StepInputs
@@ -47,7 +48,8 @@ class Run:
         self.grads = {name: torch.zeros_like(p) for name, p in learnt.items()}
         for name, p in learnt.items():
             p.requires_grad_().grad = self.grads[name]
-        self.optimizer = torch.optim.Adam(learnt.values(), lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
+        adam = LazyAdam if config.lazy_adam else torch.optim.Adam
+        self.optimizer = adam(learnt.values(), lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
         keep_freed_memory()
         self.buffers = Buffers()
         self.controller = L0Controller(n_seeds, config.penalty_weight, device)
