@@ -93,6 +93,10 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     """Of Adam."""
 
+    lazy_adam: bool = False
+    """Leave a latent that did not fire in a batch as it is, its moments too (`msae.training.lazy_adam`): else one firing pushes a rare
+    latent on for many steps, often until nothing makes it fire again."""
+
     prefixes: PrefixLaw = field(default_factory=SquareRootPrefixes)
     """Which prefixes must reconstruct on their own, and how often; `FullPrefix()` alone makes a plain SAE."""
 
@@ -135,15 +139,19 @@ class TrainConfig:
     """Steps between exchanges (`msae.training.exchange`): the weakest latent of an SAE starts anew where the error is largest, if that
     pays. 0 for none; they begin after `warmup` and end where `decay` begins."""
 
+    exchange_moves: int = 1
+    """Latents of an SAE that one exchange may move, each only where it pays beside those before it."""
+
     clip_norm: float = 1.0
-    """Largest norm of one SAE's gradient."""
+    """Largest norm of one SAE's gradient. At 1 it is no guard against a rare huge step but scales every one: on TinyStories the norm lies
+    between 3 and 150 throughout, so Adam is given the gradient's direction alone."""
 
     encoder_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the encoder's product, most of the arithmetic of a step; parameters, sums and everything else stay in float32. GPUs before
     Ampere, such as Colab's T4, have fast float16 and no fast bfloat16."""
 
     def __post_init__(self) -> None:
-        for name, least in (("n_latents", 1), ("n_steps", 1), ("batch_size", 1), ("exchange_every", 0)):
+        for name, least in (("n_latents", 1), ("n_steps", 1), ("batch_size", 1), ("exchange_every", 0), ("exchange_moves", 1)):
             self._set(name, whole(name, getattr(self, name), least))
         for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
             self._set(name, number(f"{name} is a share of the run, 0 to 1: it", getattr(self, name), 0, 1))
@@ -155,7 +163,8 @@ class TrainConfig:
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {shown(self.betas)}; (0.9, 0.99) is usual")
         self._set("betas", tuple(number("each of betas", beta, 0, below=1) for beta in self.betas))
-        self._set("sample_prefixes", yes_or_no("sample_prefixes", self.sample_prefixes))
+        for name in ("sample_prefixes", "lazy_adam"):
+            self._set(name, yes_or_no(name, getattr(self, name)))
         one_of("penalty", self.penalty, sorted(PENALTIES))
         one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))
         self._check_seed()

@@ -22,6 +22,7 @@ from msae.training.config import Stream, TrainConfig, TrainResult, origin_of
 from msae.training.controller import L0Controller
 from msae.training.dense import blocks, dense_step
 from msae.training.exchange import find_checked_moves, start_anew
+from msae.training.lazy_adam import LazyAdam
 from msae.training.schedule import faded, is_for_exchange, is_logged, sparsify_left
 from msae.training.sparse import slots_worth, sparse_step
 from msae.training.step import Observed, StepInputs
@@ -47,7 +48,8 @@ class Run:
         self.grads = {name: torch.zeros_like(p) for name, p in learnt.items()}
         for name, p in learnt.items():
             p.requires_grad_().grad = self.grads[name]
-        self.optimizer = torch.optim.Adam(learnt.values(), lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
+        adam = LazyAdam if config.lazy_adam else torch.optim.Adam
+        self.optimizer = adam(learnt.values(), lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
         keep_freed_memory()
         self.buffers = Buffers()
         self.controller = L0Controller(n_seeds, config.penalty_weight, device)
@@ -165,11 +167,11 @@ class Run:
 
     @torch.no_grad()
     def exchange(self, x_SBD: Tensor) -> None:
-        """Start at most one latent of each SAE anew, optimizer moments and all (`find_moves`); it keeps its rank until the next step."""
+        """Start at most `exchange_moves` latents of each SAE anew (`find_moves`), moments and all; ranks stay until the next step."""
         p, norm_SN = self.params, torch.linalg.vector_norm(self.params["W_dec"], dim=2)
         _, acts_SBN = self._inputs(x_SBD, self.law_inclusion_N).encode(x_SBD, norm_SN)
         residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
-        moves = find_checked_moves(x_SBD, residual_SBD, self.power_SN)
+        moves = find_checked_moves(x_SBD, residual_SBD, self.power_SN, most=self.config.exchange_moves)
         start_anew(moves, p, norm_SN, self._moments())
         start = self.nonlinearity.start_threshold
         if self.nonlinearity.learns_threshold and start is not None:

@@ -110,6 +110,7 @@ WRONG = {
         "--fade-prefixes": NOT_A_SHARE,
         "--fade-penalty": NOT_A_SHARE,
         "--exchange-every": ["-1", "1.5", "x"],
+        "--exchange-moves": ["0", "1.5", "x"],
         "--clip-norm": ["x"],
         "--encoder-dtype": ["x", "''"],
     },

@@ -34,7 +34,7 @@ def recipe(kind=KINDS[0], **changes):
 
 RECIPES = [
     *(recipe(kind, **loss, seed=seed) for kind in KINDS for loss in LOSSES.values() for seed in (0, (0, 1))),
-    *(recipe(kind, exchange_every=3, seed=seed) for kind in KINDS for seed in (0, (0, 1))),
+    *(recipe(kind, exchange_every=3, exchange_moves=2, seed=seed) for kind in KINDS for seed in (0, (0, 1))),
     *(recipe(kind, fade_prefixes=0.5, fade_penalty=0.7) for kind in KINDS),
     *(recipe(kind, encoder_dtype=dtype) for kind in KINDS for dtype in ("bfloat16", "float16")),
     recipe(target_l0=None),
@@ -189,8 +189,9 @@ def test_a_step_waits_once_where_the_number_of_active_latents_varies_and_never_w
     )
 
 
-def test_an_exchange_waits_once_more():
-    reads, sends = waits(recipe(msae.TopK(3), exchange_every=1))
+@pytest.mark.parametrize("most", [1, 5])
+def test_an_exchange_waits_once_more(most):
+    reads, sends = waits(recipe(msae.TopK(3), exchange_every=1, exchange_moves=most))
     assert [wait.where.split(":")[0] for wait in reads] == ["msae/training/exchange.py"]
     assert sends == []
 

@@ -39,6 +39,52 @@ def test_the_move_found_is_the_one_that_brute_force_finds():
         assert_close(moves.power[m], power_of_new)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_several_moves_are_those_that_brute_force_takes_one_after_the_other(shared):
+    g = torch.Generator().manual_seed(1)
+    x = 2 * torch.randn(1 if shared else 3, 12, 5, generator=g, dtype=torch.float64)
+    residual = (0.3 * x).expand(3, -1, -1) + 0.1 * torch.randn(3, 12, 5, generator=g, dtype=torch.float64)
+    power = torch.rand(3, 9, generator=g, dtype=torch.float64) * torch.tensor([[0.02], [0.3], [3]]) + torch.tensor([[0], [0], [3]])
+    moves = find_moves(x, residual, power, most=6)
+    found = []
+    for s in range(3):
+        own, left = x[0 if shared else s], residual[s].clone()
+        used = []
+        for latent in power[s].argsort()[:6].tolist():
+            error = left.square().sum(1).mean()
+            gains = {}
+            for j in set(range(12)) - set(used):  # as the input's first residual proposes it, put in beside those before
+                direction = residual[s, j] / residual[s, j].norm()
+                z = (own @ direction + min(residual[s, j].norm() - own[j] @ direction, -own.mean(0) @ direction)).relu()
+                gains[j] = error - (left - z[:, None] * direction).square().sum(1).mean(), z[:, None] * direction, z.square().mean()
+            best = max(gains, key=lambda j: gains[j][0])
+            gain, part, power_of_new = gains[best]
+            if gain <= exchange.MARGIN * power[s, latent]:
+                break
+            used.append(best)
+            left = left - part
+            found.append((s, latent, residual[s, best] / residual[s, best].norm(), power_of_new))
+    assert moves.sae.tolist() == [f[0] for f in found]
+    assert moves.latent.tolist() == [f[1] for f in found]
+    assert len({s for s, *_ in found}) == 2, "one SAE has nothing to gain"
+    assert 6 < len(found) < 12, "one SAE stops where a move no longer pays"
+    assert_close(moves.direction, torch.stack([f[2] for f in found]))
+    assert_close(moves.power, torch.stack([f[3] for f in found]))
+
+
+def test_alike_inputs_do_not_all_get_a_latent():
+    x = torch.cat([torch.eye(4)[[0, 0, 0, 1, 1, 2]], torch.zeros(94, 4)])[None]
+    moves = find_moves(x, x, torch.zeros(1, 6), most=3)
+    assert moves.direction.tolist() == torch.eye(4)[:3].tolist()
+    assert moves.latent.tolist() == [0, 1, 2]
+
+
+def test_more_moves_than_inputs_or_latents_are_not_made():
+    x = torch.eye(4)[None]
+    assert len(find_moves(x, x, torch.zeros(1, 2), most=9).sae) == 2
+    assert len(find_moves(x, x, torch.zeros(1, 9), most=9).sae) == 4
+
+
 def test_an_sae_that_overshoots_gets_no_latent_that_answers_to_everything():
     x = torch.randn(1, 50, 4, generator=torch.Generator().manual_seed(0)) + 3
     moves = find_moves(x, -2 * x, torch.zeros(1, 3))
@@ -80,8 +126,9 @@ def test_a_latent_without_use_learns_the_feature_that_has_none(nonlinearity):
         assert metrics.fvu(x, sae(x).detach()) < 1e-4
 
 
-def test_a_moved_latent_starts_without_moments():
-    run = Run(CONFIG, 20, torch.device("cpu"))
+@pytest.mark.parametrize("most", [1, 4])
+def test_a_moved_latent_starts_without_moments(most):
+    run = Run(dataclasses.replace(CONFIG, exchange_moves=most), 20, torch.device("cpu"))
     batches = msae.TreeStream(TREE, WORLD).batches(300, 0)
     before = run.params["W_dec"].detach().clone()
     moved = torch.zeros(20, dtype=torch.bool)
@@ -100,11 +147,11 @@ def test_a_moved_latent_starts_without_moments():
                 assert (per_latent[~moved] > 0).all()
 
     run.exchange = watched
-    seen = 0
+    seen = []
     for x, _ in zip(batches, range(15), strict=False):
         run.step(x[None])
-        seen += int(moved.sum())
-    assert seen > 0, "early in training something is always worth moving"
+        seen.append(int(moved.sum()))
+    assert (0 < max(seen) <= 1) if most == 1 else (1 < max(seen) <= most), "early in training something is always worth moving"
 
 
 def test_exchanges_begin_after_the_warmup_and_end_before_the_decay(monkeypatch):
@@ -120,3 +167,5 @@ def test_exchanges_begin_after_the_warmup_and_end_before_the_decay(monkeypatch):
 def test_a_negative_distance_is_refused():
     with pytest.raises(ValueError, match="exchange_every"):
         dataclasses.replace(CONFIG, exchange_every=-1)
+    with pytest.raises(ValueError, match="exchange_moves"):
+        dataclasses.replace(CONFIG, exchange_moves=0)

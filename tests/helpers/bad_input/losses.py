@@ -158,6 +158,7 @@ TABLE = [
             "x_SBD": [*wrong(2, B, D), torch.ones(B, D), torch.ones(3, B, D), torch.ones(2, B + 1, D)],
             "residual_SBD": [*shapes(2, B, D), Says(torch.ones(3, B, D), "power_SN"), Says(torch.ones(2, 0, D), "x_SBD")],
             "power_SN": [*NOT_A_TENSOR, torch.ones(3, N), torch.ones(N), with_one((2, N), NAN), Says(torch.ones(2, 0), "got")],
+            "most": [*NOT_WHOLE, 0],
         },
     ),
     Function(

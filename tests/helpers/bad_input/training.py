@@ -39,6 +39,7 @@ TABLE = [
             "fade_prefixes": SHARE,
             "fade_penalty": SHARE,
             "exchange_every": [*NOT_WHOLE, -1],
+            "exchange_moves": [*NOT_WHOLE, 0],
             "clip_norm": [*NOT_A_NUMBER, 0, -1],
             "encoder_dtype": [None, "float64", "half", 16],
         },
