@@ -64,17 +64,18 @@ def ground(path: Path, device: str, n_steps: int) -> Ground:
 
 def batches(stand: Ground, orders: list[int]) -> Iterator[Tensor]:
     """(S, B, D): each SAE its own order, the one that `msae.Activations.batches` gives by that seed."""
+    x, each = stand.sets["train"].x, {order: _order(stand, order) for order in set(orders)}
+    rows = torch.stack([each[order] for order in orders], dim=1).to(x.device)
+    for rows_SB in rows:
+        yield x[rows_SB].float() * stand.scale
+
+
+def _order(stand: Ground, seed: int) -> Tensor:
+    """(n_steps, B): which activations each batch has."""
     counts = stand.sets["train"].counts.numpy()
-    x = stand.sets["train"].x
-    starts = counts.cumsum() - counts
-    number = torch.arange(len(x), dtype=torch.float64)[:, None]
-    each = {
-        order: Shuffled(counts, 2**20, 1.0, lambda texts: (number, ranges(starts[texts], counts[texts]))).batches(BATCH, order, 0)
-        for order in set(orders)
-    }
-    while True:
-        rows = {order: next(its)[:, 0].long() for order, its in each.items()}
-        yield x[torch.stack([rows[order] for order in orders]).to(x.device)].float() * stand.scale
+    number, starts = torch.arange(counts.sum(), dtype=torch.float64)[:, None], counts.cumsum() - counts
+    drawn = Shuffled(counts, 2**20, 1.0, lambda texts: (number, ranges(starts[texts], counts[texts]))).batches(BATCH, seed, 0)
+    return torch.stack([next(drawn)[:, 0].int() for _ in range(stand.n_steps)])
 
 
 class Looks:
