@@ -13,12 +13,14 @@ from msae.firings.firings import Firings, as_firings
 from msae.firings.reading import CLEARLY
 from msae.firings.sources import encode
 from msae.metrics.absorbed import Absorption, absorption, mean_difference
+from msae.metrics.by_probe import AbsorptionByProbe, absorption_by_probe
 from msae.metrics.concepts import ConceptScore, ConceptScores, concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.fidelity import Reconstruction, cosines, dead, fvu, l0, reconstruction
 from msae.metrics.fragments import Fragmentation, fragmentation
 from msae.metrics.hole_rates import HoleRate, hole_rate
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
+from msae.metrics.probing import Probe, SparseProbe, linear_probe, sparse_probe
 from msae.metrics.spliced import Splice, splice
 from msae.metrics.splits import Splitting, splitting
 from msae.metrics.toy import Holes, assign, closest, holes, match
@@ -26,6 +28,7 @@ from msae.metrics.toy import Holes, assign, closest, holes, match
 __all__ = [  # noqa: RUF022  (as they are read)
     "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "concept_score", "concept_scores", "ConceptScore",
     "ConceptScores", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes", "fragmentation", "Fragmentation", "splitting", "Splitting",
-    "absorption", "Absorption", "mean_difference", "mean_max_correlation", "MaxCorrelation", "cosines", "closest", "assign", "match",
+    "absorption", "Absorption", "mean_difference", "absorption_by_probe", "AbsorptionByProbe", "linear_probe", "Probe", "sparse_probe",
+    "SparseProbe", "mean_max_correlation", "MaxCorrelation", "cosines", "closest", "assign", "match",
     "Interval", "bootstrap", "sum_by_story", "ratio", "as_firings", "encode", "Firings",
 ]  # fmt: skip
