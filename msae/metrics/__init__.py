@@ -13,6 +13,7 @@ from msae.firings.firings import Firings, as_firings
 from msae.firings.reading import CLEARLY
 from msae.firings.sources import encode
 from msae.metrics.absorbed import Absorption, absorption, mean_difference
+from msae.metrics.by_probe import AbsorptionByProbe, absorption_by_probe
 from msae.metrics.concepts import ConceptScore, ConceptScores, concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.costs import Splice, SpliceRatio
@@ -21,6 +22,7 @@ from msae.metrics.fragments import Fragmentation, fragmentation
 from msae.metrics.hierarchy import Hierarchical, hierarchical
 from msae.metrics.hole_rates import HoleRate, hole_rate
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
+from msae.metrics.probing import Probe, SparseProbe, linear_probe, sparse_probe
 from msae.metrics.replicates import replicates
 from msae.metrics.spliced import splice
 from msae.metrics.splits import Splitting, splitting
@@ -30,7 +32,8 @@ from msae.metrics.unselected import Unselected, unselected_holes
 __all__ = [  # noqa: RUF022  (as they are read)
     "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "SpliceRatio", "concept_score", "concept_scores",
     "ConceptScore", "ConceptScores", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes", "fragmentation", "Fragmentation", "splitting",
-    "Splitting", "absorption", "Absorption", "mean_difference", "mean_max_correlation", "MaxCorrelation", "unselected_holes",
-    "Unselected", "cosines", "closest", "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical", "Hierarchical",
-    "sum_by_story", "ratio", "as_firings", "encode", "Firings",
+    "Splitting", "absorption", "Absorption", "mean_difference", "absorption_by_probe", "AbsorptionByProbe", "linear_probe", "Probe",
+    "sparse_probe", "SparseProbe", "mean_max_correlation", "MaxCorrelation", "unselected_holes", "Unselected", "cosines", "closest",
+    "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical", "Hierarchical", "sum_by_story", "ratio", "as_firings",
+    "encode", "Firings",
 ]  # fmt: skip
