@@ -162,6 +162,8 @@ def test_training_from_the_device_and_from_a_language_model_there(folder, read):
 
 CONCEPT = np.arange(60) % 4 == 0
 STORY = torch.arange(60) // 6
+
+
 def numbers_of(found):
     """All but the levels, which are no array."""
     return {name: np.nan_to_num(each).tolist() for name, each in found._asdict().items() if isinstance(each, np.ndarray)} | {

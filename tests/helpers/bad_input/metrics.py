@@ -192,6 +192,12 @@ TABLE = [
         },
     ),
     Function(
+        metrics.reconstruction(an_sae(), X, story=STORY).against,
+        lambda: {"other": metrics.reconstruction(an_sae(), X, story=STORY)},
+        {"other": [None, 3, "a", X, metrics.reconstruction(an_sae(), X)]},
+        name="Reconstruction.against",
+    ),
+    Function(
         metrics.Splice.of_sums,
         lambda: {"sums": np.ones((3, 6))},
         {"sums": [None, 3, "a", [], np.ones(6), np.ones((3, 5)), np.ones((0, 6)), one(np.ones((3, 6)), NAN)]},
