@@ -6,13 +6,14 @@ So they can be averaged over seeds and compared (`msae.metrics.hierarchical`): t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from msae.metrics.intervals import ratio, sum_by_story
+from msae.metrics.joint import replicates
+from msae.metrics.unselected import unselected_holes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -36,7 +37,7 @@ def of_pair(reference: csr_array | Tensor, large: csr_array | Tensor, story: Ten
     Returns:
         (1 + n_replicates,) by name; the first is the number itself.
     """
-    found: Mapping[str, np.ndarray] = import_module("msae.metrics.unselected").unselected_holes(reference, large, story).replicates
+    found: Mapping[str, np.ndarray] = unselected_holes(reference, large, story).replicates
     return found
 
 
@@ -61,7 +62,6 @@ def of_one(sae: SAE, activations: Activations, sums: Any) -> Mapping[str, np.nda
         errors = [(inputs - there).square().sum(1) for there in (sae.decode(acts), mean)]
         parts.append(torch.stack([*errors, (acts > 0).sum(1).float(), torch.ones_like(errors[0])], 1).cpu())
     error, spread, active, ones = torch.cat(parts).T
-    replicates = import_module("msae.metrics.replicates").replicates
     story = activations.x_story
     found = {
         "fvu": replicates(ratio, sum_by_story(story, error, spread)),

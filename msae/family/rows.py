@@ -19,10 +19,11 @@ from msae.firings.sources import check_model_of, encode
 from msae.metrics.concepts import concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.costs import Splice
-from msae.metrics.fidelity import reconstruction
+from msae.metrics.fidelity import Reconstruction, reconstruction
 from msae.metrics.fragments import fragmentation
 from msae.metrics.hole_rates import hole_rate
 from msae.metrics.intervals import Interval
+from msae.metrics.joint import replicates
 from msae.metrics.spliced import splice
 from msae.sae.sae import SAE
 
@@ -114,6 +115,7 @@ def measured(name: str, on: SAEsOnStories) -> dict[str, Any]:
         "n_spliced": loss.n_tokens,
         "n_spliced_stories": len(loss.sums),
         "against": {} if plain is None else {plain: _against(loss, on.spliced[plain])},
+        "replicates": _replicates(found, loss),
         "mean_max_correlation": {other: _numbers(each.mean) for other, each in kept.items()},
         "concepts": {concept: _fate(on.acts, name, _Concept(mask, story), kept) for concept, mask in on.stories.concepts.items()},
     }
@@ -123,6 +125,17 @@ def _against(loss: Splice, other: Splice) -> dict[str, list[float | None]]:
     """What one SAE costs the language model, as a multiple of what another does, story by story."""
     ratio = loss.against(other)
     return {"kl": _numbers(ratio.kl), "extra_loss": _numbers(ratio.extra_loss)}
+
+
+def _replicates(found: Reconstruction, loss: Splice) -> dict[str, list[float | None]]:
+    """Of each number its value and that in each replicate, so that SAEs of a kind can have one interval (`msae.metrics.hierarchical`)."""
+    drawn = {
+        "l0": replicates(lambda s: s[..., 1] / s[..., 0], found.sums),
+        "fvu": replicates(lambda s: s[..., 2] / s[..., 3], found.sums),
+        "kl": replicates(lambda s: s[..., 5] / s[..., 0], loss.sums),
+        "extra_loss": replicates(lambda s: (s[..., 2] - s[..., 1]) / s[..., 0], loss.sums),
+    }
+    return {name: _numbers(each) for name, each in drawn.items()}
 
 
 def _fate(acts: Mapping[str, csr_array], name: str, concept: _Concept, kept: Mapping[str, MaxCorrelation]) -> dict[str, Any]:
@@ -150,6 +163,6 @@ def _latent(acts: csr_array, latent: int, concept: _Concept) -> dict[str, Any]:
     return {"latent": latent} | {name: _numbers(each) for name, each in numbers.items()}
 
 
-def _numbers(interval: Interval) -> list[float | None]:
-    """[value, low, high], four digits; null for what is infinite or not known, which JSON has no number for."""
+def _numbers(interval: Interval | np.ndarray) -> list[float | None]:
+    """[value, low, high] or any others, four digits; null for what is infinite or not known, which JSON has no number for."""
     return [float(f"{number:.4g}") if np.isfinite(number) else None for number in interval]

@@ -22,8 +22,8 @@ from msae.metrics.fragments import Fragmentation, fragmentation
 from msae.metrics.hierarchy import Hierarchical, hierarchical
 from msae.metrics.hole_rates import HoleRate, hole_rate
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
+from msae.metrics.joint import replicates
 from msae.metrics.probing import Probe, SparseProbe, linear_probe, sparse_probe
-from msae.metrics.replicates import replicates
 from msae.metrics.spliced import splice
 from msae.metrics.splits import Splitting, splitting
 from msae.metrics.toy import Holes, assign, closest, holes, match

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from msae.metrics.intervals import Interval, bootstrap, ratio
-from msae.support.arguments import shown
+from msae.support.arguments import array, shown
 
 
 class Splice(NamedTuple):
@@ -52,10 +52,37 @@ class Splice(NamedTuple):
 
     @classmethod
     def of_sums(cls, sums: np.ndarray) -> Splice:
-        """All numbers, from the sums over stories."""
+        """All numbers, from the sums over stories.
+
+        Args:
+            sums: (n_stories, 6), as the field of that name.
+
+        Returns:
+            with intervals over the stories.
+
+        Raises:
+            ValueError: another shape, or a number that is NaN or infinite.
+
+        Example:
+            >>> import numpy as np
+            >>> from msae.metrics import Splice
+            >>> Splice.of_sums(np.array([[100, 200, 220, 800, 600, 20], [100, 210, 228, 790, 610, 18]])).n_tokens
+            200
+        """
+        sums = array("sums", sums, ("n_stories", 6), finite=True).astype(np.float64)
         loss, spliced, ablated, mean_ablated, kl = (bootstrap(ratio, sums[:, [i, 0]]) for i in range(1, 6))
         recovered, from_mean = (bootstrap(partial(_recovered, nothing), sums) for nothing in (3, 4))
-        return cls(loss, spliced, ablated, recovered, kl, int(sums[:, 0].sum()), mean_ablated, from_mean, sums)
+        return cls(
+            loss,
+            loss_spliced=spliced,
+            loss_ablated=ablated,
+            loss_recovered=recovered,
+            kl=kl,
+            n_tokens=int(sums[:, 0].sum()),
+            loss_mean_ablated=mean_ablated,
+            recovered_from_mean=from_mean,
+            sums=sums,
+        )
 
     def against(self, other: Splice) -> SpliceRatio:
         """What this SAE costs the model, as a multiple of what another one costs it on the same stories.

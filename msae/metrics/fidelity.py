@@ -13,7 +13,7 @@ from msae.firings.reading import checked_sae, checked_vectors, run, story_number
 from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval, bootstrap, ratio
 from msae.sae.sae import SAE
-from msae.support.arguments import all_finite, number, tensor
+from msae.support.arguments import all_finite, number, shown, tensor
 from msae.support.renamed import by_name
 from msae.support.sums import column_means, parts
 
@@ -153,9 +153,10 @@ class Reconstruction(NamedTuple):
     Example:
         >>> import torch
         >>> from msae.metrics import Interval, Reconstruction
-        >>> found = Reconstruction(Interval(30, 29, 31), Interval(0.2, 0.19, 0.21), 0.05, torch.ones(8), 1000)
-        >>> f"{found.fvu:.0%}"
-        '20% [19%, 21%]'
+        >>> sums = torch.tensor([[500.0, 15000, 90, 500], [500, 15000, 110, 500]]).numpy()
+        >>> found = Reconstruction(Interval(30, 29, 31), Interval(0.2, 0.19, 0.21), 0.05, torch.ones(8), 1000, sums)
+        >>> f"{found.fvu:.0%}, {found.against(found):.2f} times its own"
+        '20% [19%, 21%], 1.00 times its own'
     """
 
     l0: Interval
@@ -172,6 +173,34 @@ class Reconstruction(NamedTuple):
 
     n_inputs: int
     """How many inputs all this was measured on."""
+
+    sums: np.ndarray
+    """(n_stories, 4) float64: sums over the inputs of each story of 1, the active latents, the squared error, and the squared distance from
+    the mean of all inputs. What `replicates` reads."""
+
+    def against(self, other: Reconstruction) -> Interval:
+        """What this SAE leaves unexplained, as a multiple of what another one does, each resample with the same stories for both.
+
+        Args:
+            other: of the same inputs.
+
+        Returns:
+            the ratio of the two FVUs.
+
+        Raises:
+            ValueError: it is of other inputs.
+
+        Example:
+            >>> import msae, torch
+            >>> found = msae.metrics.reconstruction(msae.SAE(4, 8), torch.randn(10, 4))
+            >>> print(found.against(found))
+            1
+        """
+        if not isinstance(other, Reconstruction):
+            raise ValueError(f"other must be a Reconstruction, got {shown(other)}")
+        if self.sums.shape != other.sums.shape or not np.allclose(self.sums[:, [0, 3]], other.sums[:, [0, 3]], rtol=1e-4):
+            raise ValueError("other is of other inputs: measure both SAEs on the same ones, with the same stories")
+        return bootstrap(ratio, np.stack([self.sums[:, 2], other.sums[:, 2]], axis=1))
 
 
 @by_name()
@@ -224,4 +253,5 @@ def reconstruction(sae: SAE, x: Tensor, *, story: Numbers | None = None, chunk: 
         (fired == 0).double().mean().item(),
         (fired / len(x)).cpu(),
         len(x),
+        sums=table[:, :4],
     )

@@ -90,25 +90,31 @@ def hierarchical(
     one_of("compare", compare, ("difference", "ratio"))
     yes_or_no("paired", paired)
     number("confidence", confidence, above=0, below=1)
+    if also is not None and not isinstance(also, Mapping):
+        raise ValueError(f"also must be a dict of units and how many there are, got {shown(also)}")
     record = {str(name): whole(f"also[{name!r}]", n, 1) for name, n in (also or {}).items()}
     if other is not None:
         _check_two(kinds, paired, compare)
-    means = [float(kind[..., 0].mean()) for kind in kinds]
-    if other is None:
-        slopes, point = [1.0], means[0]
-    elif compare == "difference":
-        slopes, point = [1.0, -1.0], means[0] - means[1]
-    else:  # how the ratio moves with either mean
-        slopes, point = [1 / means[1], -means[0] / means[1] ** 2], means[0] / means[1]
-    drawn = _resampled(kinds, paired)
-    moved = drawn[0] if other is None else drawn[0] - drawn[1] if compare == "difference" else drawn[0] / drawn[1]
     units = _units(kinds, paired, np.ndim(values) == 3) | record
+    return Hierarchical(_interval(kinds, compare, paired, confidence), units)
+
+
+def _interval(kinds: list[np.ndarray], compare: str, paired: bool, confidence: float) -> Interval:
+    """The basic interval of the mean of one kind, or of what two are compared by, widened for few seeds."""
+    means = [float(kind[..., 0].mean()) for kind in kinds]
+    drawn = _resampled(kinds, paired)
+    if len(kinds) == 1:
+        point, moved, slopes = means[0], drawn[0], [1.0]
+    elif compare == "difference":
+        point, moved, slopes = means[0] - means[1], drawn[0] - drawn[1], [1.0, -1.0]
+    else:
+        point, moved, slopes = means[0] / means[1], drawn[0] / drawn[1], [1 / means[1], -means[0] / means[1] ** 2]
     if not np.ptp(moved):
-        return Hierarchical(Interval(point, np.nan, np.nan), units)
+        return Interval(point, np.nan, np.nan)
     wide = _widening([slope * kind for slope, kind in zip(slopes, kinds)], paired, float(moved.var()), confidence)
-    low, high = quantiles(moved, confidence)
-    middle = moved.mean()
-    return Hierarchical(Interval(point, *(float(2 * point - middle - wide * (end - middle)) for end in (high, low))), units)
+    middle, ends = moved.mean(), quantiles(moved, confidence)
+    low, high = (float(2 * point - middle - wide * (end - middle)) for end in reversed(ends))
+    return Interval(point, low, high)
 
 
 def _checked(name: str, values: Numbers) -> np.ndarray:

@@ -104,11 +104,14 @@ def splice(
             of = story[rows][counted[rows].nonzero()[:, 0]]
             for name, columns in spliced.losses(read.pick(rows), counted[rows]).items():
                 sums[name].index_add_(0, of, columns)
-    for name, table in sums.items():
-        if not torch.isfinite(table).all():
-            raise ValueError(f"the loss with {name!r} in the stream is not finite: load the model in float32, or look at its weights")
-    results = {name: Splice.of_sums(table.numpy()) for name, table in sums.items()}
+    results = {name: _result(name, table) for name, table in sums.items()}
     return results if isinstance(saes, Mapping) else results["sae"]
+
+
+def _result(name: str, sums: Tensor) -> Splice:
+    if not torch.isfinite(sums).all():
+        raise ValueError(f"the loss with {name!r} in the stream is not finite: load the model in float32, or look at its weights")
+    return Splice.of_sums(sums.numpy())
 
 
 def _drawn(texts: HasTexts, n_texts: int | None) -> Texts:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from msae.firings.reading import check_level, is_tensor, story_numbers
 from msae.metrics.given import Numbers
+from msae.metrics.joint import LATENTS, N_REPLICATES, draws
 from msae.metrics.matches import Side, best_matches
 from msae.metrics.pairs import Pair, Stories
 from msae.metrics.ranked import N_THRESHOLDS
-from msae.metrics.replicates import LATENTS, N_REPLICATES, draws
 from msae.support.arguments import array, number, shown, tensor, whole
 from msae.support.sums import wide
 
@@ -113,7 +113,7 @@ def unselected_holes(
         >>> [(found.holes[0].tolist(), found.precision[0].tolist()) for found in both]
         [([0.0], [0.5]), ([0.5], [1.0])]
     """
-    shares = tuple(float(level) for level in np.atleast_1d(check_level(np.asarray(levels), "levels")))
+    shares = tuple(float(level) for level in check_level(array("levels", levels, ("n_levels",)), "levels"))
     if not shares or len(set(shares)) < len(shares):
         raise ValueError(f"levels must be one or more, each once, got {shown(levels)}")
     number("precision", precision, above=0, most=1)
@@ -148,7 +148,8 @@ def _sides(reference: Side | Numbers, large: Side | Numbers) -> tuple[Tensor, Si
     a, b = sides
     if a.shape[0] != b.shape[0] or a.shape[0] < 2 or 0 in (a.shape[1], b.shape[1]):
         raise ValueError(
-            f"expected activations on the same tokens, two or more, of one latent or more, got {tuple(a.shape)} and {tuple(b.shape)}"
+            "reference and large must hold activations on the same tokens, two or more, of one latent or more, "
+            f"got shapes {tuple(a.shape)} and {tuple(b.shape)}"
         )
     device = b.device if isinstance(b, Tensor) else a.device if isinstance(a, Tensor) else torch.device("cpu")
     dense = a if isinstance(a, Tensor) else torch.as_tensor(a.toarray())

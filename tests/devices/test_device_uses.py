@@ -162,6 +162,15 @@ def test_training_from_the_device_and_from_a_language_model_there(folder, read):
 
 CONCEPT = np.arange(60) % 4 == 0
 STORY = torch.arange(60) // 6
+
+
+def numbers_of(found):
+    """All but the levels, which are no array."""
+    return {name: np.nan_to_num(each).tolist() for name, each in found._asdict().items() if isinstance(each, np.ndarray)} | {
+        name: each.tolist() for name, each in found.replicates.items()
+    }
+
+
 MEASURES = {
     "l0": lambda sae, x, acts, mask: metrics.l0(acts),
     "fvu": lambda sae, x, acts, mask: metrics.fvu(x, sae.decode(acts)),
@@ -173,6 +182,7 @@ MEASURES = {
     "reconstruction, stories there": lambda sae, x, acts, mask: metrics.reconstruction(sae, x, story=STORY.to(x.device), chunk=7),
     "mean_max_correlation": lambda sae, x, acts, mask: vars_of(metrics.mean_max_correlation(sae, sae.prefix(20), x, story=STORY)),
     "mean_max_correlation of activations": lambda sae, x, acts, mask: vars_of(metrics.mean_max_correlation(acts, acts[:, :9])),
+    "unselected_holes": lambda sae, x, acts, mask: numbers_of(metrics.unselected_holes(acts[:, 4:9], acts, STORY.to(acts.device))),
     "concept_score": lambda sae, x, acts, mask: metrics.concept_score(acts, 3, mask, story=STORY),
     "concept_scores": lambda sae, x, acts, mask: metrics.concept_scores(acts, mask).f1.tolist(),
     "hole_rate": lambda sae, x, acts, mask: metrics.hole_rate(acts, 3, mask, parts={"part": mask}),

@@ -181,6 +181,9 @@ def test_rows_hold_what_the_measures_say(family, trained):
     spliced = metrics.splice(lm, {"all": sae, "plain": plain}, read, n_texts=10)
     assert found["against"]["vanilla-3"]["kl"] == pytest.approx(spliced["all"].against(spliced["plain"]).kl, rel=1e-3)
     assert found["n_spliced"] == spliced["all"].n_tokens
+    for name in ("l0", "fvu", "kl"):
+        assert len(found["replicates"][name]) == 201
+        assert found["replicates"][name][0] == pytest.approx(found[name][0], rel=2e-3)
     assert set(found["concepts"]) == {"capitals"}, "a concept that is nowhere in these stories is left out"
     tokens = [read.str_tokens[i] for i in read.tokens[read.mask]]
     mask = np.array([any(letter in token for letter in "LST") for token in tokens])

@@ -1,5 +1,6 @@
 """Measures against counting by hand and against other libraries."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -233,6 +234,17 @@ def test_the_variance_of_vectors_far_from_zero_is_exact(sae):
     x = X + 5000
     expected = (x.double() - sae(x).double()).square().sum() / (x.double() - x.double().mean(0)).square().sum()
     assert metrics.reconstruction(sae, x).fvu.value == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_two_reconstructions_are_compared_story_by_story(sae):
+    x, story = torch.randn(60, sae.d_model, generator=torch.Generator().manual_seed(7)), np.arange(60) // 6
+    other = msae.SAE(sae.d_model, 9, generator=torch.Generator().manual_seed(8))
+    ours, theirs = (metrics.reconstruction(each, x, story=story) for each in (sae, other))
+    errors = [(x.double() - each.double()(x.double())).square().sum(1).detach().numpy() for each in (copy.deepcopy(sae), other)]
+    ratio = ours.against(theirs)
+    assert ratio.value == pytest.approx(ours.fvu.value / theirs.fvu.value, rel=1e-5)
+    assert ratio[1:] == pytest.approx(brute_interval(lambda rows: errors[0][rows].sum() / errors[1][rows].sum(), story), rel=1e-4)
+    assert ours.sums[:, 2] == pytest.approx(np.bincount(story, weights=errors[0]), rel=1e-5)
 
 
 def test_reconstruction_refuses_what_does_not_fit(sae):

@@ -192,6 +192,24 @@ TABLE = [
         },
     ),
     Function(
+        metrics.reconstruction(an_sae(), X, story=STORY).against,
+        lambda: {"other": metrics.reconstruction(an_sae(), X, story=STORY)},
+        {"other": [None, 3, "a", X, metrics.reconstruction(an_sae(), X)]},
+        name="Reconstruction.against",
+    ),
+    Function(
+        metrics.Splice.of_sums,
+        lambda: {"sums": np.ones((3, 6))},
+        {"sums": [None, 3, "a", [], np.ones(6), np.ones((3, 5)), np.ones((0, 6)), one(np.ones((3, 6)), NAN)]},
+        name="Splice.of_sums",
+    ),
+    Function(
+        metrics.Splice.of_sums(np.ones((3, 6))).against,
+        lambda: {"other": metrics.Splice.of_sums(2 * np.ones((3, 6)) - [1, 1, 0, 0, 0, 0])},
+        {"other": [None, 3, "a", np.ones((3, 6)), metrics.Splice.of_sums(np.ones((2, 6)))]},
+        name="Splice.against",
+    ),
+    Function(
         lambda story, columns: metrics.sum_by_story(story, columns),
         lambda: {"story": STORY, "columns": np.ones(N)},
         {
@@ -226,7 +244,14 @@ TABLE = [
     ),
     Function(
         metrics.splice,
-        lambda: {"lm": language_model(), "saes": an_sae(hook_name=HOOK), "texts": texts(), "batch_size": 2, "progress": False},
+        lambda: {
+            "lm": language_model(),
+            "saes": an_sae(hook_name=HOOK),
+            "texts": texts(),
+            "n_texts": 2,
+            "batch_size": 2,
+            "progress": False,
+        },
         {
             "saes": [
                 *SAES,
@@ -238,6 +263,7 @@ TABLE = [
             ],
             "lm": [None, 3, "bundled"],
             "texts": [None, 3, "a", ACTS],
+            "n_texts": [*NOT_WHOLE[1:], 0, -1],
             "batch_size": [*NOT_WHOLE, 0, -1],
             "progress": [None, 1, "yes"],
         },
