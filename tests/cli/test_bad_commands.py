@@ -170,7 +170,7 @@ WRONG = {
         "--figure": NO_FILE_TO_WRITE,
     },
 }
-FREE = {"--help", "--json", "--sample-prefixes", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
+FREE = {"--help", "--json", "--sample-prefixes", "--lazy-adam", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
 """Takes no value, or any."""
 
 ROWS = [(command, option, value) for command, options in WRONG.items() for option, values in options.items() for value in values]

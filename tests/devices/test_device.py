@@ -35,6 +35,7 @@ def recipe(kind=KINDS[0], **changes):
 RECIPES = [
     *(recipe(kind, **loss, seed=seed) for kind in KINDS for loss in LOSSES.values() for seed in (0, (0, 1))),
     *(recipe(kind, exchange_every=3, exchange_moves=2, seed=seed) for kind in KINDS for seed in (0, (0, 1))),
+    *(recipe(kind, lazy_adam=True, seed=seed) for kind in KINDS for seed in (0, (0, 1))),
     *(recipe(kind, fade_prefixes=0.5, fade_penalty=0.7) for kind in KINDS),
     *(recipe(kind, encoder_dtype=dtype) for kind in KINDS for dtype in ("bfloat16", "float16")),
     recipe(target_l0=None),
@@ -187,6 +188,10 @@ def test_a_step_waits_once_where_the_number_of_active_latents_varies_and_never_w
     assert [wait.where.split(":")[0] for wait in sends] == ["msae/training/run.py"] * (loss == "sampled"), (
         "the lengths are drawn on the host"
     )
+
+
+def test_a_lazy_step_waits_for_nothing():
+    assert waits(recipe(msae.TopK(3), lazy_adam=True)) == ([], [])
 
 
 @pytest.mark.parametrize("most", [1, 5])

@@ -19,7 +19,9 @@ torch.set_num_threads(1)
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
 PLAIN = msae.TrainConfig(20, TREE.l0, n_steps=12, batch_size=32, prefixes=msae.FullPrefix())
-EXACT = dataclasses.replace(PLAIN, prefixes=msae.SquareRootPrefixes(), exchange_every=3, fade_prefixes=0.4, fade_penalty=0.2)
+EXACT = dataclasses.replace(
+    PLAIN, prefixes=msae.SquareRootPrefixes(), exchange_every=3, fade_prefixes=0.4, fade_penalty=0.2, lazy_adam=True
+)
 SAMPLED = dataclasses.replace(PLAIN, prefixes=msae.SquareRootPrefixes(), sample_prefixes=True, nonlinearity=msae.BatchTopK(2), target_l0=2)
 FIXED = dataclasses.replace(PLAIN, prefixes=msae.FixedPrefixes([5, 20]), nonlinearity=msae.JumpReLU(), seed=(0, 1))
 RECIPES = {"several": {"plain": PLAIN, "exact": EXACT}, "sampled": {"sampled": SAMPLED}, "fixed": {"fixed": FIXED}}

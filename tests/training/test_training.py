@@ -28,12 +28,17 @@ EVERY_KIND = [
     dataclasses.replace(SMALL, nonlinearity=msae.BatchTopK(2), target_l0=2),
     dataclasses.replace(SMALL, nonlinearity=msae.JumpReLU()),
     dataclasses.replace(SMALL, exchange_every=5),
+    dataclasses.replace(SMALL, exchange_every=5, exchange_moves=3, lazy_adam=True),
 ]
 
 
 def name_of(config: msae.TrainConfig) -> str:
     loss = type(config.prefixes).__name__ + "-sampled" * config.sample_prefixes
-    return f"{loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}" + "-exchange" * (config.exchange_every > 0)
+    return (
+        f"{loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}"
+        + "-exchange" * (config.exchange_every > 0)
+        + "-lazy" * config.lazy_adam
+    )
 
 
 def assert_same(a: msae.SAE, b: msae.SAE, **tolerance: float) -> None:
