@@ -11,8 +11,28 @@ from msae.support import arguments
 from msae.support.arguments import number, shown, tensor, whole
 
 
+def integral_for(n_steps: int) -> float:
+    """How fast a controller adds up its error in a run of this length: an L0 of twice the target moves the weight 65,000-fold.
+
+    So a longer run waits longer for an answer, and a short one does not outrun what an SAE can follow. Tried in runs of 600 to 3,000 steps.
+
+    Args:
+        n_steps: length of the run.
+
+    Example:
+        >>> from msae.training.controller import integral_for
+        >>> integral_for(1600), integral_for(10)
+        (0.01, 0.03)
+    """
+    return min(0.03, 16 / whole("n_steps", n_steps, 1))
+
+
 class L0Controller:
     """Moves the penalty's weight so that the measured L0 follows a target; a proportional-integral controller of log weight.
+
+    L0 answers slowly: an SAE needs hundreds of steps to let a latent go. A controller that adds up its error faster than that drives the
+    weight far over what the target needs, and holes that open there stay. So most of the answer is proportional and goes when the
+    error goes, and what adds up is spread over the run (`integral_for`).
 
     The measured L0 is a running average, corrected for its start from the first step on. All state is in `state`, so a resumed run
     goes on bit for bit. (A controller is the idea of Nabeshima 2024, after Glen Taggart; the reference's moves 0.03 % a step, unsaved.)
@@ -22,7 +42,8 @@ class L0Controller:
         start: the weight before the first batch.
         device: where the state lies.
         smoothing: share of the old in the running average of L0, 0 to below 1.
-        integral: step of log weight for each unit of log(L0 / target); ten times as much counts at once.
+        proportional: log weight for each unit of log(L0 / target), at once and only while it lasts.
+        integral: log weight for each unit of log(L0 / target) and step, for good.
 
     Raises:
         ValueError: a setting out of its range.
@@ -36,13 +57,21 @@ class L0Controller:
     """
 
     def __init__(
-        self, n_seeds: int, start: float = 0.03, device: torch.device | str = "cpu", *, smoothing: float = 0.9, integral: float = 0.03
+        self,
+        n_seeds: int,
+        start: float = 0.03,
+        device: torch.device | str = "cpu",
+        *,
+        smoothing: float = 0.9,
+        proportional: float = 1.0,
+        integral: float = 0.01,
     ):
         n_seeds, device = whole("n_seeds", n_seeds, 1), arguments.device("device", device)
         number("start", start, above=0)
         number("smoothing", smoothing, 0, below=1)
+        number("proportional", proportional, 0)
         number("integral", integral, 0)
-        self.smoothing, self.integral, self.proportional = smoothing, integral, 10 * integral
+        self.smoothing, self.proportional, self.integral = smoothing, proportional, integral
         zeros = torch.zeros(n_seeds, device=device)
         self.state = {"log_weight": zeros + math.log(start), "average": zeros.clone(), "mass": zeros.clone(), "error": zeros.clone()}
 

@@ -19,7 +19,7 @@ from msae.sae.sae import SAE
 from msae.support.schedules import trapezoid
 from msae.training.buffers import Buffers, keep_freed_memory
 from msae.training.config import Stream, TrainConfig, TrainResult, origin_of
-from msae.training.controller import L0Controller
+from msae.training.controller import L0Controller, integral_for
 from msae.training.dense import blocks, dense_step
 from msae.training.exchange import find_checked_moves, start_anew
 from msae.training.lazy_adam import LazyAdam
@@ -52,7 +52,7 @@ class Run:
         self.optimizer = adam(learnt.values(), lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
         keep_freed_memory()
         self.buffers = Buffers()
-        self.controller = L0Controller(n_seeds, config.penalty_weight, device)
+        self.controller = L0Controller(n_seeds, config.penalty_weight, device, integral=integral_for(config.n_steps))
         self.weight_S = torch.full((n_seeds,), config.penalty_weight, device=device)
         self.power_SN = torch.zeros(n_seeds, n, device=device)
         self.threshold_mass = 0.0

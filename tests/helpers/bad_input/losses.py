@@ -8,7 +8,7 @@ import msae
 from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import inclusion_of, inclusion_probability
 from msae.support.schedules import trapezoid
-from msae.training.controller import L0Controller
+from msae.training.controller import L0Controller, integral_for
 from msae.training.exchange import find_moves
 from msae.training.losses import all_prefix_loss, dense_all_prefix_loss, plain_loss, prefix_loss
 
@@ -136,12 +136,13 @@ TABLE = [
     ),
     Function(
         L0Controller,
-        lambda: {"n_seeds": 2, "start": 0.03, "device": "cpu", "smoothing": 0.9, "integral": 0.03},
+        lambda: {"n_seeds": 2, "start": 0.03, "device": "cpu", "smoothing": 0.9, "proportional": 1.0, "integral": 0.03},
         {
             "n_seeds": [*NOT_WHOLE, 0, -1],
             "start": [*NOT_A_NUMBER, 0, -1.0],
             "device": NO_DEVICE,
             "smoothing": [*NOT_A_NUMBER, -0.1, 1, 2],
+            "proportional": [*NOT_A_NUMBER, -0.1],
             "integral": [*NOT_A_NUMBER, -0.1],
         },
     ),
@@ -151,6 +152,7 @@ TABLE = [
         {"l0_S": [*NOT_A_TENSOR, torch.ones(3), torch.tensor(1.0)], "target_S": [*NOT_A_NUMBER, 0, -1.0, torch.ones(3), torch.ones(2, 2)]},
         name="L0Controller.update",
     ),
+    Function(integral_for, lambda: {"n_steps": 10}, {"n_steps": [*NOT_WHOLE, 0, -1]}),
     Function(
         find_moves,
         lambda: {"x_SBD": torch.ones(2, B, D), "residual_SBD": torch.ones(2, B, D), "power_SN": torch.ones(2, N)},
