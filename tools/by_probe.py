@@ -10,12 +10,15 @@ ones, and those that nobody chose: wherever a latent of S/2 fires clearly. What 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 import msae
 from msae import metrics
@@ -39,6 +42,16 @@ MORE = {
     "-s": "/ ?[a-z]{3,}s/",
 }
 """Token patterns, chosen before anything was measured: kinds of words, and forms of words."""
+
+
+class Given(NamedTuple):
+    """What is measured, one entry per token: vectors, a concept's marks, the half that trains, stories; and the concept's probe."""
+
+    x: torch.Tensor
+    present: np.ndarray
+    train: np.ndarray
+    story: np.ndarray
+    probe: metrics.Probe
 
 
 def saes_of(args: argparse.Namespace) -> dict[str, msae.SAE]:
@@ -72,24 +85,33 @@ def concepts_of(latents: msae.Latents, references: msae.Latents) -> dict[str, np
     return named | found
 
 
-def measured(latents: msae.Latents, name: str, mask: np.ndarray, probe: metrics.Probe) -> dict[str, object]:
-    """One concept in one SAE: by probes on half of the stories, and by the best latent's holes on the same half."""
-    story = np.asarray(latents.activations.x_story)
-    present, train = mask[latents.mask], story % 2 == 0
-    acts = latents.acts[name]
-    found = metrics.absorption_by_probe(
-        latents.saes[name], latents.activations.x, present, train=train, story=story, probe=probe, acts=acts
-    )
-    half = latents.story % 2 == 1
-    best = latents.best(mask & ~half[:, None], name).latent
-    here = mask & half[:, None]
-    score, holes = latents.score(best, here, level=metrics.CLEARLY), [latents.holes(best, here, level=level).rate for level in (0.0, 0.25)]
+def measured(sae: msae.SAE, rows: csr_array, given: Given) -> dict[str, object]:
+    """One concept in one SAE, on the second half of the stories: by probes, and by the holes of the latent that is best on the first."""
+    x, present, train, story, probe = given
+    rest, there = {"story": story[~train]}, present[~train]
+    found = metrics.absorption_by_probe(sae, x, present, train=train, story=story, probe=probe, acts=rows)
+    best = metrics.concept_scores(rows[train], present[train], level=metrics.CLEARLY).best
+    score = metrics.concept_score(rows[~train], best, there, **rest, level=metrics.CLEARLY)
+    holes = [metrics.hole_rate(rows[~train], best, there, **rest, level=level).rate for level in (0.0, metrics.CLEARLY)]
+    seen, along = present & ~train & (probe.scores(x) > 0), {"direction": torch.from_numpy(probe.weight), "story": story}
+    alone = metrics.absorption(sae, x, seen, latents=[best], **along)
+    uncentred = metrics.absorption(_without_b_dec(sae), x, seen, latents=found.sparse.split, **along)
     of = found.absorption
     return {
-        "probe_f1": found.f1, "f1": [each.value for each in found.sparse.f1], "split": found.sparse.split, "fraction": of.fraction,
-        "full": of.full, "partial": of.partial, "n": of.n_concept, "best": best, "recall": score.recall, "holes": holes[0],
-        "holes_clearly": holes[1], "best_f1": score.f1,
+        "probe_f1": found.f1, "f1": [each.value for each in found.sparse.f1], "split": found.sparse.split, "n": of.n_concept,
+        "fraction": of.fraction, "full": of.full, "partial": of.partial, "fraction_of_best": alone.fraction, "full_of_best": alone.full,
+        "fraction_uncentred": uncentred.fraction, "full_uncentred": uncentred.full,
+        "best": best, "best_f1": score.f1, "recall": score.recall, "precision": score.precision,
+        "holes": holes[0], "holes_clearly": holes[1],
     }  # fmt: skip
+
+
+def _without_b_dec(sae: msae.SAE) -> msae.SAE:
+    """The same latents (`encode` does not read b_dec), for x where msae projects x - b_dec: what SAEBench does word for word."""
+    other = copy.deepcopy(sae)
+    with torch.no_grad():
+        other.b_dec.zero_()
+    return other
 
 
 def main() -> None:
@@ -108,17 +130,26 @@ def main() -> None:
     concepts = concepts_of(latents, references)
     table = json.loads(args.out.read_text()) if args.out.exists() else {"rows": {}, "seconds": 0.0}
     known = {"n_seeds": args.seeds, "n_steps": args.steps, "n_latents": args.n_latents, "version": __version__, "machine": hardware()}
-    story = np.asarray(latents.activations.x_story)
+    x, story = latents.activations.x, np.asarray(latents.activations.x_story)
+    train = story % 2 == 0
+    acts = {name: metrics.encode(sae, x) for name, sae in saes.items()}
     for concept, mask in concepts.items():
         missing = [name for name in saes if f"{name}: {concept}" not in table["rows"]]
-        rows = torch.from_numpy(np.flatnonzero(story % 2 == 0))
-        probe = metrics.linear_probe(latents.activations.x[rows], mask[latents.mask][rows.numpy()]) if missing else None
+        present = mask[latents.mask]
+        probe = metrics.linear_probe(x[torch.from_numpy(train)], present[train]) if missing else None
         for name in missing:
-            table["rows"][f"{name}: {concept}"] = _rounded(measured(latents, name, mask, probe))
+            table["rows"][f"{name}: {concept}"] = _rounded(measured(saes[name], acts[name], Given(x, present, train, story, probe)))
         now = time.perf_counter()
         table, begin = known | {"seconds": round(table["seconds"] + now - begin), "rows": table["rows"]}, now
-        args.out.write_text(json.dumps(table, indent=0) + "\n")
+        _write(args.out, table)
         print(f"{concept}: {len(missing)} measured", flush=True)
+
+
+def _write(path: Path, table: dict[str, object]) -> None:
+    """A row a line."""
+    head, rows = json.dumps({key: value for key, value in table.items() if key != "rows"}), table["rows"]
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(row)}" for key, row in rows.items())
+    path.write_text(f'{head[:-1]}, "rows": {{\n{lines}\n}}}}\n')
 
 
 def _rounded(value: object) -> object:

@@ -16,6 +16,7 @@ from msae.metrics.given import Acts, Numbers
 from msae.metrics.intervals import Interval
 from msae.metrics.probing import Probe, SparseProbe, check_halves, f1_of, linear_probe, sparse_probe
 from msae.sae.sae import SAE
+from msae.support.arguments import shown
 from msae.support.renamed import by_name
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def absorption_by_probe(
     teach = truth("train", train, [(len(x),)], "row of x")
     stories = story_numbers(story, (len(x),), "one story per row of x")
     check_halves(present, teach)
+    if probe is not None and not isinstance(probe, Probe):
+        raise ValueError(f"probe must be a Probe, as of linear_probe, got {shown(probe)}")
     sparse = sparse_probe(_rows_of(acts, sae, x, chunk), present, train=teach, story=stories, n_most=n_most, min_gain=min_gain, l1=l1)
     rows = torch.from_numpy(np.flatnonzero(teach)).to(x.device)
     probe = linear_probe(x[rows], present[teach]) if probe is None else probe

@@ -19,6 +19,7 @@ X = torch.randn(N, D, generator=torch.Generator().manual_seed(0))
 ACTS = torch.rand(N, L, generator=torch.Generator().manual_seed(1))
 CONCEPT = np.arange(N) < 6
 STORY = np.arange(N) // 3
+TRAIN = np.arange(N) % 2 == 0
 
 
 def an_sae(weight=None, value=NAN, **more):
@@ -51,6 +52,10 @@ NO_ACTS = [
 NO_CONCEPT = [
     *(None, 3, "a", CONCEPT[1:], CONCEPT[None], CONCEPT & False, np.full(N, NAN), np.arange(N), np.array(["a"] * N), [CONCEPT, 1]),
     *(np.array([None] * N), torch.zeros(N)),
+]
+NO_TRAIN = [
+    *(None, 3, "a", TRAIN[1:], np.full(N, NAN), np.arange(N), np.array([None] * N)),
+    *(Says(CONCEPT, "false on others"), Says(TRAIN & False, "got 0 of 0"), Says(TRAIN | True, "inputs that do not train")),
 ]
 NO_STORY = [3, "a", STORY[1:], STORY[None], np.full(N, NAN), np.array([None] * N), [[1], [2]]]
 NO_LEVEL = [*NOT_A_NUMBER[:-1], True, -0.1, 1, 25]
@@ -177,6 +182,50 @@ TABLE = [
         {
             "x": [*NOT_A_TENSOR, X[0], X.long(), one(X, NAN), one(X, INF), *(Says(x, "concept") for x in (X[1:], X[:0]))],
             "concept": [*NO_CONCEPT, CONCEPT | True],
+            "chunk": CHUNK,
+        },
+    ),
+    Function(
+        metrics.linear_probe,
+        lambda: base("x", "concept") | {"l1": 0.01, "l2": 0.01, "n_steps": 20},
+        {
+            "x": [None, 3, "a", X[0], X[None], X[:, :0], X.to(torch.complex64), one(X, NAN), one(X, INF), np.array([["a"]]), *NOT_DENSE],
+            "concept": [*NO_CONCEPT, CONCEPT | True],
+            "l1": [*NOT_A_NUMBER, -0.1],
+            "l2": [*NOT_A_NUMBER, -0.1],
+            "n_steps": [*NOT_WHOLE, 0, -1],
+        },
+    ),
+    Function(
+        metrics.Probe(np.ones(D), 0.0).scores,
+        lambda: base("x"),
+        {"x": [None, 3, "a", X[0], X[:, :3], X.to(torch.complex64), one(X, NAN), one(X, INF), *NOT_DENSE]},
+        name="Probe.scores",
+    ),
+    Function(
+        metrics.sparse_probe,
+        lambda: base("acts", "concept", "story") | {"train": TRAIN, "n_most": 2, "min_gain": 0.03, "l1": 0.01},
+        of(SCORED, "acts", "concept", "story")
+        | {"train": NO_TRAIN, "n_most": [*NOT_WHOLE, 0, -1], "min_gain": NOT_A_NUMBER, "l1": [*NOT_A_NUMBER, -0.1]},
+    ),
+    Function(
+        metrics.absorption_by_probe,
+        lambda: (
+            base("sae", "x", "concept", "story")
+            | {"train": TRAIN, "probe": metrics.Probe(np.ones(D), 9.0), "acts": an_sae().encode(X).detach()}
+            | {"n_most": 2, "min_gain": 0.03, "l1": 0.001, "chunk": 5}
+        ),
+        {
+            "sae": SAES,
+            "x": VECTORS,
+            "concept": NO_CONCEPT,
+            "train": NO_TRAIN,
+            "story": NO_STORY,
+            "probe": [3, "a", X, Says(metrics.Probe(np.ones(D + 1), 1.0), "x must have the width 5")],
+            "acts": [*(3, "a", [[]], [["a"]], ACTS[0], ACTS[1:], one(ACTS, NAN)), *NOT_DENSE],
+            "n_most": [*NOT_WHOLE, 0, -1],
+            "min_gain": NOT_A_NUMBER,
+            "l1": [*NOT_A_NUMBER, -0.1],
             "chunk": CHUNK,
         },
     ),
