@@ -170,7 +170,7 @@ def measure_saes(options: argparse.Namespace) -> None:
         raise Stopped(f"the rows measured so far lie beside their SAEs, in {options.out}") from None
     if options.table:
         members = family.members(options.only, options.length)
-        save_results(rows, options.table, together=together(family, options.out, members) if family.independent else ())
+        save_results(rows, options.table, together=together(options.out, members) if family.independent else ())
     for row in rows:
         print(f"{row['id']}: {_row_sentence(row)}")
 

@@ -1,20 +1,23 @@
 """SAEs of one name together: their mean over seeds, with an interval that holds seeds, reference seeds, reference latents and stories.
 
-For each name at a place: its own numbers, its numbers against each reference, and how both stand to the plain SAEs of the same size, L0 and
-length. `msae.metrics.hierarchical` makes every interval.
+For each name at a place: its own numbers, its numbers against each reference, and how both stand to the plain SAEs of the same recipe. `msae.metrics.hierarchical` makes every interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from msae.family.members import Family, Member
+from msae.family.members import Member
 from msae.family.pairs import Pairs, read_pairs
+from msae.sae.prefixes import FullPrefix
+from msae.support.origin import sha256_of_json
+from msae.training.config import TrainConfig
 
 RATIOS = ("fvu", "kl", "extra loss")
 """Numbers that are compared by their ratio; of the others the difference is told."""
@@ -23,23 +26,23 @@ Table = np.ndarray
 """(n_seeds, 1 + n_replicates), or with the seeds of a reference between."""
 
 
-def together(family: Family, out: Path, members: Sequence[Member]) -> list[dict[str, Any]]:
+def together(out: Path, members: Sequence[Member]) -> list[dict[str, Any]]:
     """A row for the SAEs of each name at each place.
 
     Args:
-        family: whose they are.
         out: the folder of the SAEs.
         members: which of them; those without replicates are left out.
 
     Returns:
         JSON values by name: `hook_name`, `name`, `seeds`, `n_latents`, `target_l0`, `n_steps`, `alone` and `pairs`: numbers by set of
-        stories (and reference) and name, each [value, low, high]; `against` the name of the plain SAEs, and `than` them by the same keys.
+        stories (and reference) and name, each [value, low, high]; `against` the name of the plain SAEs, if there are any, and `than` for how it
+        stands to them, by the same keys: a ratio of what `RATIOS` names, a difference of the others.
     """
     groups: dict[tuple[str, str], list[tuple[Member, Pairs]]] = {}
     for member in members:
         if (found := read_pairs(out / member.id)) is not None:
             groups.setdefault((member.hook_name, member.name), []).append((member, found))
-    kinds = sorted({kind for group in family.groups for kind in group.get("kinds", {})}, key=len, reverse=True)
+    names = {(hook_name, _recipe(group[0][0].config)): name for (hook_name, name), group in reversed(groups.items())}
     tables = {key: _tables([pairs for _, pairs in group]) for key, group in groups.items()}
     rows = []
     for (hook_name, name), group in groups.items():
@@ -47,11 +50,16 @@ def together(family: Family, out: Path, members: Sequence[Member]) -> list[dict[
         row: dict[str, Any] = {"hook_name": hook_name, "name": name, "seeds": [member.seed for member, _ in group]}
         row |= {"n_latents": first.n_latents, "target_l0": first.target_l0, "n_steps": first.n_steps}
         row |= _told(tables[hook_name, name], None)
-        plain = next((f"plain{name[len(kind) :]}" for kind in kinds if name.startswith(f"{kind}-") and kind != "plain"), None)
-        if plain is not None and (hook_name, plain) in tables:
+        plain = names.get((hook_name, _recipe(replace(first, prefixes=FullPrefix(), sample_prefixes=False, fade_prefixes=0.0))), name)
+        if plain != name:
             row |= {"against": plain, "than": _told(tables[hook_name, name], tables[hook_name, plain])}
         rows.append(row)
     return rows
+
+
+def _recipe(config: TrainConfig) -> str:
+    """What recipes that differ in the seed alone have in common."""
+    return sha256_of_json(config.record() | {"seed": 0})
 
 
 def _tables(group: Sequence[Pairs]) -> dict[tuple[str, str], dict[str, Table]]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -282,7 +283,7 @@ def test_saes_of_one_name_are_told_together(file, trained, tmp_path, monkeypatch
     measuring._pairing = Pairing(out, "cpu", Measures(of_pair, lambda sae, *_: {"fvu": np.array([sae.n_latents, 0.5])}))
     members = family.members(f"{HOOK}/*")
     assert measuring.measure(members) == {}
-    rows = {row["name"]: row for row in together(family, out, members)}
+    rows = {row["name"]: row for row in together(out, members)}
     assert list(rows) == ["S1", "S2", "plain-2", "fading-20-2", "fixed-2", "plain-3-12-long", "plain-3-16-long"]
     assert rows["S1"]["seeds"] == [0, 1]
     assert rows["S1"]["alone"]["held_out"]["fvu"] == [3, 2, 4]
@@ -336,4 +337,5 @@ def test_the_campaign_can_be_read():
     members = family.members()
     assert len({member.config.seed for member in members} | {member.data_seed for member in members}) == 2 * len(members)
     assert [member.name for member in members[:3]] == ["S1", "S2", "S3"]
-    assert family.members("*/fading-40-30-long-seed4")[0].config.fade_prefixes == 0.4
+    with pytest.raises(FileNotFoundError, match="language-model sample"):
+        replace(family, stories="nowhere.jsonl").check_stories()
