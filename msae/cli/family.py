@@ -157,6 +157,7 @@ def measure_saes(options: argparse.Namespace) -> None:
     """`family measure`: measure what is trained and say each row in a sentence."""
     from msae.family.measuring import measure_family, wait
     from msae.family.results import save_results
+    from msae.family.together import together
 
     in_place("--table", options.table)
     family = _family(options)
@@ -168,7 +169,8 @@ def measure_saes(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         raise Stopped(f"the rows measured so far lie beside their SAEs, in {options.out}") from None
     if options.table:
-        save_results(rows, options.table)
+        members = family.members(options.only, options.length)
+        save_results(rows, options.table, together=together(options.out, members) if family.independent else ())
     for row in rows:
         print(f"{row['id']}: {_row_sentence(row)}")
 

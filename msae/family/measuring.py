@@ -201,6 +201,8 @@ class Measuring:
             for member in members
         ]
         rows = [json.loads(place.read_text(encoding="utf-8")) for place in places if place is not None]
+        if self.family.independent:  # of hundreds of SAEs: a table says once what the concepts are, in its family
+            rows = [row | {"asked": {name: value for name, value in row["asked"].items() if name != "concepts"}} for row in rows]
         return [row | ({"pairs": found} if (found := points(self.out / row["id"])) else {}) for row in rows]
 
     def _lacks(self, member: Member, there: Sequence[Member]) -> bool:

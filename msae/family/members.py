@@ -170,7 +170,7 @@ class Family:
         made_from = {name: getattr(self, name) for name in (*SOURCES, "n_ctx", "live")} | {"n_tokens": n_tokens}
         for group in self.groups:
             for named in saes_of(group, self.recipe, length, independent=self.independent):
-                yield Member(named.hook_name, named.name, named.seed, named.config, made_from, named.data_seed)
+                yield Member(named.hook_name, named.name, named.seed, named.config, made_from=made_from, data_seed=named.data_seed)
 
 
 def load_family(name: str | os.PathLike[str], stories: str | None = None) -> Family:

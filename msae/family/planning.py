@@ -57,15 +57,20 @@ class Plan(NamedTuple):
 
     Example:
         >>> import msae
-        >>> family = msae.load_family("bundled")
-        >>> planned = [Planned(member, 36.0, False, 36.0) for member in family.members("blocks.3.*/S0-*")]
-        >>> print(Plan(planned, 1, "one core").summary())
+        >>> members = msae.load_family("bundled").members("blocks.3.*/S0-*")
+        >>> planned = [msae.family.planning.Planned(member, 36.0, False, 36.0) for member in members]
+        >>> print(msae.family.Plan(planned, 1, "one core").summary())
         0 of 2 SAEs are trained; the other 2 take about 1.2 min with 1 process on one core
     """
 
     rows: list[Planned]
+    """One for each SAE."""
+
     n_processes: int
+    """How many share the work."""
+
     hardware: str
+    """What they run on."""
 
     @property
     def seconds_left(self) -> float:
@@ -125,6 +130,9 @@ def plan_family(
         n_processes: how many share the work. Side by side each is slower than alone: how much, the first SAEs that are done tell.
 
         patient: wait where another process is timing the steps.
+
+    Returns:
+        the SAEs in the order in which they are trained, with seconds.
 
     Raises:
         ValueError: as `train_family`.

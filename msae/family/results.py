@@ -14,12 +14,13 @@ from msae.support import arguments
 from msae.support.files import as_json, write_file
 
 
-def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
+def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], *, together: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write rows as one JSON file, a line for each.
 
     Args:
         rows: JSON values by name, each with the "id" of its SAE; as `measure_family` returns them.
         path: the file.
+        together: rows of the SAEs of one name (`msae.family.together`).
 
     Raises:
         ValueError: what JSON has no form for; nothing is written.
@@ -33,9 +34,37 @@ def save_results(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
     """
     if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Sequence):
         raise ValueError(f"rows must be a list of dicts, got {arguments.shown(rows)}")
-    lines = [as_json(_row(f"rows[{i}]", row), f"rows[{i}]", indent=None).rstrip("\n") for i, row in enumerate(rows)]
-    content = ",\n".join(lines)
-    write_file(arguments.path("path", path), f'{{"format": "msae-results/1", "rows": [\n{content}\n]}}\n')
+    if isinstance(together, (str, bytes, Mapping)) or not isinstance(together, Sequence):
+        raise ValueError(f"together must be a list of dicts, got {arguments.shown(together)}")
+    content = _lines([_row(f"rows[{i}]", row) for i, row in enumerate(rows)], "rows")
+    if together:
+        content += f'], "together": [\n{_lines(together, "together")}'
+    write_file(arguments.path("path", path), f'{{"format": "msae-results/1", "rows": [\n{content}]}}\n')
+
+
+def load_together(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """What a table tells of the SAEs of one name together; empty where it has nothing of that kind.
+
+    Args:
+        path: the file that `python -m msae family measure --table` wrote of an independent family.
+
+    Returns:
+        a row for each name at each place, as `msae.family.together.together` makes them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such table.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_results([], f"{folder}/results.json", together=[{"name": "plain-30", "seeds": [0, 1]}])
+        ...     load_together(f"{folder}/results.json")
+        [{'name': 'plain-30', 'seeds': [0, 1]}]
+    """
+    load_results(path)
+    found: list[dict[str, Any]] = json.loads(arguments.path("path", path).read_text(encoding="utf-8-sig")).get("together", [])
+    return found
 
 
 def load_results(path: str | os.PathLike[str] | None = None, family: Family | None = None) -> list[dict[str, Any]]:
@@ -77,6 +106,11 @@ def load_results(path: str | os.PathLike[str] | None = None, family: Family | No
             if found := other_than(members[row["id"]], dict(row.get("recipe", {})) | row):
                 raise ValueError(f"{source} is of other SAEs: {row['id']} has {'; '.join(found)}: give the family it was made with")
     return rows
+
+
+def _lines(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    lines = [as_json(row, f"{name}[{i}]", indent=None).rstrip("\n") for i, row in enumerate(rows)]
+    return ",\n".join(lines) + "\n"
 
 
 def _row(place: str, row: object) -> dict[str, Any]:

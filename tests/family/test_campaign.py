@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +26,8 @@ from msae.family.members import Family, load_family
 from msae.family.pairs import Measures, Pairing, read_pairs
 from msae.family.planning import plan_family, span
 from msae.family.recorded import is_trained
-from msae.family.results import load_results
+from msae.family.results import load_results, load_together
+from msae.family.together import together
 from msae.family.training import train_family
 from msae.texts.stories import load_stories, split_stories
 
@@ -119,8 +123,6 @@ def test_activations_on_disk_are_the_same_stream_without_the_model(file, trained
 
 
 def test_activations_that_were_altered_are_not_reopened(file, trained, tmp_path):
-    import shutil
-
     shutil.copytree(trained / "activations", tmp_path / "activations")
     (place,) = (tmp_path / "activations").glob(f"{HOOK}-*/x.npy")
     family = load_family(file)
@@ -229,8 +231,6 @@ def counted(calls, alone=None):
 
 
 def test_each_large_sae_is_held_against_every_reference_at_its_place(file, trained, tmp_path):
-    import shutil
-
     out, family, calls, alone = tmp_path / "out", load_family(file), [], []
     shutil.copytree(trained, out)
     measuring = Measuring(family, out, n_tokens=100, n_spliced=2, progress=False)
@@ -261,8 +261,44 @@ def test_each_large_sae_is_held_against_every_reference_at_its_place(file, train
     assert "pairs" not in rows[f"{HOOK}/S1-seed0"]
 
 
+def test_saes_of_one_name_are_told_together(file, trained, tmp_path, monkeypatch):
+    """Each number is the mean over the seeds of the SAE and of the reference, and stands beside that of the plain SAEs."""
+
+    def hierarchical(values, other=None, *, compare="difference"):
+        value = values[..., 0].mean()
+        if other is not None:
+            value = value / other[..., 0].mean() if compare == "ratio" else value - other[..., 0].mean()
+        return SimpleNamespace(interval=(value, value - 1, values.shape[-2] + values.ndim))
+
+    monkeypatch.setattr("msae.family.together.import_module", lambda name: SimpleNamespace(hierarchical=hierarchical))
+    out, family, numbers = tmp_path / "out", load_family(file), iter(range(1, 1000))
+    shutil.copytree(trained, out)
+    measuring = Measuring(family, out, n_tokens=100, n_spliced=2, progress=False)
+    known: dict[tuple[int, int], float] = {}
+
+    def of_pair(reference, large, story):
+        known[large.shape[1], len(known)] = number = float(next(numbers))
+        return {"holes 0.25": np.array([number, np.nan if large.shape[1] == 16 else 0])}
+
+    measuring._pairing = Pairing(out, "cpu", Measures(of_pair, lambda sae, *_: {"fvu": np.array([sae.n_latents, 0.5])}))
+    members = family.members(f"{HOOK}/*")
+    assert measuring.measure(members) == {}
+    rows = {row["name"]: row for row in together(out, members)}
+    assert list(rows) == ["S1", "S2", "plain-2", "fading-20-2", "fixed-2", "plain-3-12-long", "plain-3-16-long"]
+    assert rows["S1"]["seeds"] == [0, 1]
+    assert rows["S1"]["alone"]["held_out"]["fvu"] == [3, 2, 4]
+    drawn = list(known.values())
+    assert rows["plain-2"]["pairs"]["held_out"]["S1"]["holes 0.25"][0] == (drawn[0] + drawn[2]) / 2
+    assert rows["fading-20-2"]["against"] == "plain-2"
+    assert rows["fading-20-2"]["than"]["alone"]["held_out"]["fvu"][0] == 1
+    assert rows["fading-20-2"]["than"]["pairs"]["held_out"]["S2"]["holes 0.25"][0] == (drawn[5] + drawn[7] - drawn[1] - drawn[3]) / 2
+    assert rows["plain-3-16-long"]["pairs"]["held_out"]["S1"]["holes 0.25"] == [None, None, None]
+
+
 def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("msae.family.pairs.Measures", lambda: counted([]))
+    row = [{"name": "plain-2", "seeds": [0]}]
+    monkeypatch.setattr("msae.family.together.together", lambda *_: row)
     common = ["--family", str(file), "--out", str(tmp_path / "out"), "--only", f"{HOOK}/S?-seed0", f"{HOOK}/plain-2-seed0"]
     measures = ["--n-tokens", "100", "--n-spliced", "2"]
     assert main(["family", "train", *common, "--measure", *measures, "--for", "10"]) == 0
@@ -286,6 +322,7 @@ def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypat
     assert "3 of 3 SAEs are trained" in capsys.readouterr().out
     assert main(["family", "measure", *there, *measures, "--table", str(tmp_path / "again.json")]) == 0
     assert load_results(tmp_path / "again.json") == load_results(tmp_path / "table.json")
+    assert load_together(tmp_path / "again.json") == row
 
 
 def test_stories_that_must_be_made_first_are_asked_for(file, tmp_path):
@@ -300,4 +337,5 @@ def test_the_campaign_can_be_read():
     members = family.members()
     assert len({member.config.seed for member in members} | {member.data_seed for member in members}) == 2 * len(members)
     assert [member.name for member in members[:3]] == ["S1", "S2", "S3"]
-    assert family.members("*/fading-40-30-long-seed4")[0].config.fade_prefixes == 0.4
+    with pytest.raises(FileNotFoundError, match="language-model sample"):
+        replace(family, stories="nowhere.jsonl").check_stories()

@@ -1,0 +1,99 @@
+"""SAEs of one name together: their mean over seeds, with an interval that holds seeds, reference seeds, reference latents and stories.
+
+For each name at a place: its own numbers, its numbers against each reference, and how both stand to the plain SAEs of the same recipe. `msae.metrics.hierarchical` makes every interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msae.family.members import Member
+from msae.family.pairs import Pairs, read_pairs
+from msae.sae.prefixes import FullPrefix
+from msae.support.origin import sha256_of_json
+from msae.training.config import TrainConfig
+
+RATIOS = ("fvu", "kl", "extra loss")
+"""Numbers that are compared by their ratio; of the others the difference is told."""
+
+Table = np.ndarray
+"""(n_seeds, 1 + n_replicates), or with the seeds of a reference between."""
+
+
+def together(out: Path, members: Sequence[Member]) -> list[dict[str, Any]]:
+    """A row for the SAEs of each name at each place.
+
+    Args:
+        out: the folder of the SAEs.
+        members: which of them; those without replicates are left out.
+
+    Returns:
+        JSON values by name: `hook_name`, `name`, `seeds`, `n_latents`, `target_l0`, `n_steps`, `alone` and `pairs`: numbers by set of
+        stories (and reference) and name, each [value, low, high]; `against` the name of the plain SAEs, if there are any, and `than` for how it
+        stands to them, by the same keys: a ratio of what `RATIOS` names, a difference of the others.
+    """
+    groups: dict[tuple[str, str], list[tuple[Member, Pairs]]] = {}
+    for member in members:
+        if (found := read_pairs(out / member.id)) is not None:
+            groups.setdefault((member.hook_name, member.name), []).append((member, found))
+    names = {(hook_name, _recipe(group[0][0].config)): name for (hook_name, name), group in reversed(groups.items())}
+    tables = {key: _tables([pairs for _, pairs in group]) for key, group in groups.items()}
+    rows = []
+    for (hook_name, name), group in groups.items():
+        first = group[0][0].config
+        row: dict[str, Any] = {"hook_name": hook_name, "name": name, "seeds": [member.seed for member, _ in group]}
+        row |= {"n_latents": first.n_latents, "target_l0": first.target_l0, "n_steps": first.n_steps}
+        row |= _told(tables[hook_name, name], None)
+        plain = names.get((hook_name, _recipe(replace(first, prefixes=FullPrefix(), sample_prefixes=False, fade_prefixes=0.0))), name)
+        if plain != name:
+            row |= {"against": plain, "than": _told(tables[hook_name, name], tables[hook_name, plain])}
+        rows.append(row)
+    return rows
+
+
+def _recipe(config: TrainConfig) -> str:
+    """What recipes that differ in the seed alone have in common."""
+    return sha256_of_json(config.record() | {"seed": 0})
+
+
+def _tables(group: Sequence[Pairs]) -> dict[tuple[str, str], dict[str, Table]]:
+    """By set of stories and reference ("" for none) and name: the numbers of the SAEs of one name, where all of them have them."""
+    found: dict[tuple[str, str], dict[str, list[Table]]] = {}
+    shared = set.intersection(*(set(pairs.numbers) for pairs in group))
+    for key in (key for key in group[0].numbers if key in shared):
+        place = key[0], key[1].rpartition("/")[2].rpartition("-seed")[0]
+        for number in group[0].numbers[key]:
+            found.setdefault(place, {}).setdefault(number, []).append(np.stack([pairs.numbers[key][number] for pairs in group]))
+    return {
+        place: {number: tables[0] if place[1] == "" else np.stack(tables, 1) for number, tables in by_name.items()}
+        for place, by_name in found.items()
+    }
+
+
+def _told(
+    tables: Mapping[tuple[str, str], Mapping[str, Table]], other: Mapping[tuple[str, str], Mapping[str, Table]] | None
+) -> dict[str, Any]:
+    """The numbers of one name, or how they stand to another's."""
+    told: dict[str, Any] = {"alone": {}, "pairs": {}}
+    for (stories, reference), by_name in tables.items():
+        its = told["pairs"].setdefault(stories, {}).setdefault(reference, {}) if reference else told["alone"].setdefault(stories, {})
+        for number, table in by_name.items():
+            against = None if other is None else other.get((stories, reference), {}).get(number)
+            if other is None or (against is not None and against.shape[1:] == table.shape[1:]):
+                its[number] = _interval(table, against, "ratio" if number in RATIOS else "difference")
+    return told
+
+
+def _interval(table: Table, other: Table | None, compare: str) -> list[float | None]:
+    """[value, low, high]; null for what is not known."""
+    tables = [table] if other is None else [table, other]
+    if not all(np.isfinite(each).all() for each in tables):
+        return [None, None, None]
+    found = import_module("msae.metrics.hierarchy").hierarchical(*tables, compare=compare).interval
+    return [float(f"{number:.4g}") if np.isfinite(number) else None for number in found]
