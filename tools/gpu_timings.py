@@ -27,6 +27,7 @@ VECTORS = 200_000_000
 """Of the comparison: SAELens takes 15 to 20 minutes for so many on an H100."""
 
 ROUNDS, BLOCK_SECONDS = 5, 0.02
+SMALL_MATMUL = 256
 L0S = (30, 60, 120, 250)
 
 Step = Callable[[], object]
@@ -152,7 +153,7 @@ def asked_steps() -> dict[str, dict[str, Any]]:
 
 def matmul(device: str, small: bool) -> dict[str, float]:
     """Operations per second of one large square product, by precision: what the card gives, measured."""
-    found, n = {}, 256 if small else 8192
+    found, n = {}, SMALL_MATMUL if small else 8192
     for name, dtype, tf32 in (("float32", torch.float32, False), ("tf32", torch.float32, True), ("bfloat16", torch.bfloat16, False)):
         torch.backends.cuda.matmul.allow_tf32 = tf32
         a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))

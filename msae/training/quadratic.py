@@ -91,11 +91,11 @@ def quadratic_form(
     )
     d_W_dec = torch.empty_like(W_dec) if out is None else out
     by = _in_cache if r0_BD.device.type == "cpu" else _at_once
-    onto_T, own_BD = by(r0_BD, W_dec, slots, terms, d_W_dec, buffers)
+    onto_T, own_BD = by(r0_BD, W_dec, slots, terms, out=d_W_dec, buffers=buffers)
     return Quadratic((slots.value_T * onto_T).sum(), onto_T[slot_P], d_W_dec, own_BD)
 
 
-def _in_cache(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, out: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:
+def _in_cache(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, *, out: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:
     """⟨D, u⟩ of every slot and each input's own u, and d_W_dec into `out`; group by group, so that rows, u and their products stay in a
     processor's cache."""
     layout, d_model = terms.pairs.layout, W_dec.shape[1]
@@ -115,7 +115,7 @@ def _in_cache(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, out: Ten
     return onto_T, own_BD
 
 
-def _at_once(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, out: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:
+def _at_once(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, *, out: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:
     """The same on a GPU, where each launch costs: all slots at once but for u, and rows summed latent by latent, in a fixed order."""
     layout, (n_slots, d_model) = terms.pairs.layout, (len(slots.latent_T), W_dec.shape[1])
     rows = torch.index_select(W_dec, 0, slots.latent_T, out=buffers.get("rows", (n_slots, d_model), W_dec))
