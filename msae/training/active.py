@@ -98,8 +98,10 @@ class _Batch:
             n_pairs += n_new
             if n_pairs > most:
                 return None
-            inputs, latents = torch.nonzero_static(mask, size=n_new).T
+            inputs, latents = torch.nonzero_static(mask, size=n_new).T.contiguous()
             picked.append((inputs, latents + low, acts[inputs, latents]))
+        if len(picked) == 1:  # found row by row
+            return list(picked[0]), layout
         return _by_input([torch.cat(part) for part in zip(*picked, strict=True)]), layout
 
     def _largest_on_cpu(self, n: int, usual: Tensor) -> list[Tensor]:

@@ -21,7 +21,7 @@ from msae.training.step import Observed, StepInputs
 BLOCK = 256
 """Latents of a block where s changes within: its Gram matrix costs BLOCK / D of a product more."""
 
-CHUNK = 1 << 23
+CHUNK, CHUNK_ON_GPU = 1 << 23, 1 << 26
 """Activations held at a time; a larger batch goes in pieces."""
 
 
@@ -73,13 +73,16 @@ def _dense_step(inputs: StepInputs, grads: dict[str, Tensor], s_SN: Tensor, part
     error_S, count_S, power_SN = inputs.x.new_zeros(n_seeds), inputs.x.new_zeros(n_seeds), torch.zeros_like(s_SN)
     smallest_S = torch.full_like(error_S, torch.inf)
     whole = nonlinearity.fixes_l0 or n_seeds > 1  # BatchTopK must see the batch
-    for x in inputs.x.split(batch if whole else max(1, CHUNK // n_latents), dim=1):  # type: ignore[no-untyped-call]
+    chunk = CHUNK if inputs.x.device.type == "cpu" else CHUNK_ON_GPU
+    for x in inputs.x.split(batch if whole else max(1, chunk // n_latents), dim=1):  # type: ignore[no-untyped-call]
         r0 = x - params["b_dec"][:, None]
         level, acts = inputs.encode(x, norm_SN)
         active = acts > 0
         values = acts / norm_S1N
         if n_seeds == 1:  # products of matrices are faster than batched products of one matrix
-            halves = [half[None] for half in _half_derivatives(r0[0], values[0], W_dec[0], s_SN, parts)]
+            at_once = x.device.type != "cpu" and len(parts) > 1 and n_latents == BLOCK * len(parts)  # a launch for all blocks
+            how = _half_derivatives_at_once if at_once and not parts[0][2] else _half_derivatives
+            halves = [half[None] for half in how(r0[0], values[0], W_dec[0], s_SN, parts)]
         else:
             halves = _half_derivatives(r0, values, W_dec, s_SN[:, None], parts)
         d_values, d_W_dec, weighted = halves
@@ -134,6 +137,21 @@ def _half_derivatives(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, part
             q = _plus(weighted @ rows, q)
     assert q is not None
     return [d_values, d_W_dec, q]
+
+
+def _half_derivatives_at_once(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, parts: list[tuple[int, int, bool]]) -> list[Tensor]:
+    """The same where s changes within all blocks and each has `BLOCK` latents: batched products, with an axis K of blocks."""
+    v, rows, s_k = values.unflatten(1, (-1, BLOCK)).transpose(0, 1), W_dec.unflatten(0, (-1, BLOCK)), s.view(len(parts), 1, BLOCK)
+    weighted, least = v * s_k, torch.minimum(s_k, s_k.mT)
+    part, behind = torch.bmm(v, rows), torch.bmm(weighted, rows)  # (K, B, D)
+    outside = part.cumsum(0).sub_(part).sub_(r0)
+    q = behind.sum(0)
+    behind = behind.cumsum_(0).neg_().add_(q)
+    d_values = torch.bmm(outside, rows.mT).mul_(s_k)
+    d_values.baddbmm_(v, (rows @ rows.mT).mul_(least)).baddbmm_(behind, rows.mT)
+    d_W_dec = torch.bmm(weighted.mT, outside)
+    d_W_dec.baddbmm_((v.mT @ v).mul_(least), rows).baddbmm_(v.mT, behind)
+    return [d_values.transpose(0, 1).flatten(1), d_W_dec.flatten(0, 1), q]
 
 
 def _plus(a: Tensor, b: Tensor | None) -> Tensor:

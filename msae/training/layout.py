@@ -9,10 +9,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 GROUP = 64
 """Inputs of like width that share one batched product on a CPU."""
+
+STARTS = (0.0, 0.4, 0.7, 0.88, 0.97)
+"""Where groups start on a GPU, as shares of the batch: a launch costs more there than some padding."""
 
 
 class Layout(NamedTuple):
@@ -47,13 +51,20 @@ class Pairs(NamedTuple):
     slot_P: Tensor
     layout: Layout
 
+    def by_latent(self, n_latents: int) -> tuple[Tensor, Tensor]:
+        """(P,) the pairs in the order of their latents, and (N,) where each latent's begin."""
+        latent_P, by_latent = self.latent_P.sort(stable=True)
+        return by_latent, torch.searchsorted(latent_P, torch.arange(n_latents, device=latent_P.device))
+
 
 def lay_out(count_B: Tensor) -> Layout:
     """Sort inputs by their number of active latents and group neighbours, so that little is padded. The host reads once."""
     batch = len(count_B)
-    size = GROUP if count_B.device.type == "cpu" else max(GROUP, -(-batch // 8))
-    tail = max(0, batch - size)  # the widest inputs differ most, so their groups are small
-    starts = [*range(0, tail, size), *range(tail, batch, max(1, size // 8))]
+    if count_B.device.type == "cpu":
+        tail = max(0, batch - GROUP)  # the widest inputs differ most, so their groups are small
+        starts = [*range(0, tail, GROUP), *range(tail, batch, GROUP // 8)]
+    else:
+        starts = sorted({int(share * batch) for share in STARTS})
     sizes = [end - start for start, end in pairwise([*starts, batch])]
     sorted_B, order_B = count_B.sort(stable=True)
     parts = sorted_B.split(sizes)  # type: ignore[no-untyped-call]
@@ -77,3 +88,11 @@ def even_pairs(latent_BK: Tensor) -> Pairs:
     batch, k = latent_BK.shape
     layout = lay_out_evenly(batch, k, latent_BK.device)
     return layout.pairs(layout.order_B.repeat_interleave(k, output_size=batch * k), latent_BK.flatten())
+
+
+def sum_rows(rows: Tensor, index_P: Tensor, weight_P: Tensor, start_N: Tensor, out: Tensor) -> None:
+    """out[i] = Σ weight · rows[index] from start[i] to the next start; all rows of out (N, D) are written."""
+    if len(index_P):
+        out.copy_(F.embedding_bag(index_P, rows, start_N, mode="sum", per_sample_weights=weight_P))
+    else:
+        out.zero_()

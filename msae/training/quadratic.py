@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from msae.training.buffers import Buffers
-from msae.training.layout import Pairs
+from msae.training.layout import Pairs, sum_rows
 
 
 class Terms(NamedTuple):
@@ -48,10 +48,29 @@ class Quadratic(NamedTuple):
     """u of each input's own slot, the weighted reconstruction minus r0; its sum over inputs is the half derivative by b_dec."""
 
 
+class Slots(NamedTuple):
+    """What stands in each of the T slots; padding has the value 0."""
+
+    latent_T: Tensor
+    value_T: Tensor
+    """v, -1 for the input's own slot."""
+
+    s_T: Tensor
+    diagonal_T: Tensor | None
+
+    def mixing(self, these: slice, n: int, width: int) -> Tensor:
+        """(n, width, width) M_ij v_j of a group, and the diagonal: what u is made with from the rows."""
+        s = self.s_T[these].view(n, width)
+        mixing = torch.minimum(s[:, :, None], s[:, None, :]).mul_(self.value_T[these].view(n, 1, width))
+        if self.diagonal_T is not None:
+            mixing.diagonal(dim1=1, dim2=2).add_(self.diagonal_T[these].view(n, width))
+        return mixing
+
+
 def quadratic_form(
     r0_BD: Tensor, W_dec: Tensor, inclusion_N: Tensor, terms: Terms, *, out: Tensor | None = None, buffers: Buffers | None = None
 ) -> Quadratic:
-    """The error and its derivatives, group by group, so that rows, u and their products stay in the cache.
+    """The error and its derivatives.
 
     Args:
         r0_BD: inputs minus b_dec.
@@ -62,28 +81,50 @@ def quadratic_form(
         buffers: scratch memory that is kept from step to step.
     """
     buffers, (pairs, values_P, diagonal_P) = buffers or Buffers(), terms
-    layout, d_model = pairs.layout, W_dec.shape[1]
-    zeros = r0_BD.new_zeros(layout.n_slots)
-    latent_T = zeros.long().scatter_(0, pairs.slot_P, pairs.latent_P)
-    factor_T = zeros.scatter(0, pairs.slot_P, values_P)
-    value_T = factor_T.index_fill(0, layout.own_B, -1)
-    s_T = zeros.scatter(0, pairs.slot_P, inclusion_N[pairs.latent_P]).index_fill_(0, layout.own_B, 1)
-    diagonal_T = None if diagonal_P is None else zeros.scatter(0, pairs.slot_P, diagonal_P)
-    onto_T, own_BD = torch.empty_like(zeros), torch.empty_like(r0_BD)
-    d_W_dec = torch.zeros_like(W_dec) if out is None else out.zero_()
-    slot = 0
+    zeros = r0_BD.new_zeros(pairs.layout.n_slots)
+    own_B, slot_P = pairs.layout.own_B, pairs.slot_P
+    slots = Slots(
+        latent_T=zeros.long().scatter_(0, slot_P, pairs.latent_P),
+        value_T=zeros.scatter(0, slot_P, values_P).index_fill_(0, own_B, -1),
+        s_T=zeros.scatter(0, slot_P, inclusion_N[pairs.latent_P]).index_fill_(0, own_B, 1),
+        diagonal_T=None if diagonal_P is None else zeros.scatter(0, slot_P, diagonal_P),
+    )
+    d_W_dec = torch.empty_like(W_dec) if out is None else out
+    by = _in_cache if r0_BD.device.type == "cpu" else _at_once
+    onto_T, own_BD = by(r0_BD, W_dec, slots, terms, out=d_W_dec, buffers=buffers)
+    return Quadratic((slots.value_T * onto_T).sum(), onto_T[slot_P], d_W_dec, own_BD)
+
+
+def _in_cache(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, *, out: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    """⟨D, u⟩ of every slot and each input's own u, and d_W_dec into `out`; group by group, so that rows, u and their products stay in a
+    processor's cache."""
+    layout, d_model = terms.pairs.layout, W_dec.shape[1]
+    factor_T = slots.value_T.index_fill(0, layout.own_B, 0)
+    onto_T, own_BD, slot = torch.empty_like(factor_T), torch.empty_like(r0_BD), 0
+    out.zero_()
     for first, n, width in layout.groups:
         these, inputs = slice(slot, slot + n * width), layout.order_B[first : first + n]
         rows = buffers.get("rows", (n * width, d_model), W_dec)
-        rows = torch.index_select(W_dec, 0, latent_T[these], out=rows).view(n, width, d_model)
+        rows = torch.index_select(W_dec, 0, slots.latent_T[these], out=rows).view(n, width, d_model)
         rows[:, 0] = r0_BD[inputs]
-        s = s_T[these].view(n, width)
-        mixing = torch.minimum(s[:, :, None], s[:, None, :]).mul_(value_T[these].view(n, 1, width))
-        if diagonal_T is not None:
-            mixing.diagonal(dim1=1, dim2=2).add_(diagonal_T[these].view(n, width))
-        u = torch.bmm(mixing, rows, out=buffers.get("u", (n, width, d_model), W_dec))
+        u = torch.bmm(slots.mixing(these, n, width), rows, out=buffers.get("u", (n, width, d_model), W_dec))
         torch.sum(rows.mul_(u), dim=2, out=onto_T[these].view(n, width))
         own_BD[inputs] = u[:, 0]
-        d_W_dec.index_add_(0, latent_T[these], u.mul_(factor_T[these].view(n, width, 1)).view(n * width, d_model))
+        out.index_add_(0, slots.latent_T[these], u.mul_(factor_T[these].view(n, width, 1)).view(n * width, d_model))
         slot += n * width
-    return Quadratic((value_T * onto_T).sum(), onto_T[pairs.slot_P], d_W_dec, own_BD)
+    return onto_T, own_BD
+
+
+def _at_once(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, *, out: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    """The same on a GPU, where each launch costs: all slots at once but for u, and rows summed latent by latent, in a fixed order."""
+    layout, (n_slots, d_model) = terms.pairs.layout, (len(slots.latent_T), W_dec.shape[1])
+    rows = torch.index_select(W_dec, 0, slots.latent_T, out=buffers.get("rows", (n_slots, d_model), W_dec))
+    rows.index_copy_(0, layout.own_B, r0_BD)
+    u, slot = buffers.get("u", (n_slots, d_model), W_dec), 0
+    for _, n, width in layout.groups:
+        these, shape = slice(slot, slot + n * width), (n, width, d_model)
+        torch.bmm(slots.mixing(these, n, width), rows[these].view(shape), out=u[these].view(shape))
+        slot += n * width
+    by_latent, start_N = terms.pairs.by_latent(len(W_dec))
+    sum_rows(u, terms.pairs.slot_P[by_latent], terms.values_P[by_latent], start_N, out)
+    return rows.mul_(u).sum(1), u[layout.own_B]

@@ -41,7 +41,7 @@ class Run:
                 form alone.
         """
         self.config, self.nonlinearity = config, config.nonlinearity
-        self.sparse_up_to = slots_worth(config.n_latents) if sparse_up_to is None else sparse_up_to
+        self.sparse_up_to = slots_worth(config.n_latents, device) if sparse_up_to is None else sparse_up_to
         n_seeds, n = len(config.seeds), config.n_latents
         self.params = {name: tensor.to(device) for name, tensor in _start(config, d_model).items()}
         learnt = {name: p for name, p in self.params.items() if name != "threshold" or self.nonlinearity.learns_threshold}
@@ -145,6 +145,11 @@ class Run:
 
     def _clip(self) -> None:
         """Scale each SAE's gradient to at most `clip_norm`; one SAE of the batch never shrinks another's."""
+        if len(self.config.seeds) == 1:  # all parameters in one launch
+            grads = list(self.grads.values())
+            norm = torch.stack(torch._foreach_norm(grads)).square().sum().sqrt()
+            torch._foreach_mul_(grads, (self.config.clip_norm / (norm + 1e-6)).clamp(max=1))
+            return
         norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in self.grads.values()])
         factor_S = (self.config.clip_norm / (norms.square().sum(0).sqrt() + 1e-6)).clamp(max=1)
         for g in self.grads.values():

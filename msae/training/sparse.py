@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from msae.training.active import find_active
 from msae.training.buffers import Buffers
-from msae.training.layout import Pairs
+from msae.training.layout import Pairs, sum_rows
 from msae.training.quadratic import Terms, quadratic_form
 from msae.training.step import Observed, StepInputs
 
@@ -19,9 +18,11 @@ BLOCK = 2048
 """Latents whose gradient rows are summed at a time on a CPU: a few megabytes, so that the allocator reuses them."""
 
 
-def slots_worth(n_latents: int) -> float:
-    """Slots per input up to which this form costs less than `dense_step`, as measured on two CPU cores with 512 to 24,576 latents."""
-    return min(n_latents / 16, 180)
+def slots_worth(n_latents: int, device: torch.device) -> float:
+    """Slots per input up to which this form costs less than `dense_step`: as measured on two CPU cores with 512 to 24,576 latents, and
+    on an H200, where dense products are cheap, with 4,096 to 24,576."""
+    most = 180 if device.type == "cpu" else min(32 + n_latents / 128, 180)
+    return min(n_latents / 16, most)
 
 
 def sparse_step(
@@ -73,17 +74,13 @@ def sparse_step(
 
 def sum_inputs(x_BD: Tensor, pairs: Pairs, weight_P: Tensor, out: Tensor) -> Tensor:
     """out[i] = Σ weight · x over the pairs of latent i, the gradient of the encoder; every row of out (N, D) is written."""
-    by_latent = pairs.latent_P.argsort()
-    latent_P, input_P, weight_P = pairs.latent_P[by_latent], pairs.input_P[by_latent], weight_P[by_latent]
-    start_N = torch.searchsorted(latent_P, torch.arange(len(out), device=latent_P.device))
+    by_latent, start_N = pairs.by_latent(len(out))
+    input_P, weight_P = pairs.input_P[by_latent], weight_P[by_latent]
     block = BLOCK if out.device.type == "cpu" else len(out)
-    edges = [*(start_N[block::block].tolist() if block < len(out) else []), len(latent_P)]  # a GPU's one block asks nothing of the host
+    edges = [*(start_N[block::block].tolist() if block < len(out) else []), len(input_P)]  # a GPU's one block asks nothing of the host
     begin = 0
     for low, end in zip(range(0, len(out), block), edges, strict=True):
         part = slice(low, low + block)
-        if begin < end:
-            out[part] = F.embedding_bag(input_P[begin:end], x_BD, start_N[part] - begin, mode="sum", per_sample_weights=weight_P[begin:end])
-        else:
-            out[part] = 0
+        sum_rows(x_BD, input_P[begin:end], weight_P[begin:end], start_N[part] - begin, out[part])
         begin = end
     return out

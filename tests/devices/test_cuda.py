@@ -23,7 +23,7 @@ from msae.training.step import StepInputs
 
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
-BATCH, N, D = 96, 200, 24
+BATCH, N, D = 96, 512, 24
 KINDS = [msae.ReLU(), msae.JumpReLU(bandwidth=0.8), msae.TopK(5), msae.BatchTopK(5)]
 LAWS = ["plain", "sampled", "exact"]
 PRECISE = {"float32": 1e-4, "bfloat16": 0.02}
@@ -90,7 +90,7 @@ def test_the_gradients_of_a_step_are_those_of_float64(kind, law, dtype):
 
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
-RECIPE = msae.TrainConfig(n_latents=400, target_l0=3, n_steps=30, batch_size=128, start_l0=10)
+RECIPE = msae.TrainConfig(n_latents=512, target_l0=3, n_steps=30, batch_size=128, start_l0=10)
 QUIET = {"progress": False}
 LOSSES = {"plain": {"prefixes": msae.FullPrefix()}, "sampled": {"sample_prefixes": True}, "exact": {}}
 TOY_KINDS = [msae.ReLU(), msae.JumpReLU(), msae.TopK(3), msae.BatchTopK(3)]
@@ -112,7 +112,7 @@ RECIPES = {
     **{f"{kind} {dtype}": recipe(kind, encoder_dtype=dtype) for kind in TOY_KINDS for dtype in ("bfloat16", "float16")},
     "fixed penalty": recipe(target_l0=None),
     "dense": recipe(start_l0=None),
-    "fixed prefixes": recipe(prefixes=msae.FixedPrefixes([100, 400])),
+    "fixed prefixes": recipe(prefixes=msae.FixedPrefixes([100, 512])),
 }
 
 
