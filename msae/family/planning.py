@@ -214,12 +214,10 @@ def _seconds_per_step(
     wanted = {_work(member.config): member for member in members}
     known = _known_times(out, device)
     if wanted.keys() - known.keys():
-        with (
-            nullcontext() if out is None or not out.is_dir() else FileLock(out / ".timing.lock")
-        ):  # side by side they would slow each other
+        with lock:  # side by side they would slow each other
             known = _known_times(out, device)
-            todo = {work: member for work, member in wanted.items() if work not in known}
-            widths = _widths(family, [member.hook_name for member in todo.values()])
+            todo = {work: member for work, member in wanted.items() if work not in known}  # another process may have been here
+            widths = _widths(family, [member.hook_name for member in todo.values()]) if todo else {}
             known |= {work: _timed(member.config, widths[member.hook_name], torch.device(device)) for work, member in todo.items()}
             _keep_times(out, device, known)
     return {work: known[work] for work in wanted}
