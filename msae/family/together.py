@@ -1,6 +1,7 @@
 """SAEs of one name together: their mean over seeds, with an interval that holds seeds, reference seeds, reference latents and stories.
 
-For each name at a place: its own numbers, its numbers against each reference, and how both stand to the plain SAEs of the same recipe. `msae.metrics.hierarchical` makes every interval.
+For each name at a place: its own numbers, its numbers against each reference, and how both stand to the plain SAEs of the same recipe.
+`msae.metrics.hierarchical` makes every interval.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def together(out: Path, members: Sequence[Member]) -> list[dict[str, Any]]:
 
     Returns:
         JSON values by name: `hook_name`, `name`, `seeds`, `n_latents`, `target_l0`, `n_steps`, `alone` and `pairs`: numbers by set of
-        stories (and reference) and name, each [value, low, high]; `against` the name of the plain SAEs, if there are any, and `than` for how it
-        stands to them, by the same keys: a ratio of what `RATIOS` names, a difference of the others.
+        stories (and reference) and name, each [value, low, high]; `against` the name of the plain SAEs, if there are any, and `than` for
+        how it stands to them, by the same keys: a ratio of what `RATIOS` names, a difference of the others.
     """
     groups: dict[tuple[str, str], list[tuple[Member, Pairs]]] = {}
     for member in members:
