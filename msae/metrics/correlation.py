@@ -39,8 +39,8 @@ class MaxCorrelation(NamedTuple):
 
     mean: Interval
     """Mean of `best` over the reference latents that fire. The interval keeps each latent's match and resamples the stories. It is the basic
-    one: a correlation of few firings is smaller in a resample, which has fewer stories that differ, than on all of them; as much as the
-    resamples lie below the mean, it is likely to lie below that of more stories. The ends of one pair are plain quantiles."""
+    one: a resample has fewer different stories, and with few firings a correlation is smaller then. So as much as the resamples lie below
+    the mean, it is likely to lie below that of more stories. The ends of one pair are plain quantiles."""
 
     best: np.ndarray
     """(n_reference,) float64: the largest correlation of each reference latent; NaN for one that never fires."""
@@ -122,7 +122,9 @@ def mean_max_correlation(
     best, match = _best(a, b, memory)
     ends, low, high = _intervals(a, b, match, stories, n_resamples)
     found = float(np.nanmean(best)) if (match >= 0).any() else np.nan
-    return MaxCorrelation(Interval(found, 2 * found - ends[1], 2 * found - ends[0]), best, np.where(match >= 0, b.latents[match], -1), low, high)
+    return MaxCorrelation(
+        Interval(found, 2 * found - ends[1], 2 * found - ends[0]), best, np.where(match >= 0, b.latents[match], -1), low, high
+    )
 
 
 def _best(a: _Side, b: _Side, memory: int) -> tuple[np.ndarray, np.ndarray]:
