@@ -47,7 +47,7 @@ def main() -> None:
         sets["real"] = msae.load_stories(options.real)
     table: dict[str, Any] = json.loads(options.out.read_text(encoding="utf-8")) if options.out.is_file() else {}
     for name, stories in sets.items():
-        for part, measure in (("spliced", spliced), ("unselected", unselected)):
+        for part, measure in (("spliced", spliced), ("reconstruction", reconstruction), ("unselected", unselected)):
             if part in table.get(name, {}):
                 continue
             began = time.perf_counter()
@@ -78,16 +78,27 @@ def spliced(stories: list[str], options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def reconstruction(stories: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """L0, FVU and silent latents of both SAEs."""
+    read = _read(stories, options)
+    saes = _saes(LARGE.values(), options.device)
+    kinds = {kind: metrics.reconstruction(saes[name], read.x, story=read.x_story) for kind, name in LARGE.items()}
+    return {
+        "n_tokens": len(read),
+        "n_stories": len(kinds["plain"].sums),
+        **{kind: {"fvu": _rounded(each.fvu), "l0": _rounded(each.l0), "silent": each.dead} for kind, each in kinds.items()},
+        "Matryoshka over plain": {"fvu": _rounded(kinds["Matryoshka"].against(kinds["plain"]))},
+    }
+
+
 def unselected(stories: list[str], options: argparse.Namespace) -> dict[str, Any]:
-    """The hole test over all latents of the references, and the FVU of both SAEs."""
-    lm = msae.load_language_model("bundled", options.device)
-    n = min(options.n_tokens, int(read_texts(lm, stories).mask.sum()))
-    read = msae.Activations(lm, stories, hook_name=HOOK, n_tokens=n, progress=False)
+    """The hole test over all latents of the references."""
+    read = _read(stories, options)
     story = torch.unique(read.x_story, return_inverse=True)[1]
     also = {"stories": int(story.max()) + 1}
     saes = _saes([*LARGE.values(), *REFERENCES], options.device)
     acts = {name: _acts(sae, read.x, options.device) for name, sae in saes.items()}
-    found: dict[str, Any] = {"n_tokens": n, "n_stories": also["stories"]}
+    found: dict[str, Any] = {"n_tokens": len(read), "n_stories": also["stories"]}
     for reference in REFERENCES:
         pairs = {kind: metrics.unselected_holes(acts[reference], acts[name], story).replicates for kind, name in LARGE.items()}
         found[reference] = {
@@ -98,10 +109,13 @@ def unselected(stories: list[str], options: argparse.Namespace) -> dict[str, Any
             for name in pairs["plain"]
         }
         found[reference]["n_latents"] = saes[reference].n_latents
-    errors = {kind: metrics.reconstruction(saes[name], read.x, story=story) for kind, name in LARGE.items()}
-    for kind, each in errors.items():
-        found[kind] = {"fvu": _rounded(each.fvu), "l0": _rounded(each.l0), "silent": each.dead}
     return found
+
+
+def _read(stories: list[str], options: argparse.Namespace) -> msae.Activations:
+    lm = msae.load_language_model("bundled", options.device)
+    n = min(options.n_tokens, int(read_texts(lm, stories).mask.sum()))
+    return msae.Activations(lm, stories, hook_name=HOOK, n_tokens=n, progress=False)
 
 
 def _saes(names: Iterable[str], device: str) -> dict[str, SAE]:

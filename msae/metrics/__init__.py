@@ -24,6 +24,7 @@ from msae.metrics.hole_rates import HoleRate, hole_rate
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.metrics.joint import replicates
 from msae.metrics.probing import Probe, SparseProbe, linear_probe, sparse_probe
+from msae.metrics.rankings import ConceptRanking, concept_ranking
 from msae.metrics.spliced import splice
 from msae.metrics.splits import Splitting, splitting
 from msae.metrics.toy import Holes, assign, closest, holes, match
@@ -31,9 +32,9 @@ from msae.metrics.unselected import Unselected, unselected_holes
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "SpliceRatio", "concept_score", "concept_scores",
-    "ConceptScore", "ConceptScores", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes", "fragmentation", "Fragmentation", "splitting",
-    "Splitting", "absorption", "Absorption", "mean_difference", "absorption_by_probe", "AbsorptionByProbe", "linear_probe", "Probe",
-    "sparse_probe", "SparseProbe", "mean_max_correlation", "MaxCorrelation", "unselected_holes", "Unselected", "cosines", "closest",
-    "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical", "Hierarchical", "sum_by_story", "ratio", "as_firings",
-    "encode", "Firings",
+    "ConceptScore", "ConceptScores", "concept_ranking", "ConceptRanking", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes",
+    "fragmentation", "Fragmentation", "splitting", "Splitting", "absorption", "Absorption", "mean_difference", "absorption_by_probe",
+    "AbsorptionByProbe", "linear_probe", "Probe", "sparse_probe", "SparseProbe", "mean_max_correlation", "MaxCorrelation",
+    "unselected_holes", "Unselected", "cosines", "closest", "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical",
+    "Hierarchical", "sum_by_story", "ratio", "as_firings", "encode", "Firings",
 ]  # fmt: skip

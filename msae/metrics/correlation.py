@@ -38,8 +38,9 @@ class MaxCorrelation(NamedTuple):
     """
 
     mean: Interval
-    """Mean of `best` over the reference latents that fire. The interval keeps each latent's match and resamples the stories; so where
-    the best match is chance alone, a few firings in a few stories, it can lie below the mean."""
+    """Mean of `best` over the reference latents that fire. The interval keeps each latent's match and resamples the stories. It is the basic
+    one: a resample has fewer different stories, and with few firings a correlation is smaller then. So as much as the resamples lie below
+    the mean, it is likely to lie below that of more stories. The ends of one pair are plain quantiles."""
 
     best: np.ndarray
     """(n_reference,) float64: the largest correlation of each reference latent; NaN for one that never fires."""
@@ -119,9 +120,11 @@ def mean_max_correlation(
         raise ValueError(f"expected two or more inputs, the same for both SAEs, got {a.n:,} and {b.n:,}")
     stories = story_numbers(story, a.places)
     best, match = _best(a, b, memory)
-    mean, low, high = _intervals(a, b, match, stories, n_resamples)
+    ends, low, high = _intervals(a, b, match, stories, n_resamples)
     found = float(np.nanmean(best)) if (match >= 0).any() else np.nan
-    return MaxCorrelation(Interval(found, *mean), best, np.where(match >= 0, b.latents[match], -1), low, high)
+    return MaxCorrelation(
+        Interval(found, 2 * found - ends[1], 2 * found - ends[0]), best, np.where(match >= 0, b.latents[match], -1), low, high
+    )
 
 
 def _best(a: _Side, b: _Side, memory: int) -> tuple[np.ndarray, np.ndarray]:
@@ -192,7 +195,7 @@ def _pearson(n: np.ndarray | float, moments: Sequence[np.ndarray | float]) -> np
 def _intervals(
     a: _Side, b: _Side, match: np.ndarray, story: np.ndarray, n_resamples: int
 ) -> tuple[tuple[float, float], np.ndarray, np.ndarray]:
-    """Ends for the mean, and (n_reference,) lower and upper ends for each matched pair."""
+    """Quantiles of the mean, and (n_reference,) lower and upper ends for each matched pair."""
     low, high = np.full(len(match), np.nan), np.full(len(match), np.nan)
     n_stories, pairs = int(story.max()) + 1, np.flatnonzero(match >= 0)
     if n_stories < 2 or not len(pairs):

@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import csr_array
 
 from msae import metrics
+from msae.metrics.intervals import resamples
 from msae.metrics.ranked import N_THRESHOLDS
 
 PRECISE = 0.7
@@ -141,3 +142,27 @@ def test_replicates_have_the_stories_of_their_number():
         assert found[r] == pytest.approx(drawn[0] / drawn[1])
     assert found[0] == pytest.approx(sums[:, 0].sum() / sums[:, 1].sum())
     assert metrics.replicates(metrics.ratio, sums, n_replicates=9)[:4].tolist() == found.tolist()
+
+
+def test_a_ranking_of_one_latent_is_that_of_drawn_stories():
+    rng = np.random.default_rng(6)
+    story = np.arange(90) % 9
+    concept, score = rng.random(90) < 0.3, np.where(rng.random(90) < 0.5, rng.random(90), 0)
+    score += concept * (rng.random(90) < 0.6)
+    found = metrics.concept_ranking(np.stack([score, score], axis=1), 1, concept, story=story, precision=PRECISE)
+    assert found.n_concept == concept.sum()
+    drawn = []
+    for weights in np.concatenate(list(resamples(9))):
+        rows = np.concatenate([np.flatnonzero(story == s) for s, n in enumerate(weights) for _ in range(int(n))])
+        drawn.append((_average_precision(concept[rows], score[rows]), _recall(concept[rows], score[rows])))
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0, method="inverted_cdf")
+    for i, (interval, measure) in enumerate(((found.average_precision, _average_precision), (found.recall, _recall))):
+        np.testing.assert_allclose(interval, [measure(concept, score), low[i], high[i]])
+
+
+def test_places_that_do_not_count_do_not_count_in_a_ranking():
+    rng = np.random.default_rng(7)
+    mask, acts = rng.random((6, 8)) < 0.7, rng.random((6, 8, 2)).astype(np.float32)
+    concept = (rng.random((6, 8)) < 0.4) & mask
+    found = metrics.concept_ranking(metrics.Firings.of_dense(acts, mask), 0, concept)
+    assert found.average_precision.value == pytest.approx(_average_precision(concept[mask], acts[mask][:, 0]), rel=1e-6)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_WHOLE, Function
-from bad_input.metrics import ACTS, NO_ACTS, NO_STORY, STORY, one
+from bad_input.metrics import ACTS, CONCEPT, NO_ACTS, NO_STORY, SCORED, STORY, one
 from scipy.sparse import csr_array
 
 from msae import metrics
@@ -11,6 +11,11 @@ KINDS = np.random.default_rng(0).random((2, 4, 3, 9))
 NO_SIDE = [*NO_ACTS, ACTS[1:], csr_array([[NAN]]), csr_array(np.ones((3, 1)))]
 
 TABLE = [
+    Function(
+        metrics.concept_ranking,
+        lambda: {"acts": ACTS, "latent": 3, "concept": CONCEPT, "story": STORY, "precision": 0.9},
+        {name: SCORED[name] for name in ("acts", "latent", "concept", "story")} | {"precision": [*NOT_A_NUMBER, 0, 1.1]},
+    ),
     Function(
         metrics.unselected_holes,
         lambda: {"reference": ACTS, "large": ACTS, "story": STORY, "levels": (0, 0.25), "precision": 0.9, "n_replicates": 3},
