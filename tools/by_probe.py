@@ -1,10 +1,11 @@
-"""Absorption by probes beside holes, for many concepts and seeds: the table that the chapter *By the field's standard* reads.
+"""Absorption by probes beside holes, for many concepts: the table that the chapter *By the field's standard* reads.
 
-    python tools/by_probe.py [--seeds 3] [--steps 1500] [--n-latents 2048] [--saes FOLDER] [--out msae/assets/by_probe.json]
+    python tools/by_probe.py [--saes FOLDER …] [--out msae/assets/by_probe.json]
 
-Trains a plain and a Matryoshka SAE for each seed on the bundled stories (about 2 minutes each on one free thread; they stay in FOLDER),
-then measures these and the two that are shipped on the held-out stories: a second or two for each SAE and concept. The concepts are named
-ones, and those that nobody chose: wherever a latent of S/2 fires clearly. What is in the file already is not measured again.
+Measures the two SAEs that are shipped, and any others of the same place, on the held-out stories: about two seconds for each SAE and
+concept on a free thread, five minutes in all for the shipped two. The concepts are named ones, and those that nobody chose: wherever a
+latent of S/2 fires clearly. What is in the file already is not measured again. Seeds are trained by `python -m msae family train`; their
+folders, `vanilla-30-seed1` and so on, go to --saes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from msae import metrics
 from msae.support.hardware import hardware
 from msae.support.version import __version__
 
-HOOK = "blocks.3.hook_resid_pre"
 NAMES = "Lily|Sue|Mia|Anna|Lucy|Sara|Sarah|Amy|Emma|Jane|Mary|Jill|Lisa|Ella|Tim|Tom|Ben|Max|Sam|Jack|John|Timmy|Bob"
 MORE = {
     "names": f"/ ?({NAMES})/",
@@ -52,23 +52,6 @@ class Given(NamedTuple):
     train: np.ndarray
     story: np.ndarray
     probe: metrics.Probe
-
-
-def saes_of(args: argparse.Namespace) -> dict[str, msae.SAE]:
-    """The shipped two, and two for each seed; trained where they are missing."""
-    missing = [seed for seed in range(args.seeds) if not (args.saes / f"matryoshka-{seed}").exists()]
-    if missing:
-        lm = msae.load_language_model("bundled")
-        stream = msae.Activations(lm, msae.split_stories(msae.load_stories("bundled"))[0], HOOK, progress=False)
-        for seed in missing:
-            shared = {"n_steps": args.steps, "batch_size": 1024, "lr": 3e-3, "penalty": "log"}
-            # of their own initial rows and order of batches: SAEs of one seed would be a pair
-            for k, (kind, more) in enumerate({"plain": {"prefixes": msae.FullPrefix()}, "matryoshka": {}}.items()):
-                config = msae.TrainConfig(args.n_latents, 30.0, seed=1000 + 2 * seed + k, **shared, **more)
-                msae.train(config, stream, progress=False).sae.save(args.saes / f"{kind}-{seed}")
-                print(f"{kind}-{seed} trained", flush=True)
-    names = [f"{kind}-{seed}" for seed in range(args.seeds) for kind in ("plain", "matryoshka")]
-    return msae.load_saes(["vanilla-30", "matryoshka-30"]) | {name: msae.SAE.load(args.saes / name) for name in names}
 
 
 def concepts_of(latents: msae.Latents, references: msae.Latents) -> dict[str, np.ndarray]:
@@ -116,20 +99,17 @@ def _without_b_dec(sae: msae.SAE) -> msae.SAE:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--n-latents", type=int, default=2048)
-    parser.add_argument("--saes", type=Path, default=Path("by-probe-saes"))
+    parser.add_argument("--saes", type=Path, nargs="*", default=[])
     parser.add_argument("--out", type=Path, default=Path("msae/assets/by_probe.json"))
     args = parser.parse_args()
     begin = time.perf_counter()
-    saes = saes_of(args)
+    saes = msae.load_saes(["vanilla-30", "matryoshka-30"]) | {path.name: msae.SAE.load(path) for path in args.saes}
     lm, stories = msae.load_language_model("bundled"), msae.split_stories(msae.load_stories("bundled"))[1]
     latents = msae.Latents.on(saes, lm, stories)
     references = msae.Latents(msae.load_saes(["S/2"]), latents.activations)
     concepts = concepts_of(latents, references)
     table = json.loads(args.out.read_text()) if args.out.exists() else {"rows": {}, "seconds": 0.0}
-    known = {"n_seeds": args.seeds, "n_steps": args.steps, "n_latents": args.n_latents, "version": __version__, "machine": hardware()}
+    known = {"version": __version__, "machine": hardware()}
     x, story = latents.activations.x, np.asarray(latents.activations.x_story)
     train = story % 2 == 0
     acts = {name: metrics.encode(sae, x) for name, sae in saes.items()}

@@ -93,7 +93,7 @@ def absorption(
 
     Source: the absorption fraction of SAEBench (Karvonen et al. 2025, arXiv:2503.09532), with its thresholds; full absorption as there,
     after Chanin et al. 2024, "A is for Absorption" (arXiv:2409.14507). They project x, not x - b_dec, and take the direction from a
-    logistic regression; we count all of the concept's tokens, they those that the regression finds.
+    logistic regression; we count all of the concept's tokens, they those that the regression finds. `absorption_by_probe` does as they do.
 
     Example:
         >>> import msae, torch

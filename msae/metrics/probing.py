@@ -95,6 +95,9 @@ def _fitted(rows: _Rows, present: np.ndarray, *, l1: float = 0.0, l2: float, n_s
     d, n, signed = rows.shape[1], len(present), np.where(present, 1.0, -1.0)
     centre = np.zeros(d) if _is_sparse(rows) else rows.mean(0)  # the solver sees no large common part, and b takes it back
     rows = rows if _is_sparse(rows) else rows - centre
+    largest = float(abs(rows).max())
+    scale = 1.0 if 1e-3 <= largest <= 1e5 or largest == 0 else largest  # nor numbers of a size that its first step does not fit
+    rows, l1, l2 = (rows, l1, l2) if scale == 1 else (rows / scale, l1 / scale, l2 / scale / scale)
     cost = np.where(present, (n - present.sum()) / present.sum(), 1.0) / n
     both = np.ones(1) if l1 == 0 else np.array([1.0, -1.0])  # w = u - v with u, v ≥ 0, where Σ|w| is Σu + Σv
 
@@ -103,18 +106,20 @@ def _fitted(rows: _Rows, present: np.ndarray, *, l1: float = 0.0, l2: float, n_s
         margin = signed * (rows @ w + parts[-1])
         slope = -cost * signed / (1 + np.exp(np.clip(margin, -700, 700)))
         of_w = rows.T @ slope + l2 * w
-        value = cost @ np.logaddexp(0, -margin) + l1 * parts[:-1].sum() * (l1 > 0) + l2 * (w @ w) / 2
+        value = cost @ np.logaddexp(0, -margin) + l1 * parts[:-1].sum() + l2 * (w @ w) / 2
         return value, np.concatenate([*(sign * of_w + l1 for sign in both), [slope.sum()]])
 
     free: list[tuple[float | None, None]] = [(0.0 if l1 > 0 else None, None)] * (len(both) * d)
     options = {"maxiter": n_steps, "maxfun": 3 * n_steps, "ftol": 1e-10, "gtol": 1e-7}
     found = minimize(loss, np.zeros(len(both) * d + 1), jac=True, method="L-BFGS-B", bounds=[*free, (None, None)], options=options).x
-    w = both @ found[:-1].reshape(len(both), d)
+    w = both @ found[:-1].reshape(len(both), d) / scale
     return Probe(w, float(found[-1] - w @ centre))
 
 
 class SparseProbe(NamedTuple):
     """How well few latents tell a concept, and into how many latents it is split.
+
+    The order is that of the weights, as in SAEBench: a latent of small activations needs a large weight, and may come before better ones.
 
     Example:
         >>> from msae.metrics import Interval, SparseProbe

@@ -161,6 +161,7 @@ def test_training_from_the_device_and_from_a_language_model_there(folder, read):
 
 
 CONCEPT = np.arange(60) % 4 == 0
+TRAIN = np.arange(60) < 30
 STORY = torch.arange(60) // 6
 
 
@@ -191,6 +192,9 @@ MEASURES = {
     "absorption": lambda sae, x, acts, mask: metrics.absorption(sae, x, mask, latents=[3], chunk=5),
     "absorption along a direction": lambda sae, x, acts, mask: metrics.absorption(sae, x, mask, latents=[3, 5], direction=torch.ones(16)),
     "mean_difference": lambda sae, x, acts, mask: metrics.mean_difference(x, mask),
+    "linear_probe": lambda sae, x, acts, mask: metrics.linear_probe(x, mask, l2=0.1).weight.tolist(),
+    "sparse_probe": lambda sae, x, acts, mask: metrics.sparse_probe(acts, mask, train=TRAIN, l1=0.001, n_most=3),
+    "absorption_by_probe": lambda sae, x, acts, mask: metrics.absorption_by_probe(sae, x, mask, train=TRAIN, l1=0.001).absorption,
     "latent activations": lambda sae, x, acts, mask: LatentActivations.from_dense(acts[None], mask[None]).matrix.toarray().tolist(),
 }  # fmt: skip
 

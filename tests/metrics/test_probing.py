@@ -48,6 +48,21 @@ def test_a_probe_of_tensors_and_of_sparse_rows_is_the_same():
         assert found.scores(other) == pytest.approx(dense.scores(x), abs=1e-2)
 
 
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e15, 1e100])
+def test_a_probe_reads_numbers_of_any_size(size):
+    x, y = data()
+    found = metrics.linear_probe(x * size, y, l2=0.01 * size**2)
+    expected = newton(x, y, 0.01)
+    assert found.weight * size == pytest.approx(expected[:-1], rel=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_probe_reads_half_precision(dtype):
+    x, y = data()
+    half = torch.from_numpy(x).to(dtype)
+    assert metrics.linear_probe(half, y, l2=0.01).weight == pytest.approx(metrics.linear_probe(half.double(), y, l2=0.01).weight)
+
+
 @pytest.mark.parametrize("l1", [0.02, 0.2])
 def test_a_sparse_probe_is_where_no_weight_wants_to_move(l1):
     x, y = data(d=8)

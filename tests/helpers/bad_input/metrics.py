@@ -213,7 +213,7 @@ TABLE = [
         lambda: (
             base("sae", "x", "concept", "story")
             | {"train": TRAIN, "probe": metrics.Probe(np.ones(D), 9.0), "acts": an_sae().encode(X).detach()}
-            | {"n_most": 2, "min_gain": 0.03, "l1": 0.001, "chunk": 5}
+            | {"n_most": 2, "min_gain": 0.03, "l1": 0.001}
         ),
         {
             "sae": SAES,
@@ -226,7 +226,6 @@ TABLE = [
             "n_most": [*NOT_WHOLE, 0, -1],
             "min_gain": NOT_A_NUMBER,
             "l1": [*NOT_A_NUMBER, -0.1],
-            "chunk": CHUNK,
         },
     ),
     Function(
