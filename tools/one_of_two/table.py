@@ -68,14 +68,22 @@ def main() -> None:
     table = {
         "what": "SAEs of 'One of two': F1 of the best latent for female and for male words, at a quarter of its maximum",
         "made": {
-            "by": "tools/one_of_two: words.py, train.py, table.py", "hook_name": HOOK, "pair": PAIR, "hardware": asked.hardware, "trained_on": devices,
-            "n_steps": N_STEPS, "batch_size": BATCH, "sizes": {kind: list(size) for kind, size in SIZES.items()},
-            "torch": sorted({said["torch"] for said in found}), "msae": sorted({said["msae"] for said in found}),
-            "seconds": round(sum(said["seconds"] / said["together"] for said in found)), "steps": found[0]["steps"],
+            "by": "tools/one_of_two: words.py, train.py, table.py",
+            "hardware": asked.hardware,
+            "trained_on": devices,
+            "hook_name": HOOK,
+            "pair": PAIR,
+            "n_steps": N_STEPS,
+            "batch_size": BATCH,
+            "sizes": {kind: list(size) for kind, size in SIZES.items()},
+            "torch": sorted({said["torch"] for said in found}),
+            "msae": sorted({said["msae"] for said in found}),
+            "seconds": round(sum(said["seconds"] / said["together"] for said in found)),
+            "steps": found[0]["steps"],
             "n_tokens": {"train": 537_443, "told": 27_804, "real": 50_000},
         },
         "saes": [row(said) for said in found],
-    }  # fmt: skip
+    }
     lines = json.dumps(table | {"saes": []}, ensure_ascii=False)[:-3]
     text = lines + "[\n" + ",\n".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in table["saes"]) + "\n]}\n"
     asked.to.write_text(text, "utf8")
