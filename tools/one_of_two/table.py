@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -57,23 +58,32 @@ def rounded(value: Any, digits: int = 4) -> Any:
 def main() -> None:
     """Write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, default=FOLDER)
+    parser.add_argument("--runs", type=Path, nargs="+", default=[FOLDER], help="folders; of an SAE that is in several the first counts")
     parser.add_argument("--to", type=Path, default=TABLE)
     parser.add_argument("--hardware", default="CPU", help="in words")
     asked = parser.parse_args()
-    paths = [asked.runs / f"{job.name}.json" for job in all_jobs()]
-    found = [said for path in paths if path.exists() if (said := json.loads(path.read_text("utf8")))["n_steps"] == N_STEPS]
+    paths = [[path for runs in asked.runs if (path := runs / f"{job.name}.json").exists()] for job in all_jobs()]
+    found = [said for path in paths if path if (said := json.loads(path[0].read_text("utf8")))["n_steps"] == N_STEPS]
+    devices = Counter("GPU" if said["device"].startswith("cuda") else "CPU" for said in found)
     table = {
         "what": "SAEs of 'One of two': F1 of the best latent for female and for male words, at a quarter of its maximum",
         "made": {
-            "by": "tools/one_of_two: words.py, train.py, table.py", "hook_name": HOOK, "pair": PAIR, "hardware": asked.hardware,
-            "n_steps": N_STEPS, "batch_size": BATCH, "sizes": {kind: list(size) for kind, size in SIZES.items()},
-            "torch": sorted({said["torch"] for said in found}), "msae": sorted({said["msae"] for said in found}),
-            "seconds": round(sum(said["seconds"] / said["together"] for said in found)), "steps": found[0]["steps"],
+            "by": "tools/one_of_two: words.py, train.py, table.py",
+            "hardware": asked.hardware,
+            "trained_on": devices,
+            "hook_name": HOOK,
+            "pair": PAIR,
+            "n_steps": N_STEPS,
+            "batch_size": BATCH,
+            "sizes": {kind: list(size) for kind, size in SIZES.items()},
+            "torch": sorted({said["torch"] for said in found}),
+            "msae": sorted({said["msae"] for said in found}),
+            "seconds": round(sum(said["seconds"] / said["together"] for said in found)),
+            "steps": found[0]["steps"],
             "n_tokens": {"train": 537_443, "told": 27_804, "real": 50_000},
         },
         "saes": [row(said) for said in found],
-    }  # fmt: skip
+    }
     lines = json.dumps(table | {"saes": []}, ensure_ascii=False)[:-3]
     text = lines + "[\n" + ",\n".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in table["saes"]) + "\n]}\n"
     asked.to.write_text(text, "utf8")
