@@ -2,8 +2,8 @@
 
 Adam's step is a mean of past gradients over the root of their mean square, and both means go on in batches that give a latent no gradient.
 So one firing moves a rare latent for many steps in the direction of that one batch, each coordinate by about ten times `lr` in all. Where
-that batch said "answer less", the latent is pushed past the point where anything makes it answer, and no gradient brings it back. On
-TinyStories that, and not a bad start, is what most dead latents die of (chapter "The price in reconstruction").
+that batch said "answer less", the latent is pushed past the point where anything makes it answer, and no gradient brings it back. A latent
+that an exchange has just put where it is needed dies of the same.
 
 The rule is that of `torch.optim.SparseAdam` for rows of an embedding.
 """
