@@ -40,12 +40,19 @@ class TreeStream:
     scale: float = 1.0
     """What an SAE records as the factor its inputs were multiplied by; the batches are not multiplied here."""
 
+    jitter: float = 0.0
+    """Standard deviation of an active feature's strength around 1; the article's tree has 0.05."""
+
+    noise: float = 0.0
+    """Standard deviation of what is added to each coordinate of an input."""
+
     def __post_init__(self) -> None:
         if not isinstance(self.tree, FeatureTree):
             raise ValueError(f"tree must be a FeatureTree, got {shown(self.tree)}")
         self.directions = checked_directions(self.directions, self.tree.n_features)
         self.hook_name = None if self.hook_name is None else text("hook_name", self.hook_name)
         self.scale = number("scale", self.scale, above=0)
+        self.jitter, self.noise = number("jitter", self.jitter, 0), number("noise", self.noise, 0)
 
     @property
     def d_model(self) -> int:
@@ -55,7 +62,8 @@ class TreeStream:
     @property
     def origin(self) -> Origin:
         """What the batches are made of, to be held against a checkpoint's."""
-        return {
+        unrest = {name: value for name, value in (("jitter", self.jitter), ("noise", self.noise)) if value}
+        return unrest | {
             "stream": "TreeStream",
             "tree": [list(node) for node in self.tree._nodes],
             "directions": sha256_of_array(self.directions),
@@ -86,7 +94,11 @@ class TreeStream:
 
     def _batches(self, shape: tuple[int, ...], seed: int, skip: int) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(seed)
+        unrest = (self.jitter, self.noise)
         for _ in range(skip):
-            self.tree.sample_features(shape, generator)
+            if any(unrest):  # all that a batch draws
+                self.tree._sample(shape, self.directions, generator, unrest)
+            else:
+                self.tree.sample_features(shape, generator)
         while True:
-            yield self.tree._sample(shape, self.directions, generator)[0]
+            yield self.tree._sample(shape, self.directions, generator, unrest)[0]

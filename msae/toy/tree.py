@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from msae.support import arguments
-from msae.support.arguments import whole
+from msae.support.arguments import number, whole
 from msae.toy.checks import check_schema, checked_directions, checked_shape
 from msae.toy.nodes import Node, grow
 
@@ -185,13 +185,23 @@ class FeatureTree:
         features = [i for i, node in enumerate(self._nodes) if node.feature >= 0]
         return active[features].movedim(0, -1).float()
 
-    def sample(self, batch: int | tuple[int, ...], directions: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def sample(
+        self,
+        batch: int | tuple[int, ...],
+        directions: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        jitter: float = 0.0,
+        noise: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
         """Inputs and the features behind them.
 
         Args:
             batch: how many inputs, or their leading shape.
             directions: (n_features, d_model), or (n_seeds, n_features, d_model) for several toys at once with batch (n_seeds, n).
             generator: of random numbers, on the CPU; the global one if left out.
+            jitter: standard deviation of an active feature's strength around 1; the article's tree has 0.05.
+            noise: standard deviation of what is added to each coordinate.
 
         Returns:
             x (*batch, d_model), the sum of the active features' directions; features (*batch, n_features) of 0 and 1. Both lie where
@@ -210,11 +220,19 @@ class FeatureTree:
         shape = checked_shape("batch", batch if isinstance(batch, (tuple, list)) else (batch,))
         if directions.ndim == 3 and (len(shape) < 2 or shape[-2] != len(directions)):
             raise ValueError(f"batch must be ({len(directions)}, n) for {len(directions)} toys at once, got {shape}")
-        return self._sample(shape, directions, generator)
+        return self._sample(shape, directions, generator, (number("jitter", jitter, 0), number("noise", noise, 0)))
 
-    def _sample(self, shape: tuple[int, ...], directions: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        features = self.sample_features(shape, generator).to(directions.device)
-        return features.to(directions.dtype) @ directions, features
+    def _sample(
+        self, shape: tuple[int, ...], directions: Tensor, generator: torch.Generator | None, unrest: tuple[float, float] = (0.0, 0.0)
+    ) -> tuple[Tensor, Tensor]:
+        """`unrest`: jitter and noise, which are drawn after the features, so that these stay the same."""
+        features = self.sample_features(shape, generator)
+        jitter, noise = unrest
+        strength = features * (1 + jitter * torch.randn(features.shape, generator=generator)) if jitter else features
+        x = strength.to(directions) @ directions
+        if noise:
+            x += noise * torch.randn(x.shape, generator=generator).to(x)
+        return x, features.to(directions.device)
 
 
 def orthogonal_directions(n_features: int, d_model: int, seed: int = 0) -> Tensor:
