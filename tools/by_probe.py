@@ -2,10 +2,10 @@
 
     python tools/by_probe.py [--saes FOLDER …] [--out msae/assets/by_probe.json]
 
-Measures the two SAEs that are shipped, and any others of the same place, on the held-out stories: about two seconds for each SAE and
-concept on a free thread, five minutes in all for the shipped two. The concepts are named ones, and those that nobody chose: wherever a
-latent of S/2 fires clearly. What is in the file already is not measured again. Seeds are trained by `python -m msae family train`; their
-folders, `vanilla-30-seed1` and so on, go to --saes.
+Measures the two SAEs that are shipped, and any others of the same place, on the held-out stories: 25 minutes for the shipped two on one
+thread beside other work. The concepts are named ones, and those that nobody chose: wherever a latent of S/2 fires clearly. What is in the
+file already is not measured again. Seeds are trained by `python -m msae family train`; their folders, `vanilla-30-seed1` and so on, go to
+--saes.
 """
 
 from __future__ import annotations
