@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ def add_family_commands(commands: Commands) -> None:
     add_command(its, "collect", collect, what, _add_collect_options)
     what = "copy trained SAEs of one hook and seed into a folder that load_saes reads"
     add_command(its, "pack", pack, what, _add_pack_options)
-    add_command(its, "reproduce", reproduce_row, "train one SAE of the shipped table again and compare", _add_reproduce_options)
+    add_command(its, "reproduce", reproduce_row, "train SAEs of a table again and compare", _add_reproduce_options)
 
 
 def _add_plan_options(plan: argparse.ArgumentParser) -> None:
@@ -85,20 +86,28 @@ def _add_pack_options(pack: argparse.ArgumentParser) -> None:
 
 
 def _add_reproduce_options(reproduce: argparse.ArgumentParser) -> None:
-    reproduce.add_argument("id", help="such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
+    reproduce.add_argument("id", nargs="?", help="such as blocks.3.hook_resid_pre/matryoshka-30-seed0")
+    reproduce.add_argument("--draw", type=whole(1), metavar="N", help="in place of an id: so many rows, drawn at random")
+    reproduce.add_argument("--seed", type=whole(0), default=0, help="of the draw")
+    reproduce.add_argument("--table", type=path, metavar="FILE.json", help="the table; the one that ships where none is given")
+    _add_family(reproduce)
     reproduce.add_argument("--out", required=True, type=path, help="folder of the SAEs")
     reproduce.add_argument("--device", default="cpu")
 
 
 def _add_choice(command: argparse.ArgumentParser, of_length: str) -> None:
     """Which SAEs of which family, and for what share of their steps they were trained."""
-    known = "'bundled', 'article' (full scale), 'settle' (the experiments behind the verdicts), or a JSON file of your own"
-    command.add_argument("--family", type=words, default="bundled", help=known)
-    command.add_argument("--stories", type=words, help="train on these in place of the family's own: 'bundled', or a file")
+    _add_family(command)
     command.add_argument(
         "--only", nargs="+", default=["*"], metavar="PATTERN", help="of ids such as blocks.3.hook_resid_pre/matryoshka-30-seed0"
     )
     command.add_argument("--length", type=float, default=1.0, metavar="SHARE", help=of_length)
+
+
+def _add_family(command: argparse.ArgumentParser) -> None:
+    known = "'bundled', 'article' (full scale), 'settle' (the experiments behind the verdicts), or a JSON file of your own"
+    command.add_argument("--family", type=words, default="bundled", help=known)
+    command.add_argument("--stories", type=words, help="train on these in place of the family's own: 'bundled', or a file")
 
 
 def plan(options: argparse.Namespace) -> None:
@@ -198,26 +207,32 @@ def pack(options: argparse.Namespace) -> None:
 
 
 def reproduce_row(options: argparse.Namespace) -> None:
-    """`family reproduce`: one row of the shipped table, made again and set beside it."""
+    """`family reproduce`: rows of a table, made again and set beside it."""
     from msae.family.measuring import measure_family
-    from msae.family.members import load_family
     from msae.family.results import load_results
     from msae.family.training import train_family
 
     arguments.device("--device", options.device)
     arguments.new_folder("--out", options.out)
-    family = load_family("bundled")
-    known = {row["id"]: row for row in load_results(family=family)}
-    if options.id not in known:
+    family = _family(options)
+    known = {row["id"]: row for row in load_results(options.table, family)}
+    if (options.id is None) == (options.draw is None):
+        raise ValueError("give the id of a row, or --draw with a number of rows")
+    if options.id is not None and options.id not in known:
         raise ValueError(f"the table has no {options.id!r}; it has {len(known)} rows, such as {next(iter(known))!r}")
-    row = known[options.id]
-    print(f"{row['n_together']} SAEs, this one among them, took {row['seconds']:.0f} s on {row['hardware']}", file=sys.stderr)
-    try:
-        train_family(family, options.out, only=options.id, device=options.device)
-        (again,) = measure_family(family, options.out, only=options.id, device=options.device)
-    except KeyboardInterrupt:
-        raise Stopped(f"what is done lies in {options.out}") from None
-    print(f"recorded  {_row_sentence(row)}\nyours     {_row_sentence(again)}")
+    if options.draw is not None and options.draw > len(known):
+        raise ValueError(f"--draw must be at most {len(known)}, the rows of the table, got {options.draw}")
+    for name in [options.id] if options.draw is None else random.Random(options.seed).sample(list(known), options.draw):
+        row = known[name]
+        its = f"{row['n_together']} SAEs, this one among them," if row["n_together"] > 1 else "it"
+        print(f"{name}: {its} took {row['seconds']:.0f} s on {row['hardware']}", file=sys.stderr)
+        measures = {each: row["asked"][each] for each in ("n_tokens", "n_spliced") if each in row.get("asked", {})}
+        try:
+            train_family(family, options.out, only=name, device=options.device)
+            (again,) = measure_family(family, options.out, only=name, device=options.device, **measures)
+        except KeyboardInterrupt:
+            raise Stopped(f"what is done lies in {options.out}") from None
+        print(f"{name}\nrecorded  {_row_sentence(row)}\nyours     {_row_sentence(again)}")
 
 
 def _row_sentence(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,8 @@ class Measuring:
             for member in members
         ]
         rows = [json.loads(place.read_text(encoding="utf-8")) for place in places if place is not None]
-        if self.family.independent:  # of hundreds of SAEs: a table says once what the concepts are, in its family
-            rows = [row | {"asked": {name: value for name, value in row["asked"].items() if name != "concepts"}} for row in rows]
+        if self.family.independent:
+            rows = [_short(row) for row in rows]
         return [row | ({"pairs": found} if (found := points(self.out / row["id"])) else {}) for row in rows]
 
     def _lacks(self, member: Member, there: Sequence[Member]) -> bool:
@@ -263,6 +263,15 @@ class Measuring:
         plain = None if self.family.independent else plain_beside(member.name, [other.name for other in beside])
         of_its = [other for other in beside if other.is_reference or other.name == plain]
         return {other.name: sha256_of_file(self.out / other.id / "sae.safetensors") for other in of_its}
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as one of hundreds: without what the family says, and without replicates, which serve SAEs of one name together."""
+    asked = {name: value for name, value in row["asked"].items() if name != "concepts"}
+    measured = {
+        stories: {name: value for name, value in numbers.items() if name != "replicates"} for stories, numbers in row["measured"].items()
+    }
+    return {name: value for name, value in row.items() if name != "made_from"} | {"asked": asked, "measured": measured}
 
 
 def _at_its_place(member: Member, there: Sequence[Member]) -> list[Member]:

@@ -147,6 +147,7 @@ def plan_family(
     members = checked(family, device).members(only, length)
     folder = None if out is None else arguments.path("out", out)
     arguments.whole("n_processes", n_processes, 1)
+    arguments.yes_or_no("patient", patient)
     done = [member for member in members if folder is not None and is_done(folder, member)]
     took = {member.id: seconds for member in done if folder is not None for seconds, _ in [_took(folder, member)]}
     left = [member for member in members if member.id not in took]

@@ -23,6 +23,9 @@ from msae.training.config import TrainConfig
 RATIOS = ("fvu", "kl", "extra loss")
 """Numbers that are compared by their ratio; of the others the difference is told."""
 
+LEFT_OUT = ("0.125", "recall")
+"""Parts of the names of numbers that are left in the replicates beside the SAEs: the table has to stay small."""
+
 Table = np.ndarray
 """(n_seeds, 1 + n_replicates), or with the seeds of a reference between."""
 
@@ -69,7 +72,7 @@ def _tables(group: Sequence[Pairs]) -> dict[tuple[str, str], dict[str, Table]]:
     shared = set.intersection(*(set(pairs.numbers) for pairs in group))
     for key in (key for key in group[0].numbers if key in shared):
         place = key[0], key[1].rpartition("/")[2].rpartition("-seed")[0]
-        for number in group[0].numbers[key]:
+        for number in (name for name in group[0].numbers[key] if not any(part in name for part in LEFT_OUT)):
             found.setdefault(place, {}).setdefault(number, []).append(np.stack([pairs.numbers[key][number] for pairs in group]))
     return {
         place: {number: tables[0] if place[1] == "" else np.stack(tables, 1) for number, tables in by_name.items()}

@@ -71,6 +71,8 @@ def train_family(
     arguments.whole("checkpoint_every", checkpoint_every, 1)
     arguments.yes_or_no("progress", progress)
     end = time.monotonic() + 60 * (float("inf") if minutes is None else arguments.number("minutes", minutes, above=0))
+    if then is not None and not callable(then):
+        raise ValueError(f"then must be a function of the members of a run, got {arguments.shown(then)}")
     how = {"checkpoint_every": checkpoint_every, "progress": progress}
     missing = {member.id for member in job.members if not is_done(job.out, member)}  # all are held against their files before any work
     left = [run for run in runs_of(family, job.members) if any(member.id in missing for member in run)]

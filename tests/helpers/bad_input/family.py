@@ -12,8 +12,9 @@ from bad_input import INF, NAN, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 import msae
 from msae.family.measuring import measure_family
 from msae.family.members import Family, Member, by_hook_and_seed, load_family
+from msae.family.planning import plan_family
 from msae.family.recorded import is_trained
-from msae.family.results import load_results, save_results
+from msae.family.results import load_results, load_together, save_results
 from msae.family.shipped import load_saes, pack_saes
 from msae.family.training import train_family
 
@@ -43,6 +44,24 @@ GROUPS: list[Any] = [
     *[Says(group(target_l0=value, n_latents=8), "target_l0") for value in (None, 2, "2", ["2"], [0], [8], [NAN], [INF], [None])],
     *[Says(group(n_latents=value, target_l0=[2]), "n_latents") for value in (*NOT_WHOLE, 0, ...)],
     Says(group(n_latent=8), "did you mean 'n_latents'?"),
+    *[Says(group(n_latents=value, target_l0=[2]), "n_latents") for value in ([None], [8, 0], ["8"], [8, 2])],
+    *[Says(group(ending=value), "ending") for value in (None, 3, "", "a/b", ".")],
+    *[
+        Says(group(references=value), "references")
+        for value in ({"S1": [4]}, {"S1": 4}, {"R1": [4, 2]}, {"": [4, 2]}, {3: [4, 2]}, {"S/1": [4, 2]})
+    ],
+    *[
+        Says(group(n_latents=8, target_l0=[2], kinds=value), "kinds")
+        for value in (None, 3, [], {}, {"S": {}}, {"a/b": {}}, {"a": 3}, {"a": {"seed": 1}})
+    ],
+    Says(group(kinds={"a": {}}), "has kinds of large SAEs"),
+    *[Says(group(recipe=value), "recipe") for value in (None, 3, {"seed": 1}, {"lear": 1}, {3: 1})],
+    Says(group(recipe={"prefixes": {"name": "Nowhere"}}), "the name of prefixes"),
+    Says(
+        group(recipe={"prefixes": {"name": "FullPrefix"}}, n_latents=8, target_l0=[2], kinds={"a": {"prefixes": {"n": 3}}}),
+        "the name of prefixes",
+    ),
+    Says(group(recipe={"nonlinearity": {"name": "TopK", "l": 3}}), "nonlinearity TopK has no 'l'"),
     Says(group(references=...), "at least one SAE"),
     Says(group() + group(), "two SAEs would be called"),
     Says(group() + group(n_steps=3, references=..., sizes=[[5, 2]]), "share their steps"),
@@ -105,6 +124,8 @@ TABLE = [
             "n_ctx": [*NOT_WHOLE, 1, 0, -1],
             "n_tokens": [*NOT_WHOLE[1:], 0, -1],
             "live": NOT_YES_OR_NO,
+            "independent": NOT_YES_OR_NO,
+            "stories_made_by": NOT_TEXT,
             "recipe": RECIPES,
             "concepts": [None, 3, ["cat"], {"": "cat"}, {3: "cat"}, {"cats": 3}, {"cats": ""}, {"cats": "(cat"}, {"cats": HALF_A_PAIR}],
             "what": NOT_TEXT,
@@ -116,7 +137,29 @@ TABLE = [
         {"only": NO_PATTERN, "length": NO_LENGTH},
         {"self": "a Family"},
     ),
-    Function(load_family, lambda: {"name": "bundled"}, {"name": [None, 3, "", Says("nowhere.json", "no family")]}),
+    Function(
+        Family.check_stories,
+        lambda: {"self": family()},
+        {"self": [Says(replace(family(), stories_made_by="this", stories="nowhere"), "make it with `this`")]},
+    ),
+    Function(
+        load_family,
+        lambda: {"name": "bundled", "stories": "s.txt"},
+        {"name": [None, 3, "", Says("nowhere.json", "no family")], "stories": [*NO_NAME[1:], "nowhere"]},
+    ),
+    Function(
+        plan_family,
+        lambda: {"family": family(), "out": "out"},
+        {
+            "family": NO_FAMILY,
+            "out": [3, "", ["a"]],
+            "only": NO_PATTERN,
+            "length": NO_LENGTH,
+            "device": NO_DEVICE,
+            "n_processes": [*NOT_WHOLE, 0, -1],
+            "patient": NOT_YES_OR_NO,
+        },
+    ),
     Function(
         train_family,
         lambda: {"family": family(), "out": "out", "progress": False},
@@ -127,6 +170,8 @@ TABLE = [
             "length": NO_LENGTH,
             "device": NO_DEVICE,
             "checkpoint_every": [*NOT_WHOLE, 0, -1],
+            "minutes": ["1", NAN, 0, -1.0, True],
+            "then": [3, "a", ["a"]],
             "progress": NOT_YES_OR_NO,
         },
     ),
@@ -177,7 +222,13 @@ TABLE = [
                 *[[{"id": "a", "l0": x}] for x in (NAN, INF, {3: 1}, HALF_A_PAIR, b"")],
             ],
             "path": [*NOT_A_PATH, Says("/dev/null/t.json", "/dev/null")],
+            "together": [None, 3, "a", {"a": 1}, [{"a": NAN}]],
         },
+    ),
+    Function(
+        load_together,
+        lambda: {"path": table({"format": "msae-results/1", "rows": [], "together": []})},
+        {"path": [3, "", ["a"], Says("nowhere.json", "no table nowhere.json")]},
     ),
     Function(
         load_results,
