@@ -206,8 +206,9 @@ WRONG = {
     },
 }
 FREE = {"--help", "--json", "--sample-prefixes", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
-FREE |= {"--measure", "--wait", "--weights"}
 """Takes no value, or any."""
+
+FREE |= {"--measure", "--wait", "--weights"}
 
 ROWS = [(command, option, value) for command, options in WRONG.items() for option, values in options.items() for value in values]
 
