@@ -170,12 +170,13 @@ class Measuring:
             return failed
         from tqdm.auto import tqdm
 
+        self._read([member.hook_name for member in todo])
         with tqdm(total=len(todo), unit="SAE", disable=not self.progress) as bar:
             for run in runs_of(self.family, todo):
                 lock = self.out / run[0].hook_name / f".{run[0].name}-seed{run[0].seed}.measuring.lock"
                 try:
                     with FileLock(lock, timeout=0):
-                        failed |= self._measure_run(run, there, [member.hook_name for member in todo])
+                        failed |= self._measure_run(run, there)
                 except Timeout:  # another process is at it
                     pass
                 bar.update(len(run))
@@ -213,13 +214,13 @@ class Measuring:
         """Whether an SAE of an independent family lacks replicates, of its own or of its pairs."""
         return self.family.independent and self._pairing.missing(member, _at_its_place(member, there), self.asked) != []
 
-    def _measure_run(self, run: Sequence[Member], there: Sequence[Member], hook_names: Sequence[str]) -> dict[str, Exception]:
+    def _measure_run(self, run: Sequence[Member], there: Sequence[Member]) -> dict[str, Exception]:
         """What is missing of the SAEs of one run; returns what was wrong, by id."""
         failed: dict[str, Exception] = {}
         todo = [member for member in run if self._lacks(member, there)]  # another process may have been here
         if not todo:
             return failed
-        sets = self._read(hook_names)
+        sets = self._sets
         beside = [other for other in there if (other.hook_name, other.seed) == (run[0].hook_name, run[0].seed)]
         if self.family.independent:
             beside = [other for other in beside if (other.is_reference and not run[0].is_reference) or other in run]
@@ -237,13 +238,12 @@ class Measuring:
                 failed[member.id] = error
         return failed
 
-    def _read(self, hook_names: Sequence[str]) -> dict[str, ReadStories]:
-        """The stories, read at these hooks at least."""
+    def _read(self, hook_names: Sequence[str]) -> None:
+        """Read the stories at these hooks, where they have not been."""
         known = next(iter(self._sets.values())).activations if self._sets else {}
         if wanted := [name for name in dict.fromkeys([*known, *hook_names]) if name not in known]:
             how: dict[str, Any] = {"n_tokens": self.n_tokens, "device": self.device, "progress": self.progress}
             self._sets = read_sets(self.family, self.valid, [*known, *wanted], **how)
-        return self._sets
 
     def _is_measured(self, member: Member, there: Sequence[Member]) -> bool:
         """Whether there is a row of this SAE as it is now, with the references that there are, of the numbers asked for."""

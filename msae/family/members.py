@@ -20,6 +20,7 @@ from msae.family.checks import check_fields, refuse_unknown
 from msae.family.groups import id_of, saes_of
 from msae.lm.sources import SOURCES
 from msae.support import arguments
+from msae.texts.tinystories import SOURCES as DATA_SETS
 from msae.training.config import TrainConfig
 
 FAMILIES = ("bundled", "article", "settle")
@@ -154,16 +155,15 @@ class Family:
         return [member for member in found if any(fnmatch.fnmatchcase(member.id, pattern) for pattern in patterns)]
 
     def check_stories(self) -> None:
-        """See that the stories are there, where they are a file that a command makes.
+        """See that the stories are there, where they are a file.
 
         Raises:
-            FileNotFoundError: they are not; with the command.
+            FileNotFoundError: they are not; with the command that makes them, where the family names one.
         """
-        if self.stories_made_by and self.stories != "bundled" and not os.path.isfile(self.stories):
-            raise FileNotFoundError(
-                f"there is no file {self.stories} with the stories of this family: make it with `{self.stories_made_by}`, or give others "
-                "with --stories"
-            )
+        if self.stories in ("bundled", *DATA_SETS) or os.path.isfile(self.stories):
+            return
+        made = f"make it with `{self.stories_made_by}`, or " if self.stories_made_by else ""
+        raise FileNotFoundError(f"there is no file {self.stories} with the stories of this family: {made}give others with --stories")
 
     def _all(self, length: float = 1.0) -> Iterator[Member]:
         n_tokens = None if self.n_tokens is None else max(1, round(length * self.n_tokens))

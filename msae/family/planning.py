@@ -60,7 +60,7 @@ class Plan(NamedTuple):
         >>> members = msae.load_family("bundled").members("blocks.3.*/S0-*")
         >>> planned = [msae.family.planning.Planned(member, 36.0, False, 36.0) for member in members]
         >>> print(msae.family.Plan(planned, 1, "one core").summary())
-        0 of 2 SAEs are trained; the other 2 take about 1.2 min with 1 process on one core
+        0 of 4 SAEs are trained; the other 4 take about 2.4 min with 1 process on one core
     """
 
     rows: list[Planned]

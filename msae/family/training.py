@@ -39,9 +39,8 @@ def train_family(
     progress: bool = True,
 ) -> list[Member]:
     """Train what is missing in `out`, in the order of the family. Members of one hook and one seed are trained together, on one stream of
-    activations; those of an independent family each on its own.
-
-    Several processes may work on one folder: each takes the first run that no other is at. One that was cut off goes on.
+    activations; those of an independent family each on its own. Several processes may share a folder: each takes the first run
+    that no other is at. One that was cut off goes on.
 
     Args:
         family: what to train, and on what.
@@ -68,12 +67,11 @@ def train_family(
         ValueError: length is a share of the whole run, above 0 and up to 1, got 2
     """
     job = _Job(family, checked(family, device).members(only, length), arguments.new_folder("out", out), length, device=device)
-    arguments.whole("checkpoint_every", checkpoint_every, 1)
-    arguments.yes_or_no("progress", progress)
+    how = {"checkpoint_every": arguments.whole("checkpoint_every", checkpoint_every, 1)}
+    how["progress"] = arguments.yes_or_no("progress", progress)
     end = time.monotonic() + 60 * (float("inf") if minutes is None else arguments.number("minutes", minutes, above=0))
     if then is not None and not callable(then):
         raise ValueError(f"then must be a function of the members of a run, got {arguments.shown(then)}")
-    how = {"checkpoint_every": checkpoint_every, "progress": progress}
     missing = {member.id for member in job.members if not is_done(job.out, member)}  # all are held against their files before any work
     left = [run for run in runs_of(family, job.members) if any(member.id in missing for member in run)]
     if left:

@@ -209,6 +209,8 @@ WRONG = {
 FREE = {"--help", "--json", "--sample-prefixes", "--lazy-adam", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
 """Takes no value, or any."""
 
+FREE |= {"--measure", "--wait", "--weights"}
+
 ROWS = [(command, option, value) for command, options in WRONG.items() for option, values in options.items() for value in values]
 
 

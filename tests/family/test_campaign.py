@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ from msae.family.members import Family, load_family
 from msae.family.pairs import Measures, Pairing, read_pairs
 from msae.family.planning import plan_family, span
 from msae.family.recorded import is_trained
-from msae.family.results import load_results, load_together
+from msae.family.results import load_results, load_together, save_results
 from msae.family.together import together
 from msae.family.training import train_family
 from msae.texts.stories import load_stories, split_stories
@@ -64,6 +64,20 @@ def trained(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained")
     assert len(train_family(load_family(file), out, progress=False)) == 11
     return out
+
+
+QUICK = {"n_tokens": 100, "n_spliced": 2, "progress": False}
+
+
+def vars_of(family: Family) -> dict[str, object]:
+    return {field.name: getattr(family, field.name) for field in fields(family)}
+
+
+def shared(file: Path, folder: Path) -> Path:
+    """SAEs of a family that is not independent: its rows need no replicates."""
+    family = Family(**{**vars_of(load_family(file)), "independent": False, "groups": GROUPS[:1]})
+    train_family(family, folder / "shared", progress=False)
+    return folder / "shared"
 
 
 def weights(folder: Path) -> list[torch.Tensor]:
@@ -323,6 +337,22 @@ def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypat
     assert main(["family", "measure", *there, *measures, "--table", str(tmp_path / "again.json")]) == 0
     assert load_results(tmp_path / "again.json") == load_results(tmp_path / "table.json")
     assert load_together(tmp_path / "again.json") == row
+
+
+def test_rows_of_a_table_are_made_again(file, tmp_path, capsys):
+    """Two drawn at random: what is trained again is what was recorded."""
+    family = load_family(file)
+    rows = msae.measure_family(Family(**{**vars_of(family), "independent": False, "groups": GROUPS[:1]}), shared(file, tmp_path), **QUICK)
+    save_results(rows, tmp_path / "table.json")
+    about = json.loads(file.read_text()) | {"independent": False, "groups": GROUPS[:1]}
+    (tmp_path / "shared.json").write_text(json.dumps(about))
+    common = ["--family", str(tmp_path / "shared.json"), "--table", str(tmp_path / "table.json"), "--out", str(tmp_path / "again")]
+    assert main(["family", "reproduce", "--draw", "2", "--seed", "3", *common]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[1].removeprefix("recorded  ") == lines[2].removeprefix("yours     ")
+    assert {lines[0], lines[3]} < {row["id"] for row in rows}
+    assert lines[0] != lines[3]
 
 
 def test_stories_that_must_be_made_first_are_asked_for(file, tmp_path):

@@ -11,7 +11,7 @@ from msae.family import load_family
 from msae.family.recorded import other_than
 from msae.support.checkpoints import load_checkpoint, save_checkpoint
 from msae.toy.tree import orthogonal_directions
-from msae.training.recipes import recipe_differences, todays
+from msae.training.recipes import recipe_differences, settings, todays
 
 TREE = msae.FeatureTree.article()
 STREAM = msae.TreeStream(TREE, orthogonal_directions(20, 20))
@@ -50,6 +50,26 @@ def test_a_recipe_of_before_is_that_of_today(config, loss, tmp_path):
 def test_what_is_no_recipe_of_before_stays():
     for other in ({}, {"loss": 3.0, "lr": 0.1}, {"loss": [1]}, {"prefixes": None}):
         assert todays(other) == other
+
+
+@pytest.mark.parametrize(
+    "law", [msae.FullPrefix(), msae.FixedPrefixes([5, 20]), msae.ParetoPrefixes(alpha=0.7), msae.SquareRootPrefixes(n=3)]
+)
+@pytest.mark.parametrize("kind", [msae.ReLU(), msae.TopK(3), msae.BatchTopK(3), msae.JumpReLU(bandwidth=0.8)])
+def test_a_recipe_is_read_as_it_was_recorded(law, kind):
+    config = msae.TrainConfig(20, 3.0, 8, prefixes=law, nonlinearity=kind, betas=(0.8, 0.9), seed=(1, 2), fade_prefixes=0.25)
+    assert msae.TrainConfig(**settings(json.loads(json.dumps(config.record())))) == config
+
+
+def test_what_is_no_recipe_is_called_so():
+    assert settings({"target_l0": 4.0, "nonlinearity": {"name": "BatchTopK"}})["nonlinearity"] == msae.BatchTopK(4)
+    for field, spelled, words in (
+        ("prefixes", {"name": "BatchTopK"}, "the name of prefixes"),
+        ("nonlinearity", {}, "the name of nonlinearity"),
+        ("prefixes", {"name": "FullPrefix", "n": 3}, "prefixes FullPrefix has no 'n'; it has no settings"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            settings({field: spelled})
 
 
 def test_the_saes_that_ship_are_those_of_their_family():
