@@ -1,13 +1,21 @@
 """What a training step costs on a card: beside its five dense products, by form and precision, kernel by kernel, and how L0 decides.
 
-`tools/gpu_session.py` calls `measure`. Steps of one size are all built at first and take turns in blocks, timed by the card's own events.
+`tools/gpu_session.py` calls `measure`. Steps of one size are all built at first and take turns in blocks of many steps, between two waits
+for the card.
+
+    python tools/gpu_timings.py BEFORE/timings.json AFTER/timings.json > msae/assets/step_on_gpu.json
+
+keeps what the book shows of two sessions: one before the step was made fast on a card, one after.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -235,3 +243,27 @@ def training(size: dict[str, Any], device: str, n_steps: int) -> dict[str, Any]:
         found[name] = {"seconds": result.seconds, "vectors_per_second": per_second, "minutes_for_200_million": VECTORS / per_second / 60}
         found[name] |= {"l0": result.history["l0"][:, 0].tolist()[:: max(1, n_steps // 40)], "loss": result.history["loss"][-1].tolist()}
     return found
+
+
+def shown(told: dict[str, Any]) -> dict[str, Any]:
+    """Of a session, what the book shows: times to the microsecond, and where they were taken."""
+    steps = {
+        name: {key: size[key] for key in ("d_model", "n_latents", "batch", "l0")}
+        | {"ms": {label: round(row["ms"], 3) for label, row in size["rows"].items()}}
+        | {"least_and_most": {label: [round(row["least"], 3), round(row["most"], 3)] for label, row in size["rows"].items()}}
+        for name, size in told["steps"].items()
+    }
+    profiles = {
+        label: {key: round(found[key], 2) for key in ("wall_ms", "kernel_ms", "kernels")}
+        for label, found in told.get("profiles", {}).items()
+    }
+    kept = ("seconds", "vectors_per_second", "minutes_for_200_million")
+    training = {k: {key: round(v[key], 2) for key in kept} if isinstance(v, dict) else v for k, v in (told["training"] or {}).items()}
+    crossover = {label: {key: round(value, 3) for key, value in row.items()} for label, row in told.get("crossover", {}).items()}
+    about = told["about"] | {"rounds": ROUNDS, "seconds": told["seconds"], "matmul_flops": told["matmul_flops"]}
+    return {"about": about, "steps": steps, "profiles": profiles, "training": training, "crossover": crossover}
+
+
+if __name__ == "__main__":
+    before, after = (shown(json.loads(Path(path).read_text(encoding="utf-8"))) for path in sys.argv[1:])
+    print(json.dumps({"before": before, "after": after}, indent=1))
