@@ -254,11 +254,12 @@ def shown(told: dict[str, Any]) -> dict[str, Any]:
         for name, size in told["steps"].items()
     }
     profiles = {
-        label: {key: round(found[key], 2) for key in ("wall_ms", "kernel_ms", "kernels")} for label, found in told["profiles"].items()
+        label: {key: round(found[key], 2) for key in ("wall_ms", "kernel_ms", "kernels")}
+        for label, found in told.get("profiles", {}).items()
     }
     kept = ("seconds", "vectors_per_second", "minutes_for_200_million")
     training = {k: {key: round(v[key], 2) for key in kept} if isinstance(v, dict) else v for k, v in (told["training"] or {}).items()}
-    crossover = {label: {key: round(value, 3) for key, value in row.items()} for label, row in told["crossover"].items()}
+    crossover = {label: {key: round(value, 3) for key, value in row.items()} for label, row in told.get("crossover", {}).items()}
     about = told["about"] | {"rounds": ROUNDS, "seconds": told["seconds"], "matmul_flops": told["matmul_flops"]}
     return {"about": about, "steps": steps, "profiles": profiles, "training": training, "crossover": crossover}
 

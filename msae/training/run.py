@@ -41,7 +41,7 @@ class Run:
                 form alone.
         """
         self.config, self.nonlinearity = config, config.nonlinearity
-        self.sparse_up_to = slots_worth(config.n_latents, device) if sparse_up_to is None else sparse_up_to
+        self.sparse_up_to = slots_worth(config, d_model, device) if sparse_up_to is None else sparse_up_to
         n_seeds, n = len(config.seeds), config.n_latents
         self.params = {name: tensor.to(device) for name, tensor in _start(config, d_model).items()}
         learnt = {name: p for name, p in self.params.items() if name != "threshold" or self.nonlinearity.learns_threshold}

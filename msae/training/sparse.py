@@ -8,8 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from msae.sae.prefixes import FullPrefix
 from msae.training.active import find_active
 from msae.training.buffers import Buffers
+from msae.training.config import TrainConfig
 from msae.training.layout import Pairs, sum_rows
 from msae.training.quadratic import Terms, quadratic_form
 from msae.training.step import Observed, StepInputs
@@ -17,12 +19,24 @@ from msae.training.step import Observed, StepInputs
 BLOCK = 2048
 """Latents whose gradient rows are summed at a time on a CPU: a few megabytes, so that the allocator reuses them."""
 
+SMALL_ON_GPU = 1 << 32
+"""Multiplications of one dense product below which a step on a GPU takes the dense form, however few are active."""
 
-def slots_worth(n_latents: int, device: torch.device) -> float:
-    """Slots per input up to which this form costs less than `dense_step`: as measured on two CPU cores with 512 to 24,576 latents, and
-    on an H200, where dense products are cheap, with 4,096 to 24,576."""
-    most = 180 if device.type == "cpu" else min(32 + n_latents / 128, 180)
-    return min(n_latents / 16, most)
+
+def slots_worth(config: TrainConfig, d_model: int, device: torch.device) -> float:
+    """Slots per input up to which this form costs less than `dense_step`.
+
+    Measured with 512 to 24,576 latents on two CPU cores. On a GPU dense products are cheap, and a small step is over before the host, which
+    has to read how many are active, has started this form's operations: measured with 4,096 to 24,576 latents on an H200.
+    """
+    n = config.n_latents
+    if device.type == "cpu" or n < 4096 or config.nonlinearity.fixes_l0:
+        return min(n / 16, 180)
+    if config.batch_size * d_model * n < SMALL_ON_GPU:
+        return 0.0
+    plain = isinstance(config.prefixes, FullPrefix)  # five products dense, the others almost nine
+    faster = 3 if torch.backends.cuda.matmul.allow_tf32 else 1
+    return min(n / ((128 if plain else 64) * faster), 180)
 
 
 def sparse_step(

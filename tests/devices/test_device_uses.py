@@ -281,3 +281,13 @@ def test_a_family_is_trained_and_measured_on_the_device(folder, tmp_path):
 
     with pretend_device() as gpu:
         assert_equal(rows(str(gpu.device)), rows("cpu"))
+
+
+@pytest.mark.parametrize(("loss", "form", "most"), [("all_prefixes", torch.inf, 190), ("plain", 0.0, 140), ("all_prefixes", 0.0, 170)])
+def test_a_step_on_a_device_starts_few_operations(loss, form, most):
+    """Each start costs a GPU some ten microseconds of waiting. Adam's own, which a card fuses into a few, are counted here too."""
+    task = {"n_latents": 1024, "d_model": 16, "batch": 256, "l0": 5.0, "k": 5, "loss": loss, "nonlinearity": "relu", "dtype": "float32"}
+    with pretend_device() as gpu:
+        step = _bench_worker.ours(task | {"device": str(gpu.device), "sparse_up_to": form})
+        step.run()
+        assert _bench_worker.counts(step.run, gpu.device.type)["kernels"] <= most
