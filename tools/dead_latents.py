@@ -1,7 +1,7 @@
 """How many latents never fire, with and without what keeps them alive: the rows of a family's SAEs that tell it, seed by seed.
 
-    python -m msae family train --family settle --out settle --measure --valid valid.jsonl.zst
-    python tools/dead_latents.py --saes settle --out book/02_tinystories/dead_latents.json
+python -m msae family train --family settle --out settle --measure --valid valid.jsonl.zst
+python tools/dead_latents.py --saes settle --out book/02_tinystories/dead_latents.json
 """
 
 from __future__ import annotations
