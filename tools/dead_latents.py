@@ -1,7 +1,7 @@
 """How many latents never fire, with and without what keeps them alive: the rows of a family's SAEs that tell it, seed by seed.
 
-    python -m msae family train --family settle --out settle --measure --valid valid.jsonl.zst
-    python tools/dead_latents.py --saes settle --out book/02_tinystories/dead_latents.json
+python -m msae family train --family settle --out settle --measure --valid valid.jsonl.zst
+python tools/dead_latents.py --saes settle --out book/02_tinystories/dead_latents.json
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from msae.support.files import as_json, write_file
 
 TOLD = ("n_tokens", "l0", "fvu", "dead")
 RECIPE = ("n_steps", "lazy_adam", "exchange_every", "exchange_moves", "fade_prefixes")
-KINDS = ("plain-30", "matryoshka-30", "fading-20-30")
+KINDS = ("plain-30", "matryoshka-30")
 PARTS = ("", "lazy-", "exchange-", "revived-")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--saes", type=Path, required=True, help="the folder of the family's SAEs, with their row.json")
+    parser.add_argument("--saes", type=Path, required=True, help="the folder of the family's SAEs, with their rows")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     names = {f"{part}{kind}{ending}" for part in PARTS for kind in KINDS for ending in ("", "-long", "-longest")}
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(options.saes.glob("blocks.3.hook_resid_pre/*/row.json"))]
+    folders = sorted(options.saes.glob("blocks.3.hook_resid_pre/*/"))
+    paths = [path for folder in folders for path in (folder / "row.json", folder / "brought.json") if path.is_file()]
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     found = [short(row) for row in rows if row["name"] in names]
     write_file(options.out, as_json({"made_by": "tools/dead_latents.py", "rows": found}, "the rows", indent=1))
     print(f"{len(found)} of {len(rows)} rows")
