@@ -25,7 +25,7 @@ from torch import Tensor
 import msae
 from msae import metrics
 from msae.support.hardware import hardware
-from msae.toy.worlds import World, worlds
+from msae.toy.worlds import World, toy_worlds
 from msae.training import run as training_run
 from msae.training.controller import L0Controller
 from msae.training.run import Run
@@ -132,7 +132,7 @@ def trained(world: World, recipes: dict[str, msae.TrainConfig]) -> dict[str, Any
 def pieces(length: float) -> dict[str, Callable[[], Any]]:
     """All that is measured, in the order of its worth; a piece takes one core one to three minutes."""
     todo: dict[str, Callable[[], Any]] = {}
-    article = worlds()["article, no jitter"]
+    article = toy_worlds()["article, no jitter"]
 
     def several(world: World, penalty: str, recipes: Recipes) -> Callable[[], Any]:
         return lambda: trained(world, {name: config(world, penalty, changes, length) for name, changes in recipes.items()})
@@ -151,30 +151,30 @@ def pieces(length: float) -> dict[str, Callable[[], Any]]:
     todo["course/now"] = lambda: course(length)
     todo["course/before"] = within(old_controller, todo["course/now"])
     todo["hysteresis"] = lambda: hysteresis(length)
-    for name, world in worlds().items():
+    for name, world in toy_worlds().items():
         for penalty in ("log", "l1"):
             todo[f"worlds/{name}/{penalty}"] = several(world, penalty, CORE)
     ranks = {"frequency": lambda acts: (acts > 0).float(), "mean": lambda acts: acts}
-    for name, world in worlds().items():
+    for name, world in toy_worlds().items():
         for rank, of in ranks.items():
             todo[f"ranked/{name}/{rank}"] = within(lambda of=of: ranked_by(of), several(world, "log", RANKED))
-    for name, world in worlds().items():
+    for name, world in toy_worlds().items():
         todo[f"tried/{name}"] = several(world, "log", TRIED)
-    for name, world in worlds().items():
+    for name, world in toy_worlds().items():
         todo[f"long/{name}"] = several(world, "log", {"all, 10,000 steps": {"n_steps": 10_000}})
     return todo
 
 
 def course(length: float) -> dict[str, Any]:
     """λ, L0 and holes over the steps of the recipe with 24 latents for 20 features under L1."""
-    world = worlds()["article, no jitter"]
+    world = toy_worlds()["article, no jitter"]
     recipe = config(world, "l1", {"n_latents": 24}, length)
     return _followed(world, Run(recipe, world.stream(SEEDS).d_model, torch.device("cpu")))
 
 
 def hysteresis(length: float) -> dict[str, Any]:
     """40 latents under L1 with λ set by hand: as it is throughout, and with 0.1 for the last 60 % of the run."""
-    world, found = worlds()["article, no jitter"], {}
+    world, found = toy_worlds()["article, no jitter"], {}
     for weight in (0.1, 0.2, 0.3, 0.5, 0.85, 1.2):
         for label, share in (("throughout", 1.0), ("then 0.1", 0.4)):
             recipe = config(world, "l1", {"n_latents": 40, "target_l0": None, "penalty_weight": weight}, length)
