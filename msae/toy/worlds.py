@@ -1,7 +1,7 @@
 """Worlds beside the article's tree: what a real model may hold and the toy leaves out, each with its truth.
 
-One thing is changed at a time, so that a recipe that fails says what it cannot do. `toy_worlds` is the list; the chapter "All prefixes at once"
-has the table of what each recipe makes of them.
+One thing is changed at a time, so that a recipe that fails says what it cannot do. `toy_worlds` lists them; the chapter "All prefixes
+at once" has the table of what each recipe makes of them.
 """
 
 from __future__ import annotations
