@@ -148,8 +148,8 @@ def pieces(length: float) -> dict[str, Callable[[], Any]]:
         for penalty in ("l1", "log"):
             work = several(article, penalty, {"all": {"n_latents": n, "n_steps": 3000}})
             todo[f"sweep/{penalty}/{n}/now"], todo[f"sweep/{penalty}/{n}/before"] = work, within(old_controller, work)
-    for name, world in toy_worlds().items():
-        for penalty in ("log", "l1"):
+    for penalty in ("log", "l1"):
+        for name, world in toy_worlds().items():
             todo[f"worlds/{name}/{penalty}"] = several(world, penalty, CORE)
     ranks = {"frequency": lambda acts: (acts > 0).float(), "mean": lambda acts: acts}
     for name, world in toy_worlds().items():
