@@ -1,7 +1,7 @@
 """Worlds beside the article's tree: what a real model may hold and the toy leaves out, each with its truth.
 
-One thing is changed at a time, so that a recipe that fails says what it cannot do. `worlds` is the list; the chapter "All prefixes at once"
-has the table of what each recipe makes of them.
+One thing is changed at a time, so that a recipe that fails says what it cannot do. `toy_worlds` lists them; the chapter "All prefixes
+at once" has the table of what each recipe makes of them.
 """
 
 from __future__ import annotations
@@ -12,22 +12,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from msae.support.arguments import whole
+from msae.support.arguments import items, number, shown, whole
 from msae.toy.stream import TreeStream
 from msae.toy.tree import FeatureTree, orthogonal_directions
 
 
 @dataclass
 class FeatureGraph(FeatureTree):
-    """A tree with what no tree has: children of two parents, and children that come without theirs.
+    """A tree with what no tree has: children of two parents, and children that come without theirs. `of` makes one.
 
-    Attributes:
-        also: (child, parent) pairs: further parents, active wherever the child is.
-        apart: how often an active child's parent is missing, 0 to 1.
+    Example:
+        >>> from msae.toy import FeatureTree
+        >>> from msae.toy.worlds import FeatureGraph
+        >>> FeatureGraph.of(FeatureTree.article(), apart=0.1).l0 < FeatureTree.article().l0
+        True
     """
 
     also: tuple[tuple[int, int], ...] = ()
+    """(child, parent) pairs: further parents, active wherever the child is."""
+
     apart: float = 0.0
+    """How often an active child's parent is missing, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        last = self.n_features - 1
+        pairs = [items("each of also, a (child, parent) pair,", pair) for pair in items("also", self.also)]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(f"also must hold (child, parent) pairs, got {shown(self.also)}")
+        self.also = tuple((whole("a child of also", a, 0, last), whole("a parent of also", b, 0, last)) for a, b in pairs)
+        self.apart = number("apart", self.apart, 0, 1)
 
     @classmethod
     def of(cls, tree: FeatureTree, also: tuple[tuple[int, int], ...] = (), apart: float = 0.0) -> FeatureGraph:
@@ -38,6 +51,9 @@ class FeatureGraph(FeatureTree):
             also: (child, parent) pairs, further parents.
             apart: how often an active child's parent is missing.
 
+        Raises:
+            ValueError: no tree, pairs that name no features, or no share.
+
         Example:
             >>> from msae.toy import FeatureTree
             >>> from msae.toy.worlds import FeatureGraph
@@ -45,7 +61,9 @@ class FeatureGraph(FeatureTree):
             >>> graph.children(13)
             [12]
         """
-        graph = cls(tree.names, tree.parent, tree.probability, tree._nodes, also, apart)
+        if type(tree) is not FeatureTree:
+            raise ValueError(f"tree must be a FeatureTree, got {shown(tree)}")
+        graph = cls(**vars(tree), also=also, apart=apart)
         drawn = graph.sample_features((200_000,), torch.Generator().manual_seed(0))
         graph.probability = drawn.mean(0, dtype=torch.float64)
         return graph
@@ -87,9 +105,12 @@ class FeatureGraph(FeatureTree):
 class World:
     """Features, the directions they have, and what is added to them.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     Example:
-        >>> from msae.toy.worlds import worlds
-        >>> world = worlds()["article, jitter 0.05"]
+        >>> from msae.toy.worlds import toy_worlds
+        >>> world = toy_worlds()["article, jitter 0.05"]
         >>> world.stream((0, 1)).directions.shape, world.jitter
         (torch.Size([2, 20, 20]), 0.05)
     """
@@ -112,6 +133,16 @@ class World:
     noise: float = 0.0
     """Standard deviation of what is added to every coordinate of an input."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.tree, FeatureTree):
+            raise ValueError(f"tree must be a FeatureTree, got {shown(self.tree)}")
+        if self.d_model is not None:
+            whole("d_model", self.d_model, 1)
+        number("spread", self.spread, 1)
+        number("child_strength", self.child_strength, above=0)
+        number("jitter", self.jitter, 0)
+        number("noise", self.noise, 0)
+
     def directions(self, seed: int) -> Tensor:
         """(n_features, d_model): what each feature adds to an input.
 
@@ -132,18 +163,27 @@ class World:
         """Batches for training, one toy for each seed.
 
         Args:
-            seeds: of the directions.
+            seeds: of the directions, at least one.
+
+        Raises:
+            ValueError: seeds that are no such list.
         """
+        seeds = tuple(whole("each of seeds", seed, 0, 2**63 - 1) for seed in items("seeds", seeds))
+        if not seeds:
+            raise ValueError("seeds must be a tuple of at least one, got ()")
         directions = torch.stack([self.directions(seed) for seed in seeds])
         return TreeStream(self.tree, directions, jitter=self.jitter, noise=self.noise)
 
 
-def worlds() -> dict[str, World]:
-    """Fourteen worlds by name, each one step away from the article's tree.
+def toy_worlds() -> dict[str, World]:
+    """Fourteen worlds, each one step away from the article's tree.
+
+    Returns:
+        the worlds by name.
 
     Example:
-        >>> from msae.toy.worlds import worlds
-        >>> list(worlds())[:2]
+        >>> from msae.toy.worlds import toy_worlds
+        >>> list(toy_worlds())[:2]
         ['article, no jitter', 'article, jitter 0.05']
     """
     article = FeatureTree.article()

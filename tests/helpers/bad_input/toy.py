@@ -9,6 +9,7 @@ from bad_input.sae import NOT_A_GENERATOR
 
 import msae
 from msae.toy.tree import orthogonal_directions
+from msae.toy.worlds import FeatureGraph, World
 
 TREE = msae.FeatureTree.article()
 DIRECTIONS = orthogonal_directions(20, 24)
@@ -95,8 +96,10 @@ TABLE = [
     ),
     Function(
         TREE.sample,
-        lambda: {"batch": 3, "directions": DIRECTIONS, "generator": None},
+        lambda: {"batch": 3, "directions": DIRECTIONS, "generator": None, "jitter": 0.05, "noise": 0.0},
         {
+            "jitter": [*NOT_A_NUMBER, -0.1],
+            "noise": [*NOT_A_NUMBER, -0.1],
             "batch": [*NOT_WHOLE[:-1], 0, -1, (), (0,), (2, -1), (2.5,), torch.tensor([3])],
             "directions": [*BAD_DIRECTIONS, Says(torch.stack([DIRECTIONS] * 2), "batch must be (2, n)")],
             "generator": NOT_A_GENERATOR,
@@ -114,8 +117,10 @@ TABLE = [
     ),
     Function(
         msae.TreeStream,
-        lambda: {"tree": TREE, "directions": DIRECTIONS, "hook_name": "a", "scale": 2.0},
+        lambda: {"tree": TREE, "directions": DIRECTIONS, "hook_name": "a", "scale": 2.0, "jitter": 0.05, "noise": 0.0},
         {
+            "jitter": [*NOT_A_NUMBER, -0.1],
+            "noise": [*NOT_A_NUMBER, -0.1],
             "tree": [None, {"active_prob": 0.5}, "a"],
             "directions": BAD_DIRECTIONS,
             "hook_name": [3, b"a", ["a"]],
@@ -128,4 +133,28 @@ TABLE = [
         {"batch_size": [*NOT_WHOLE, 0, -1], "seed": [*NOT_WHOLE, -1, 2**64], "skip": [*NOT_WHOLE, -1]},
         name="TreeStream.batches",
     ),
+    Function(
+        FeatureGraph.of,
+        lambda: {"tree": TREE, "also": ((12, 13),), "apart": 0.1},
+        {
+            "tree": [None, {"active_prob": 0.5}, FeatureGraph.of(TREE)],
+            "also": [None, 3, [3], [(1, 2, 3)], [(1, 20)], [(-1, 2)], [("a", 2)]],
+            "apart": [*NOT_A_NUMBER, -0.1, 1.1],
+        },
+        name="FeatureGraph.of",
+    ),
+    Function(
+        World,
+        lambda: {"tree": TREE, "d_model": 14, "spread": 2.0, "child_strength": 1.4, "jitter": 0.05, "noise": 0.0},
+        {
+            "tree": [None, "a"],
+            "d_model": [0, -1, 2.5, "a"],
+            "spread": [*NOT_A_NUMBER, 0.5],
+            "child_strength": [*NOT_A_NUMBER, 0, -1.0],
+            "jitter": [*NOT_A_NUMBER, -0.1],
+            "noise": [*NOT_A_NUMBER, -0.1],
+        },
+    ),
+    Function(World(TREE).directions, lambda: {"seed": 0}, {"seed": [*NOT_WHOLE, -1]}, name="World.directions"),
+    Function(World(TREE).stream, lambda: {"seeds": (0, 1)}, {"seeds": [None, 3, (), (-1,), ("a",)]}, name="World.stream"),
 ]
