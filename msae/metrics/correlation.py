@@ -38,9 +38,9 @@ class MaxCorrelation(NamedTuple):
     """
 
     mean: Interval
-    """Mean of `best` over the reference latents that fire. The interval keeps each latent's match and resamples the stories. It is the basic
-    one: a resample has fewer different stories, and with few firings a correlation is smaller then. So as much as the resamples lie below
-    the mean, it is likely to lie below that of more stories. The ends of one pair are plain quantiles."""
+    """Mean of `best` over the reference latents that fire. The interval keeps each latent's match and resamples the stories. It is the
+    basic one: a resample has fewer different stories, and with few firings a correlation is smaller then. As far as the resamples lie
+    below the mean, it is likely to lie below that of more stories. The ends of one pair are plain quantiles."""
 
     best: np.ndarray
     """(n_reference,) float64: the largest correlation of each reference latent; NaN for one that never fires."""

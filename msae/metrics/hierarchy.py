@@ -58,7 +58,8 @@ def hierarchical(
     seeds of the large SAEs are drawn anew, those of the references too, and their pairs are averaged in one replicate, in which the
     stories and the reference latents are drawn anew. The interval is the basic one: it lies to the other side of the number than the
     resamples do, so that their bias is taken off and not added. It is widened for few seeds, whose spread a resample understates, by
-    Student's t with the degrees of freedom of Satterthwaite.
+    Student's t with the degrees of freedom of Satterthwaite. It is rather too wide than too narrow: what a reference's latents do is in the
+    spread over references as well.
 
     Args:
         values: (n_seeds, n_reference_seeds, 1 + n_replicates) for the pairs: the number, then that of each replicate, as in

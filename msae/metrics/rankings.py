@@ -25,7 +25,7 @@ class ConceptRanking(NamedTuple):
     """
 
     average_precision: Interval
-    """Area under precision over recall, all thresholds: 1 where the concept's tokens come first, the concept's share where order is chance."""
+    """Area under precision over recall, all thresholds: 1 where the concept's tokens come first, their share where order is chance."""
 
     recall: Interval
     """Share of the concept's tokens found at the lowest threshold with the precision asked for; 0 where there is none."""

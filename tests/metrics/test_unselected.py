@@ -166,3 +166,11 @@ def test_places_that_do_not_count_do_not_count_in_a_ranking():
     concept = (rng.random((6, 8)) < 0.4) & mask
     found = metrics.concept_ranking(metrics.Firings.of_dense(acts, mask), 0, concept)
     assert found.average_precision.value == pytest.approx(_average_precision(concept[mask], acts[mask][:, 0]), rel=1e-6)
+
+
+def test_one_story_has_numbers_and_no_halves():
+    reference, large, _ = _activations(8)
+    for sides in ((reference, large), (csr_array(reference), csr_array(large))):
+        found = metrics.unselected_holes(*sides, np.zeros(60, dtype=int), n_replicates=3)
+        np.testing.assert_allclose(found.replicates["holes 0"][0], metrics.unselected_holes(reference, large).replicates["holes 0"][0])
+        assert np.isnan(found.split_half).all()
