@@ -23,7 +23,7 @@ def row(said: dict[str, Any]) -> dict[str, Any]:
     own = said["owners"]
     out = job | {key: rounded(said[key]) for key in ("told", "real", "l0", "fvu", "dead")}
     out["owners"] = [one["latent"] for one in own]
-    if not job["edit"]:
+    if job["edit"] in ("", "insert"):
         out["on_the_way"] = rounded(said["on_the_way"], 3)
     if not job["edit"] and job["rows"] == job["order"]:
         out["of_the_owners"] = rounded(said["of_the_owners"], 3)
