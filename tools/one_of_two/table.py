@@ -11,19 +11,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from jobs import BATCH, N_STEPS, SIZES, all_jobs
+from jobs import BATCH, N_STEPS, SIZES, Job, all_jobs
 from words import FOLDER, HOOK, PAIR
 
 TABLE = Path("msae/assets/one_of_two.json")
 
 
-def row(said: dict[str, Any]) -> dict[str, Any]:
-    """What the page needs of one SAE."""
+def row(said: dict[str, Any], again: list[float] | None) -> dict[str, Any]:
+    """What the page needs of one SAE; `again` is F1 of the same recipe on another machine."""
     job = said["job"]
     own = said["owners"]
     out = job | {key: rounded(said[key]) for key in ("told", "real", "l0", "fvu", "dead")}
     out["owners"] = [one["latent"] for one in own]
-    if not job["edit"]:
+    if job["edit"] in ("", "insert"):
         out["on_the_way"] = rounded(said["on_the_way"], 3)
     if not job["edit"] and job["rows"] == job["order"]:
         out["of_the_owners"] = rounded(said["of_the_owners"], 3)
@@ -39,6 +39,8 @@ def row(said: dict[str, Any]) -> dict[str, Any]:
         out["gains"]["least_worth"] = rounded(gains["least_worth"][0])
         for key in ("missing", "anew"):
             out["gains"][key] = [rounded([one["l0"], one["saved"], one["price"]], 5) for one in gains[key]]
+    if again is not None:
+        out["again"] = rounded(again)
     if said.get("inserted"):
         out["inserted"] = {key: rounded(said["inserted"].get(key)) for key in ("lacks", "gain", "worth_of_place", "on_the_way")}
     return out
@@ -64,6 +66,7 @@ def main() -> None:
     asked = parser.parse_args()
     paths = [[path for runs in asked.runs if (path := runs / f"{job.name}.json").exists()] for job in all_jobs()]
     found = [said for path in paths if path if (said := json.loads(path[0].read_text("utf8")))["n_steps"] == N_STEPS]
+    again = {path[0].stem: json.loads(path[1].read_text("utf8"))["told"] for path in paths if len(path) > 1}
     devices = Counter("GPU" if said["device"].startswith("cuda") else "CPU" for said in found)
     table = {
         "what": "SAEs of 'One of two': F1 of the best latent for female and for male words, at a quarter of its maximum",
@@ -82,7 +85,7 @@ def main() -> None:
             "steps": found[0]["steps"],
             "n_tokens": {"train": 537_443, "told": 27_804, "real": 50_000},
         },
-        "saes": [row(said) for said in found],
+        "saes": [row(said, again.get(Job(**said["job"]).name)) for said in found],
     }
     lines = json.dumps(table | {"saes": []}, ensure_ascii=False)[:-3]
     text = lines + "[\n" + ",\n".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in table["saes"]) + "\n]}\n"
