@@ -161,7 +161,7 @@ class Run:
         if config.target_l0 is not None and not self.nonlinearity.fixes_l0 and faded(config, config.fade_penalty, t) == 0:
             if self.first_l0_S is None:
                 self.first_l0_S = seen.l0.clamp(min=config.target_l0)
-            if faded(config, config.fade_prefixes, t):  # what the penalty weighs changes with the prefixes, and there is less time to answer
+            if faded(config, config.fade_prefixes, t):  # what the penalty weighs changes with them, and time is short
                 self.controller.integral = integral_for(round(config.fade_prefixes * config.n_steps))
             # From the first batch's L0 to the target, geometrically.
             self.controller.update(seen.l0, config.target_l0 * (self.first_l0_S / config.target_l0) ** sparsify_left(config, t))
