@@ -67,7 +67,7 @@ def batches(stand: Ground, orders: list[int]) -> Iterator[Tensor]:
     x, each = stand.sets["train"].x, {order: _order(stand, order) for order in set(orders)}
     rows = torch.stack([each[order] for order in orders], dim=1).to(x.device)
     for rows_SB in rows:
-        yield x[rows_SB].float() * stand.scale
+        yield x[rows_SB.long()].float() * stand.scale
 
 
 def _order(stand: Ground, seed: int) -> Tensor:
