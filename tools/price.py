@@ -1,6 +1,6 @@
 """What a Matryoshka SAE costs and what it keeps, beside a plain SAE of the same size and L0, on told and on real stories.
 
-    python tools/price.py --real valid.jsonl.zst --out book/02_tinystories/price.json
+    python tools/price.py --real valid.jsonl.zst --out msae/assets/price.json
 
 The two SAEs that ship with the library. Told stories are those the language model told and no SAE has seen; real ones a file of
 TinyStories. A part that is in the file already is not computed again. About 20 minutes on one CPU core with 512 real texts, half a minute
