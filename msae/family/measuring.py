@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout  # comes with torch
 
 from msae.family.members import Family, Member, checked, runs_of
@@ -180,6 +181,8 @@ class Measuring:
                 except Timeout:  # another process is at it
                     pass
                 bar.update(len(run))
+        if self.device.startswith("cuda"):  # what measuring took would stay with this process, and others train beside it
+            torch.cuda.empty_cache()
         return failed
 
     def lacking(self, members: Sequence[Member]) -> list[Member]:
