@@ -26,8 +26,8 @@ RATIOS = ("fvu", "kl", "extra loss")
 LEFT_OUT = ("0.125", "recall")
 """Parts of the names of numbers that are left in the replicates beside the SAEs: the table has to stay small."""
 
-Table = np.ndarray
-"""(n_seeds, 1 + n_replicates), or with the seeds of a reference between."""
+Table = dict[str, np.ndarray]
+"""(n_seeds, 1 + n_replicates) by the id of each reference; under "" what the SAEs have alone."""
 
 
 def together(out: Path, members: Sequence[Member]) -> list[dict[str, Any]]:
@@ -68,33 +68,39 @@ def _recipe(config: TrainConfig) -> str:
 
 def _tables(group: Sequence[Pairs]) -> dict[tuple[str, str], dict[str, Table]]:
     """By set of stories and reference ("" for none) and name: the numbers of the SAEs of one name, where all of them have them."""
-    found: dict[tuple[str, str], dict[str, list[Table]]] = {}
+    found: dict[tuple[str, str], dict[str, Table]] = {}
     shared = set.intersection(*(set(pairs.numbers) for pairs in group))
     for key in (key for key in group[0].numbers if key in shared):
         place = key[0], key[1].rpartition("/")[2].rpartition("-seed")[0]
         for number in (name for name in group[0].numbers[key] if not any(part in name for part in LEFT_OUT)):
-            found.setdefault(place, {}).setdefault(number, []).append(np.stack([pairs.numbers[key][number] for pairs in group]))
-    return {
-        place: {number: tables[0] if place[1] == "" else np.stack(tables, 1) for number, tables in by_name.items()}
-        for place, by_name in found.items()
-    }
+            found.setdefault(place, {}).setdefault(number, {})[key[1]] = np.stack([pairs.numbers[key][number] for pairs in group])
+    return found
 
 
 def _told(
     tables: Mapping[tuple[str, str], Mapping[str, Table]], other: Mapping[tuple[str, str], Mapping[str, Table]] | None
 ) -> dict[str, Any]:
-    """The numbers of one name, or how they stand to another's."""
+    """The numbers of one name, or how they stand to another's, by the references that both have been held against."""
     told: dict[str, Any] = {"alone": {}, "pairs": {}}
     for (stories, reference), by_name in tables.items():
         its = told["pairs"].setdefault(stories, {}).setdefault(reference, {}) if reference else told["alone"].setdefault(stories, {})
         for number, table in by_name.items():
-            against = None if other is None else other.get((stories, reference), {}).get(number)
-            if other is None or (against is not None and against.shape[1:] == table.shape[1:]):
-                its[number] = _interval(table, against, "ratio" if number in RATIOS else "difference")
+            against = None if other is None else other.get((stories, reference), {}).get(number, {})
+            if against is None:
+                its[number] = _interval(_stacked(table, table), None, "difference")
+            elif set(table) & set(against):
+                compare = "ratio" if number in RATIOS else "difference"
+                its[number] = _interval(_stacked(table, against), _stacked(against, table), compare)
     return told
 
 
-def _interval(table: Table, other: Table | None, compare: str) -> list[float | None]:
+def _stacked(table: Table, other: Table) -> np.ndarray:
+    """(n_seeds, n_references, 1 + n_replicates) over the references that both have, or (n_seeds, 1 + n_replicates) of SAEs alone."""
+    ids = sorted(set(table) & set(other))
+    return table[""] if ids == [""] else np.stack([table[each] for each in ids], 1)
+
+
+def _interval(table: np.ndarray, other: np.ndarray | None, compare: str) -> list[float | None]:
     """[value, low, high]; null for what is not known."""
     tables = [table] if other is None else [table, other]
     if not all(np.isfinite(each).all() for each in tables):

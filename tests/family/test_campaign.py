@@ -23,7 +23,7 @@ from msae.__main__ import main
 from msae.activations.reopened import reopened
 from msae.family.measuring import Measuring
 from msae.family.members import Family, load_family
-from msae.family.pairs import Measures, Pairing, read_pairs
+from msae.family.pairs import Measures, Pairing, Pairs, read_pairs
 from msae.family.planning import plan_family, span
 from msae.family.recorded import is_trained
 from msae.family.results import load_results, load_together, save_results
@@ -307,6 +307,24 @@ def test_saes_of_one_name_are_told_together(file, trained, tmp_path, monkeypatch
     assert rows["fading-20-2"]["than"]["alone"]["held_out"]["fvu"][0] == 1
     assert rows["fading-20-2"]["than"]["pairs"]["held_out"]["S2"]["holes 0.25"][0] == (drawn[5] + drawn[7] - drawn[1] - drawn[3]) / 2
     assert rows["plain-3-16-long"]["pairs"]["held_out"]["S1"]["holes 0.25"] == [None, None, None]
+
+
+def test_two_names_are_compared_by_the_references_that_both_were_held_against(file, tmp_path, monkeypatch):
+    """Not every SAE of a campaign that was stopped has met every reference."""
+    members = [member for member in load_family(file).members(f"{HOOK}/*") if member.name in ("plain-2", "fading-20-2")]
+
+    def pairs_of(folder):
+        plain, seed = "plain" in folder.name, int(folder.name[-1])
+        known = {0: 0.5, 1: 0.7, 2: 0.9} if plain else {1: 0.4, 2: 0.5, 3: 9.0}
+        numbers = {("told", f"{HOOK}/S1-seed{k}"): {"holes 0.25": np.array([v + seed, v + seed, v])} for k, v in known.items()}
+        return Pairs({}, "", {}, numbers | {("told", ""): {"fvu": np.array([2.0 - plain, 1.0, 1.5])}})
+
+    monkeypatch.setattr("msae.family.together.read_pairs", pairs_of)
+    rows = {row["name"]: row for row in together(tmp_path, members)}
+    than = rows["fading-20-2"]["than"]
+    assert than["pairs"]["told"]["S1"]["holes 0.25"][0] == pytest.approx((0.4 + 0.5) / 2 - (0.7 + 0.9) / 2)
+    assert than["alone"]["told"]["fvu"][0] == 2
+    assert rows["plain-2"]["pairs"]["told"]["S1"]["holes 0.25"][0] == pytest.approx(0.7 + np.mean(rows["plain-2"]["seeds"]))
 
 
 def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypatch):
