@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--command", action="append", default=[], help="of the campaign; may be repeated")
     parser.add_argument("--processes", type=int, default=1, help="of each command of the campaign")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored, and the campaign could not be asked to stop
     args.out.mkdir(parents=True, exist_ok=True)
     args.out = args.out.resolve()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -58,9 +58,16 @@ def bundle(
             files = {name: name for name in WHOLE} if is_whole else {row: BROUGHT, FILE: FILE}
             for name, new in files.items():
                 if (place / name).is_file():
-                    tar.add(place / name, f"{member.id}/{new}")
+                    tar.add(place / name, f"{member.id}/{new}", filter=_of_nobody)
             names.append(member.id)
     if not names:
         raise FileNotFoundError(f"{out} holds no SAE that was measured: give the folder of `python -m msae family train --measure`")
     write_file(arguments.path("path", path), content.getvalue())
     return names
+
+
+def _of_nobody(file: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without the name of who made it: it goes to others."""
+    file.uid = file.gid = 0
+    file.uname = file.gname = ""
+    return file

@@ -104,7 +104,7 @@ def wait(family: Family, out: str | os.PathLike[str], *, only: str | Sequence[st
         seconds: from one look to the next.
         how: `valid`, `length`, `n_tokens`, `n_spliced`, `device`, `progress`, as for `measure_family`.
     """
-    measuring = Measuring(family, arguments.path("out", out), **how)
+    measuring = Measuring(checked(family), arguments.path("out", out), **how)
     members = family.members(only, measuring.length)
     while True:
         there = [member for member in members if is_done(measuring.out, member)]
@@ -138,7 +138,7 @@ class Measuring:
         for name, value, least in (("n_tokens", n_tokens, 2), ("n_spliced", n_spliced, 1)):
             arguments.whole(name, value, least)
         arguments.yes_or_no("progress", progress)
-        self.family, self.out, self.length, self.device, self.progress = family, out, length, device, progress
+        self.family, self.out, self.length, self.device, self.progress = family, out, length, str(device), progress
         self.valid = None if valid is None else str(arguments.path("valid", valid))
         self.n_tokens, self.n_spliced = n_tokens, n_spliced
         self._sets: dict[str, ReadStories] = {}
@@ -174,9 +174,10 @@ class Measuring:
         self._read([member.hook_name for member in todo])
         with tqdm(total=len(todo), unit="SAE", disable=not self.progress) as bar:
             for run in runs_of(self.family, todo):
-                lock = self.out / run[0].hook_name / f".{run[0].name}-seed{run[0].seed}.measuring.lock"
+                # Of SAEs that share a run the first one that lacks a row may be another for each process.
+                mark = f"{run[0].name}-seed{run[0].seed}" if self.family.independent else f"seed{run[0].seed}"
                 try:
-                    with FileLock(lock, timeout=0):
+                    with FileLock(self.out / run[0].hook_name / f".{mark}.measuring.lock", timeout=0):
                         failed |= self._measure_run(run, there)
                 except Timeout:  # another process is at it
                     pass
@@ -238,7 +239,7 @@ class Measuring:
                 if self._lacks_pairs(member, there):
                     self._pairing.measure(member, _at_its_place(member, there), on_sets, self.asked)
             except WRONG as error:
-                failed[member.id] = error
+                failed[member.id] = error.with_traceback(None)  # its frames would hold activations, on a GPU for good
         return failed
 
     def _read(self, hook_names: Sequence[str]) -> None:

@@ -255,13 +255,21 @@ def _mean_l0(config: TrainConfig) -> float | None:
 
 def _known_times(out: Path | None, device: str) -> dict[str, float]:
     try:
-        known = json.loads(("" if out is None else (out / TIMES).read_text(encoding="utf-8")) or "{}")
-        return {str(work): float(seconds) for work, seconds in known[hardware(device)].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {str(work): float(seconds) for work, seconds in _all_times(out)[hardware(device)].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
         return {}
+
+
+def _all_times(out: Path | None) -> dict[str, Any]:
+    """Times by hardware: a folder may be worked on by several kinds at once."""
+    try:
+        known = {} if out is None else json.loads((out / TIMES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _keep_times(out: Path | None, device: str, times: Mapping[str, float]) -> None:
     if out is None or not out.is_dir():
         return
-    write_file(out / TIMES, as_json({hardware(device): dict(times)}, "the times", indent=1))
+    write_file(out / TIMES, as_json(_all_times(out) | {hardware(device): dict(times)}, "the times", indent=1))

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from msae.family.members import Member
 from msae.lm.sources import SOURCES, sha256_of_file, source, source_differences
 from msae.sae.files import check_files
+from msae.support.arguments import shown
 from msae.support.origin import plain
 from msae.support.version import __version__
 from msae.training.recipes import recipe_differences, todays
@@ -58,12 +59,21 @@ def brought(out: Path, member: Member) -> dict[str, Any] | None:
         member: which of them.
 
     Raises:
-        ValueError: it was made otherwise than the family makes it.
+        ValueError: it is no whole row of this SAE, or one that was made otherwise than the family makes it.
     """
     path = out / member.id / BROUGHT
     if not path.is_file():
         return None
-    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if row["id"] != member.id:
+            raise ValueError(f"it is of {shown(row['id'])}")
+        for name in ("recipe", "asked", "measured"):  # without them it would count as done, and stand in no table
+            if not (isinstance(row[name], dict) and row[name]):
+                raise ValueError(f"its {name} must be a dict, got {shown(row[name])}")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ValueError(f"{path} is not the row of {member.id} ({why}): bring it again, or delete it to train the SAE here") from error
     if found := other_than(member, dict(row["recipe"]) | row):
         raise ValueError(f"{path} is of an SAE with {'; '.join(found)}: give the family it was made with, or delete it")
     return row

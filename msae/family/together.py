@@ -41,11 +41,15 @@ def together(out: Path, members: Sequence[Member]) -> list[dict[str, Any]]:
         JSON values by name: `hook_name`, `name`, `seeds`, `n_latents`, `target_l0`, `n_steps`, `alone` and `pairs`: numbers by set of
         stories (and reference) and name, each [value, low, high]; `against` the name of the plain SAEs, if there are any, and `than` for
         how it stands to them, by the same keys: a ratio of what `RATIOS` names, a difference of the others.
+
+    Raises:
+        ValueError: two were measured on other stories, or on other numbers of tokens or texts.
     """
     groups: dict[tuple[str, str], list[tuple[Member, Pairs]]] = {}
     for member in members:
         if (found := read_pairs(out / member.id)) is not None:
             groups.setdefault((member.hook_name, member.name), []).append((member, found))
+    _check_alike([of_it for group in groups.values() for of_it in group])
     names = {(hook_name, _recipe(group[0][0].config)): name for (hook_name, name), group in reversed(groups.items())}
     tables = {key: _tables([pairs for _, pairs in group]) for key, group in groups.items()}
     rows = []
@@ -59,6 +63,15 @@ def together(out: Path, members: Sequence[Member]) -> list[dict[str, Any]]:
             row |= {"against": plain, "than": _told(tables[hook_name, name], tables[hook_name, plain])}
         rows.append(row)
     return rows
+
+
+def _check_alike(found: Sequence[tuple[Member, Pairs]]) -> None:
+    """Replicate r must be of the same stories in all; of what was brought from elsewhere nobody has seen to it."""
+    for member, pairs in found[1:]:
+        first, other = found[0][1].asked, pairs.asked
+        if names := [name for name in first.keys() | other.keys() if first.get(name) != other.get(name)]:
+            they = f"{found[0][0].id} and {member.id}"
+            raise ValueError(f"{they} were measured with different {', '.join(sorted(names))}: measure them alike, or leave some out")
 
 
 def _recipe(config: TrainConfig) -> str:
@@ -105,5 +118,7 @@ def _interval(table: np.ndarray, other: np.ndarray | None, compare: str) -> list
     tables = [table] if other is None else [table, other]
     if not all(np.isfinite(each).all() for each in tables):
         return [None, None, None]
+    if compare == "ratio" and other is not None and not (other.mean(tuple(range(other.ndim - 1))) > 0).all():
+        return [None, None, None]  # no ratio to what may be nothing, as the loss that an SAE adds; the others are told all the same
     found = import_module("msae.metrics.hierarchy").hierarchical(*tables, compare=compare).interval
     return [float(f"{number:.4g}") if np.isfinite(number) else None for number in found]

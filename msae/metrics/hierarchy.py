@@ -171,7 +171,8 @@ def _widening(kinds: list[np.ndarray], paired: bool, resampled: float, confidenc
     by_seed = [np.sum([kind[..., 0] for kind in kinds], axis=0)] if paired else [kind[..., 0] for kind in kinds]
     parts = [(_variance_of_mean(table.mean(1)), len(table) - 1) for table in by_seed]
     parts.append((_variance_of_mean(total[:, 0]), total.shape[0] - 1))
-    parts.append((float(total.mean(0)[1:].var(ddof=1)), total.shape[1] - 2))
+    drawn = total.mean(0)[1:]
+    parts.append((float(drawn.var(ddof=1)) if len(drawn) > 1 else 0.0, len(drawn) - 1))
     variance = sum(part for part, _ in parts)
     freedom = variance**2 / max(1e-300, sum(part**2 / df for part, df in parts if df))
     tail = (1 + confidence) / 2

@@ -96,7 +96,9 @@ def splice(
     counted = read.mask[:, :-1] & read.mask[:, 1:]
     if not counted.any():
         raise ValueError("no place of these texts is followed by another: there is no prediction to measure")
-    story = torch.unique(read.story, return_inverse=True)[1]
+    has_any = counted.any(1)
+    story = torch.zeros_like(read.story)  # numbers of the stories with a prediction: the others are no units
+    story[has_any] = torch.unique(read.story[has_any], return_inverse=True)[1]
     sums = {name: torch.zeros(int(story.max()) + 1, 6, dtype=torch.float64) for name in several}
     spliced = _Spliced(lm, several, _means(lm, several, read, batch_size))
     for rows in tqdm(torch.arange(len(read.tokens)).split(batch_size), unit="batch", desc="splice", disable=not progress):

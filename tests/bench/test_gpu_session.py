@@ -1,6 +1,7 @@
 """The script for a session on a GPU, tried on the CPU with tiny sizes: what it tells, and what it leaves where something goes wrong."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -65,3 +66,12 @@ def test_a_campaign_is_asked_to_stop_in_time(tmp_path):
     assert told["errors"] == {}
     assert [process["code"] for process in told["processes"]] == [-2, -2]
     assert [(tmp_path / f"campaign-{i}.log").read_text(encoding="utf-8")[0] for i in range(2)] == ["0", "1"]
+
+
+def test_a_campaign_can_be_stopped_where_a_shell_put_it_in_the_background(tmp_path):
+    """There SIGINT is ignored, and what is ignored stays so in all processes that are started."""
+    command = "python -c 'import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)'"
+    asked = [sys.executable, TOOLS / "gpu_session.py", "--out", tmp_path, "--part", "campaign:30", "--command", command]
+    background = f"trap '' INT; {shlex.join(map(str, asked))}"
+    subprocess.run(["sh", "-c", background], check=True, capture_output=True, timeout=90)
+    assert (tmp_path / "campaign-0.log").read_text(encoding="utf-8") == "True\n"

@@ -89,3 +89,9 @@ def test_without_references_and_in_print():
     assert str(found).endswith("(3 seeds, 1 latent, 7 stories)")
     np.testing.assert_allclose(found.interval, metrics.hierarchical(values[:, None]).interval)
     assert f"{metrics.hierarchical(np.ones((1, 1, 3))):.1f}" == "1.0 [?, ?] (1 seed, 1 reference seed)"
+
+
+def test_one_replicate_tells_what_the_seeds_do_and_nothing_of_the_stories(recwarn):
+    found = metrics.hierarchical(np.random.default_rng(0).random((5, 4, 2)))
+    assert found.interval.low < found.interval.value < found.interval.high
+    assert not recwarn

@@ -747,6 +747,16 @@ def test_a_batch_without_a_prediction_is_passed_over(lm):
     assert found.kl.value == pytest.approx(metrics.splice(lm, sae, some).kl.value)
 
 
+def test_a_story_without_a_prediction_is_no_unit(lm):
+    """Of stories that few texts are drawn from, all that is left may be one token."""
+    sae, texts = msae.SAE(8, 4, hook_name=HOOK), read_texts(lm, STORIES, n_ctx=9)
+    left = texts.pick((texts.story != texts.story[0]).nonzero()[:, 0])
+    texts.mask[texts.story == texts.story[0], 2:] = False
+    found, of_left = metrics.splice(lm, sae, texts), metrics.splice(lm, sae, left)
+    assert len(found.sums) == len(of_left.sums) == len(torch.unique(left.story))
+    assert (found.sums[:, 0] > 0).all()
+
+
 def test_tokens_that_the_model_rules_out_do_not_count_in_the_divergence(lm, monkeypatch):
     """Logits of -∞ have the probability 0, and 0 log 0 is 0."""
     sae, texts = msae.SAE(8, 4, hook_name=HOOK), read_texts(lm, STORIES, n_ctx=9)
