@@ -1,7 +1,7 @@
 """The toy's worlds, recipe by recipe: the table that the chapter "All prefixes at once" shows.
 
     python tools/toy_worlds.py --out worlds --processes 2      # trains what is missing, a file for each piece; stop it at any time
-    python tools/toy_worlds.py --out worlds --table book/05_beyond/worlds.json
+    python tools/toy_worlds.py --out worlds --table msae/assets/toy_worlds.json
 
 One core needs about three quarters of an hour: twelve seeds of a recipe are trained in one batch.
 """

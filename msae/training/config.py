@@ -93,10 +93,6 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     """Of Adam."""
 
-    lazy_adam: bool = False
-    """Leave a latent that did not fire in a batch as it is, its moments too (`msae.training.lazy_adam`): else one firing pushes a rare
-    latent on for many steps, often until nothing makes it fire again."""
-
     prefixes: PrefixLaw = field(default_factory=SquareRootPrefixes)
     """Which prefixes must reconstruct on their own, and how often; `FullPrefix()` alone makes a plain SAE."""
 
@@ -143,6 +139,10 @@ class TrainConfig:
     exchange_moves: int = 1
     """Latents of an SAE that one exchange may move, each only where it pays beside those before it; with `exchange_every=5` and
     `lazy_adam`, n_latents // 128 leaves few dead ones on TinyStories."""
+
+    lazy_adam: bool = False
+    """Leave a latent that did not fire in a batch as it is, its moments too (`msae.training.lazy_adam`): else one firing pushes a rare
+    latent on for many steps, often until nothing makes it fire again."""
 
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient. At 1 it is no guard against a rare huge step but scales every one: on TinyStories the norm lies
