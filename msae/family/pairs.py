@@ -7,17 +7,18 @@ half. What an SAE has alone lies under the reference "".
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from msae.family import replicated
+from msae.family.replicated import of_one
 from msae.family.rows import SAEsOnStories
 from msae.firings.sources import encode
 from msae.lm.sources import sha256_of_file
+from msae.metrics.unselected import unselected_holes
 from msae.sae.sae import SAE
 from msae.support.files import write_file
 
@@ -31,16 +32,6 @@ if TYPE_CHECKING:
 FILE = "pairs.npz"
 SHOWN = ("correlation", "correlation, split-half", "holes 0.25", "precision 0.25", "average precision 0.25", "recall 0.25")
 """The numbers of single pairs that a row tells; all of them are in the file."""
-
-Replicates = Mapping[str, np.ndarray]
-"""(1 + n_replicates,) by name: a number, then what it is in each replicate."""
-
-
-class Measures(NamedTuple):
-    """What makes the numbers (`msae.family.replicated`)."""
-
-    of_pair: Callable[[Any, Any, Tensor], Replicates] = replicated.of_pair
-    of_one: Callable[[SAE, Activations, Any], Replicates] = replicated.of_one
 
 
 class Pairs(NamedTuple):
@@ -62,14 +53,13 @@ class Pairs(NamedTuple):
 class Pairing:
     """Measures SAEs and pairs of them; what the references do on each set of stories is kept."""
 
-    def __init__(self, out: Path, device: str, measures: Measures | None = None):
+    def __init__(self, out: Path, device: str):
         """
         Args:
             out: the folder of the SAEs.
             device: where the SAEs compute.
-            measures: what makes the numbers.
         """
-        self.out, self.device, self.measures = out, device, measures or Measures()
+        self.out, self.device = out, device
         self._acts: dict[tuple[str, str], csr_array] = {}
 
     def missing(self, member: Member, references: Sequence[Member], asked: Mapping[str, Any]) -> list[Member] | None:
@@ -94,11 +84,11 @@ class Pairing:
         for name, on in sets.items():
             activations, sae = on.activations, on.saes[member.name]
             if (name, "") not in known.numbers:
-                known.numbers[name, ""] = dict(self.measures.of_one(sae, activations, getattr(on.spliced[member.name], "sums", None)))
+                known.numbers[name, ""] = of_one(on.reconstructed(member.name), on.spliced[member.name])
             acts = self._encoded(sae, activations) if todo else None
             for reference in todo:
                 of_it = self._reference(name, reference, activations)
-                known.numbers[name, reference.id] = dict(self.measures.of_pair(of_it, acts, activations.x_story))
+                known.numbers[name, reference.id] = unselected_holes(of_it, acts, activations.x_story).replicates
         known.references.update({reference.id: self._sha256(reference) for reference in todo})
         _write(self.out / member.id, known)
 

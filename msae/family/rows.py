@@ -6,7 +6,7 @@ Numbers that have an interval are [value, low, high] (95 %, stories drawn anew).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from msae.family.reading import ReadStories
+from msae.family.replicated import of_one
 from msae.firings.reading import CLEARLY
 from msae.firings.sources import check_model_of, encode
 from msae.metrics.concepts import concept_score, concept_scores
@@ -23,7 +24,6 @@ from msae.metrics.fidelity import Reconstruction, reconstruction
 from msae.metrics.fragments import fragmentation
 from msae.metrics.hole_rates import hole_rate
 from msae.metrics.intervals import Interval
-from msae.metrics.joint import replicates
 from msae.metrics.spliced import splice
 from msae.sae.sae import SAE
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 FOLLOWED = ("S2", "S3")
 """The references whose latents for the concepts are looked for in the large SAEs."""
+
+REPLICATED = ("l0", "fvu", "kl", "extra loss")
+"""Numbers of which a row also holds what they are in each replicate, so that SAEs of a kind can have one interval."""
 
 
 @dataclass
@@ -51,6 +54,8 @@ class SAEsOnStories:
     stories: ReadStories
     n_spliced: int
     """Texts that the language model reads with each SAE in its stream, drawn at random."""
+
+    _found: dict[str, Reconstruction] = field(default_factory=dict)
 
     @cached_property
     def saes(self) -> dict[str, SAE]:
@@ -70,6 +75,12 @@ class SAEsOnStories:
     def acts(self) -> dict[str, csr_array]:
         """(n_tokens, n_latents) of each SAE."""
         return {name: encode(sae, self.activations.x) for name, sae in self.saes.items()}
+
+    def reconstructed(self, name: str) -> Reconstruction:
+        """How faithful one SAE is; measured once."""
+        if name not in self._found:
+            self._found[name] = reconstruction(self.saes[name], self.activations.x, story=self.activations.x_story)
+        return self._found[name]
 
     @cached_property
     def spliced(self) -> dict[str, Splice]:
@@ -100,7 +111,7 @@ class _Concept(NamedTuple):
 def measured(name: str, on: SAEsOnStories) -> dict[str, Any]:
     """All numbers of one SAE on one set of stories."""
     x, story = on.activations.x, on.activations.x_story
-    found, loss = reconstruction(on.saes[name], x, story=story), on.spliced[name]
+    found, loss = on.reconstructed(name), on.spliced[name]
     references = [other for other in on.saes if other.startswith("S") and not name.startswith("S")]
     plain = plain_beside(name, on.saes)
     kept = {other: mean_max_correlation(on.acts[other], on.acts[name], story=story, n_resamples=200) for other in references}
@@ -115,7 +126,7 @@ def measured(name: str, on: SAEsOnStories) -> dict[str, Any]:
         "n_spliced": loss.n_tokens,
         "n_spliced_stories": len(loss.sums),
         "against": {} if plain is None else {plain: _against(loss, on.spliced[plain])},
-        "replicates": _replicates(found, loss),
+        "replicates": {number.replace(" ", "_"): _numbers(each) for number, each in of_one(found, loss).items() if number in REPLICATED},
         "mean_max_correlation": {other: _numbers(each.mean) for other, each in kept.items()},
         "concepts": {concept: _fate(on.acts, name, _Concept(mask, story), kept) for concept, mask in on.stories.concepts.items()},
     }
@@ -125,17 +136,6 @@ def _against(loss: Splice, other: Splice) -> dict[str, list[float | None]]:
     """What one SAE costs the language model, as a multiple of what another does, story by story."""
     ratio = loss.against(other)
     return {"kl": _numbers(ratio.kl), "extra_loss": _numbers(ratio.extra_loss)}
-
-
-def _replicates(found: Reconstruction, loss: Splice) -> dict[str, list[float | None]]:
-    """Of each number its value and that in each replicate, so that SAEs of a kind can have one interval (`msae.metrics.hierarchical`)."""
-    drawn = {
-        "l0": replicates(lambda s: s[..., 1] / s[..., 0], found.sums),
-        "fvu": replicates(lambda s: s[..., 2] / s[..., 3], found.sums),
-        "kl": replicates(lambda s: s[..., 5] / s[..., 0], loss.sums),
-        "extra_loss": replicates(lambda s: (s[..., 2] - s[..., 1]) / s[..., 0], loss.sums),
-    }
-    return {name: _numbers(each) for name, each in drawn.items()}
 
 
 def _fate(acts: Mapping[str, csr_array], name: str, concept: _Concept, kept: Mapping[str, MaxCorrelation]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from msae.family.members import Member
 from msae.family.pairs import Pairs, read_pairs
+from msae.metrics.hierarchy import hierarchical
 from msae.sae.prefixes import FullPrefix
 from msae.support.origin import sha256_of_json
 from msae.training.config import TrainConfig
@@ -120,5 +120,5 @@ def _interval(table: np.ndarray, other: np.ndarray | None, compare: str) -> list
         return [None, None, None]
     if compare == "ratio" and other is not None and not (other.mean(tuple(range(other.ndim - 1))) > 0).all():
         return [None, None, None]  # no ratio to what may be nothing, as the loss that an SAE adds; the others are told all the same
-    found = import_module("msae.metrics.hierarchy").hierarchical(*tables, compare=compare).interval
+    found = hierarchical(*tables, compare=compare).interval
     return [float(f"{number:.4g}") if np.isfinite(number) else None for number in found]

@@ -23,7 +23,7 @@ from msae.__main__ import main
 from msae.activations.reopened import reopened
 from msae.family.measuring import Measuring
 from msae.family.members import Family, load_family
-from msae.family.pairs import Measures, Pairing, Pairs, read_pairs
+from msae.family.pairs import Pairs, read_pairs
 from msae.family.planning import plan_family, span
 from msae.family.recorded import is_trained
 from msae.family.results import load_results, load_together, save_results
@@ -231,24 +231,27 @@ def test_what_was_timed_is_kept(file, tmp_path):
     assert plan_family(load_family(file), tmp_path, only="*/S1-*").rows == first.rows
 
 
-def counted(calls, alone=None):
+def count(monkeypatch, calls, alone):
+    """Measures that note what they are asked for."""
+
     def of_pair(reference, large, story):
         calls.append((reference.shape[1], large.shape[1]))
-        return {"correlation": np.array([reference.sum(), large.sum(), len(story)]), "holes 0.25": np.full(3, np.nan)}
+        found = {"correlation": np.array([reference.sum(), large.sum(), len(story)]), "holes 0.25": np.full(3, np.nan)}
+        return SimpleNamespace(replicates=found)
 
-    def of_one(sae, activations, sums):
-        if alone is not None:
-            alone.append(sae.n_latents)
+    def of_one(found, loss):
+        alone.append(len(found.density))
         return {"fvu": np.array([0.1, 0.2, 0.3])}
 
-    return Measures(of_pair, of_one)
+    monkeypatch.setattr("msae.family.pairs.unselected_holes", of_pair)
+    monkeypatch.setattr("msae.family.pairs.of_one", of_one)
 
 
-def test_each_large_sae_is_held_against_every_reference_at_its_place(file, trained, tmp_path):
+def test_each_large_sae_is_held_against_every_reference_at_its_place(file, trained, tmp_path, monkeypatch):
     out, family, calls, alone = tmp_path / "out", load_family(file), [], []
+    count(monkeypatch, calls, alone)
     shutil.copytree(trained, out)
     measuring = Measuring(family, out, n_tokens=100, n_spliced=2, progress=False)
-    measuring._pairing = Pairing(out, "cpu", counted(calls, alone))
     members = family.members(f"{HOOK}/*")
     late = out / HOOK / "S2-seed1"
     late.rename(tmp_path / "late")
@@ -275,6 +278,29 @@ def test_each_large_sae_is_held_against_every_reference_at_its_place(file, train
     assert "pairs" not in rows[f"{HOOK}/S1-seed0"]
 
 
+def test_what_lies_beside_an_sae_is_what_its_row_says(file, trained, tmp_path):
+    """The numbers that seeds are averaged by, those of the row, and those of the measures themselves are the same."""
+    out, family = tmp_path / "out", load_family(file)
+    shutil.copytree(trained, out)
+    measuring = Measuring(family, out, n_tokens=100, n_spliced=2, progress=False)
+    members = [member for member in family.members(f"{HOOK}/*") if member.name in ("S1", "plain-2")]
+    assert measuring.measure(members) == {}
+    (row,) = (row["measured"]["held_out"] for row in measuring.rows(members) if row["name"] == "plain-2")
+    pairs = read_pairs(out / HOOK / "plain-2-seed0")
+    assert pairs is not None
+    alone = pairs.numbers["held_out", ""]
+    assert set(alone) == {"l0", "fvu", "kl", "extra loss", "loss recovered", "loss recovered, mean"}
+    for number in ("l0", "fvu", "kl"):
+        assert alone[number][0] == pytest.approx(row[number][0], rel=2e-3)
+        assert len(alone[number]) == 201
+    assert alone["loss recovered"][0] == pytest.approx(row["loss_recovered"][0], abs=2e-3)
+    assert alone["loss recovered, mean"][0] == pytest.approx(row["recovered_from_mean"][0], abs=2e-3)
+    assert {key for key, _ in pairs.numbers.items() if key[1]} == {
+        ("held_out", f"{HOOK}/{s}-seed{k}") for s in ("S1", "S2") for k in (0, 1)
+    }
+    assert all(len(numbers["holes 0.25"]) == 201 for key, numbers in pairs.numbers.items() if key[1])
+
+
 def test_saes_of_one_name_are_told_together(file, trained, tmp_path, monkeypatch):
     """Each number is the mean over the seeds of the SAE and of the reference, and stands beside that of the plain SAEs."""
 
@@ -284,7 +310,7 @@ def test_saes_of_one_name_are_told_together(file, trained, tmp_path, monkeypatch
             value = value / other[..., 0].mean() if compare == "ratio" else value - other[..., 0].mean()
         return SimpleNamespace(interval=(value, value - 1, values.shape[-2] + values.ndim))
 
-    monkeypatch.setattr("msae.family.together.import_module", lambda name: SimpleNamespace(hierarchical=hierarchical))
+    monkeypatch.setattr("msae.family.together.hierarchical", hierarchical)
     out, family, numbers = tmp_path / "out", load_family(file), iter(range(1, 1000))
     shutil.copytree(trained, out)
     measuring = Measuring(family, out, n_tokens=100, n_spliced=2, progress=False)
@@ -292,9 +318,10 @@ def test_saes_of_one_name_are_told_together(file, trained, tmp_path, monkeypatch
 
     def of_pair(reference, large, story):
         known[large.shape[1], len(known)] = number = float(next(numbers))
-        return {"holes 0.25": np.array([number, np.nan if large.shape[1] == 16 else 0])}
+        return SimpleNamespace(replicates={"holes 0.25": np.array([number, np.nan if large.shape[1] == 16 else 0])})
 
-    measuring._pairing = Pairing(out, "cpu", Measures(of_pair, lambda sae, *_: {"fvu": np.array([sae.n_latents, 0.5])}))
+    monkeypatch.setattr("msae.family.pairs.unselected_holes", of_pair)
+    monkeypatch.setattr("msae.family.pairs.of_one", lambda found, _: {"fvu": np.array([len(found.density), 0.5])})
     members = family.members(f"{HOOK}/*")
     assert measuring.measure(members) == {}
     rows = {row["name"]: row for row in together(out, members)}
@@ -328,7 +355,7 @@ def test_two_names_are_compared_by_the_references_that_both_were_held_against(fi
 
 
 def test_one_command_trains_measures_and_tells(file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("msae.family.pairs.Measures", lambda: counted([]))
+    count(monkeypatch, [], [])
     row = [{"name": "plain-2", "seeds": [0]}]
     monkeypatch.setattr("msae.family.together.together", lambda *_: row)
     common = ["--family", str(file), "--out", str(tmp_path / "out"), "--only", f"{HOOK}/S?-seed0", f"{HOOK}/plain-2-seed0"]
