@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 import torch
 from chosen_device import WHY_NOT, chosen_device
+from interruptions import stopping
 from tiny_saes import case
 from torch.testing import assert_close
 
@@ -154,16 +155,6 @@ def test_training_in_float32_ends_near_a_cpu(kind):
         assert_close(there.history[key].cpu(), here.history[key], rtol=0.02, atol=0.02)
 
 
-class Stops(msae.TreeStream):
-    """A stream that is interrupted at its batch number 12."""
-
-    def batches(self, batch_size, seed, skip=0):
-        for i, x in enumerate(super().batches(batch_size, seed, skip)):
-            if i == 12:
-                raise KeyboardInterrupt
-            yield x
-
-
 @pytest.mark.parametrize("config", [*map(recipe, TOY_KINDS), recipe(seed=(0, 1))], ids=[*map(str, TOY_KINDS), "two seeds"])
 def test_a_checkpoint_goes_to_the_card_and_back(config, tmp_path):
     whole = msae.train(config, STREAM, **QUIET)
@@ -171,7 +162,7 @@ def test_a_checkpoint_goes_to_the_card_and_back(config, tmp_path):
         for i, (first, then) in enumerate(((device, "cpu"), ("cpu", device), (device, device))):
             path = tmp_path / f"checkpoint {i}"
             with pytest.raises(KeyboardInterrupt):
-                msae.train(config, Stops(TREE, STREAM.directions), checkpoint=path, device=first, **QUIET)
+                msae.train(config, stopping(STREAM, at=12), checkpoint=path, device=first, **QUIET)
             result = msae.train(config, STREAM, checkpoint=path, device=then, **QUIET)
             for key in ("loss", "l0"):
                 assert_close(result.history[key].cpu(), whole.history[key], rtol=0.02, atol=0.02)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from alike import assert_equal, plain, vars_of
 from chosen_device import CHOSEN, WHY_NOT, chosen_device
-from tiny_models import tiny_language_model
+from tiny_models import STORIES
 from tiny_saes import random_sae
 from torch.testing import assert_close
 
@@ -19,9 +19,6 @@ from msae.training.losses import dense_all_prefix_loss, plain_loss
 
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
-STORIES = [
-    f"Once upon a time {who} saw {what}. {who} was happy and ran home." for who in ("Lily", "Tom", "Sue") for what in ("a cat", "it")
-]
 HOOK = "blocks.1.hook_resid_pre"
 HOW = {"hook_name": HOOK, "n_ctx": 16, "dtype": torch.float32}
 QUIET = {"progress": False}
@@ -31,23 +28,6 @@ KINDS = [msae.ReLU(), msae.TopK(3), msae.BatchTopK(3), msae.JumpReLU()]
 def near(ours, theirs):
     """Sums are rounded in another order on a card."""
     assert_close(plain(ours), plain(theirs), rtol=2e-3, atol=2e-4, equal_nan=True, check_dtype=False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lm")
-    tiny_language_model(folder, STORIES, d_model=16, n_layers=2)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def lm(folder):
-    return msae.load_language_model(folder)
-
-
-@pytest.fixture(scope="module")
-def read(lm):
-    return msae.Activations(lm, STORIES, **HOW, **QUIET)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

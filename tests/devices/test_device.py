@@ -8,6 +8,7 @@ import gc
 
 import pytest
 import torch
+from interruptions import stopping
 from pretend_device import OnDevice, pretend_device
 from tiny_saes import case
 from torch.testing import assert_close
@@ -104,19 +105,9 @@ def test_a_step_has_the_gradients_of_one_on_a_cpu(kind, level, batch):
             assert_close(ours.cpu(), theirs, rtol=1e-10, atol=1e-10)
 
 
-class Stops(msae.TreeStream):
-    """A stream that is interrupted at its batch number 5."""
-
-    def batches(self, batch_size, seed, skip=0):
-        for i, x in enumerate(super().batches(batch_size, seed, skip)):
-            if i == 5:
-                raise KeyboardInterrupt
-            yield x
-
-
 def interrupted(config, path, device):
     with pytest.raises(KeyboardInterrupt):
-        msae.train(config, Stops(TREE, STREAM.directions), checkpoint=path, device=device, **QUIET)
+        msae.train(config, stopping(STREAM, at=5), checkpoint=path, device=device, **QUIET)
 
 
 @pytest.mark.parametrize("config", [*map(recipe, KINDS), recipe(seed=(0, 1))], ids=name_of)

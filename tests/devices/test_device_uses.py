@@ -8,7 +8,7 @@ import pytest
 import torch
 from alike import assert_equal, vars_of
 from pretend_device import OnDevice, pretend_device
-from tiny_models import tiny_language_model
+from tiny_models import STORIES
 from tiny_saes import random_sae
 from torch.testing import assert_close
 
@@ -25,29 +25,9 @@ from msae.toy.tree import orthogonal_directions
 from msae.training.losses import dense_all_prefix_loss, plain_loss
 
 torch.set_num_threads(1)
-STORIES = [
-    f"Once upon a time {who} saw {what}. {who} was happy and ran home." for who in ("Lily", "Tom", "Sue") for what in ("a cat", "it")
-]
 HOOK = "blocks.1.hook_resid_pre"
 KINDS = [msae.ReLU(), msae.TopK(3), msae.BatchTopK(3), msae.JumpReLU()]
 QUIET = {"progress": False}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lm")
-    tiny_language_model(folder, STORIES, d_model=16, n_layers=2)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def lm(folder):
-    return msae.load_language_model(folder)
-
-
-@pytest.fixture(scope="module")
-def read(lm):
-    return msae.Activations(lm, STORIES, hook_name=HOOK, n_ctx=16, dtype=torch.float32, **QUIET)
 
 
 def there(sae, gpu):

@@ -45,6 +45,19 @@ def interrupt():
     raise KeyboardInterrupt
 
 
+def stopping(stream, at):
+    """A stream of a tree that is interrupted at its batch number `at`."""
+
+    class Stops(msae.TreeStream):
+        def batches(self, batch_size, seed, skip=0):
+            for i, x in enumerate(super().batches(batch_size, seed, skip)):
+                if i == at:
+                    raise KeyboardInterrupt
+                yield x
+
+    return Stops(stream.tree, stream.directions)
+
+
 def full_disk():
     raise OSError(28, "No space left on device")
 

@@ -10,6 +10,11 @@ from torch import Tensor
 
 import msae
 
+STORIES = [
+    f"Once upon a time {who} saw {what}. {who} was happy and ran home." for who in ("Lily", "Tom", "Sue") for what in ("a cat", "it")
+]
+"""Six small ones, for a model that is to have read something."""
+
 
 def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers: int) -> Any:
     """A language model with random weights whose tokenizer was trained on these stories, saved in the folder and loaded from it."""

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from interruptions import stopping
 from torch.testing import assert_close
 
 import msae
@@ -71,17 +72,10 @@ def test_training_does_not_depend_on_the_order_of_latents(config, float64):
 
 @pytest.mark.parametrize("config", EVERY_KIND, ids=name_of)
 def test_an_interrupted_run_resumes_bit_for_bit(config, tmp_path):
-    class Stops(msae.TreeStream):
-        def batches(self, batch_size, seed, skip=0):
-            for i, x in enumerate(super().batches(batch_size, seed, skip)):
-                if i == 25:
-                    raise KeyboardInterrupt
-                yield x
-
     whole = msae.train(config, STREAM, **QUIET)
     path = tmp_path / "run.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        msae.train(config, Stops(TREE, STREAM.directions), checkpoint=path, **QUIET)
+        msae.train(config, stopping(STREAM, at=25), checkpoint=path, **QUIET)
     resumed = msae.train(config, STREAM, checkpoint=path, **QUIET)
     assert_same(resumed.sae, whole.sae, rtol=0, atol=0)
     assert resumed.history["step"].equal(whole.history["step"])
