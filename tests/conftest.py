@@ -105,7 +105,7 @@ def browser_page(browser: Browser) -> Iterator[Visit]:
 
 @pytest.fixture
 def book_page(browser_page: Visit, site_url: str) -> Callable[[str], Visit]:
-    """Opens a page of the built book: `book_page("book/02_tinystories/02_hovering.html")`."""
+    """Opens a page of the built book: `book_page("book/02_tinystories/02_first_latents.html")`."""
 
     def visit(path: str) -> Visit:
         browser_page.page.goto(f"{site_url}/{path}", wait_until="load")

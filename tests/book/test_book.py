@@ -200,11 +200,11 @@ def test_chapters_install_nothing_and_touch_no_paths(chapter: Chapter) -> None:
 
 MOST_LINES = 40
 LONGER = {
-    "01_toy/02_matryoshka_loss.ipynb": {"two-dictionaries": 45},
+    "01_toy/03_matryoshka_loss.ipynb": {"two-dictionaries": 45},
     "02_tinystories/01_language_model.ipynb": {"cosines": 43},
-    "02_tinystories/02_hovering.ipynb": {"word-list": 67},
+    "02_tinystories/02_first_latents.ipynb": {"word-list": 67},
     "02_tinystories/05_matryoshka.ipynb": {"prefixes": 62, "table-figure": 48},
-    "02_tinystories/06_mean_max_correlation.ipynb": {"places": 72},
+    "05_beyond/06_mean_max_correlation.ipynb": {"places": 72},
     "02_tinystories/07_price.ipynb": {"l0-figure": 52},
     "03_exploring/01_hovering.ipynb": {"follows": 42, "sample": 47, "ablate": 95},
     "03_exploring/02_trees.ipynb": {"article-rule": 46, "luck": 54, "all-latents": 54},

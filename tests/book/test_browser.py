@@ -48,7 +48,7 @@ def test_page(path: str, book_page: Open) -> None:
     assert faults == {"light": [], "dark": []}
 
 
-HOVERING = "book/02_tinystories/02_hovering.html"  # its first figure lies far below the window
+HOVERING = "book/02_tinystories/02_first_latents.html"  # its first figure lies far below the window
 
 
 def count_plotly(visit: Visit) -> list[str]:

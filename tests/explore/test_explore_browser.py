@@ -645,7 +645,7 @@ def test_the_results_of_the_token_pattern_chapter_fit_a_phone(book_page):
 
 
 def test_the_hovering_chapter_reads_out_the_token_under_the_pointer(book_page):
-    visit = book_page("book/02_tinystories/02_hovering.html")
+    visit = book_page("book/02_tinystories/02_first_latents.html")
     page = visit.page
     host = page.locator(".msae-explorer").first
     if host.count() == 0:
