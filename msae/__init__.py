@@ -1,7 +1,8 @@
 """Matryoshka sparse autoencoders: train them, measure their holes, look at their latents.
 
 The rooms stand in the order of the data: stories (`texts`) → a language model (`lm`) → its `activations` (or vectors of a `toy`) → an `sae`
-in `training` → its `firings` → `metrics`, `patterns`, `latents` → `figures` and `explore`; `family` and `bench` go the whole way.
+in `training` → its `firings` → `metrics`, `patterns`, `interventions`, `latents` → `figures` and `explore`; `family` and `bench` go the
+whole way.
 
 Names resolve on first use, so that `import msae` costs nothing: torch is loaded with the first name that needs it, plotly and
 TransformerLens only with the functions that draw or run a language model.
@@ -47,6 +48,7 @@ _ROOMS = [
     "firings",
     "metrics",
     "patterns",
+    "interventions",
     "latents",
     "figures",
     "explore",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from msae import family as family
     from msae import figures as figures
     from msae import firings as firings
+    from msae import interventions as interventions
     from msae import latents as latents
     from msae import lm as lm
     from msae import metrics as metrics

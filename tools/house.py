@@ -23,7 +23,7 @@ PICTURE = ROOT / "book" / "_static" / "house.svg"
 
 ROOMS = (
     *("texts", "lm", "activations", "toy", "sae", "training", "firings"),
-    *("metrics", "patterns", "latents", "figures", "explore", "family", "bench", "cli"),
+    *("metrics", "patterns", "interventions", "latents", "figures", "explore", "family", "bench", "cli"),
 )
 """As the data goes. `support` lies beneath all of them."""
 

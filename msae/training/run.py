@@ -19,7 +19,7 @@ from msae.sae.sae import SAE
 from msae.support.schedules import trapezoid
 from msae.training.buffers import Buffers, keep_freed_memory
 from msae.training.config import Stream, TrainConfig, TrainResult, origin_of
-from msae.training.controller import L0Controller, integral_for
+from msae.training.controller import L0Controller, integral_for, integral_in_fade
 from msae.training.dense import blocks, dense_step
 from msae.training.exchange import find_checked_moves, start_anew
 from msae.training.lazy_adam import LazyAdam
@@ -162,7 +162,7 @@ class Run:
             if self.first_l0_S is None:
                 self.first_l0_S = seen.l0.clamp(min=config.target_l0)
             if faded(config, config.fade_prefixes, t):  # what the penalty weighs changes with them, and time is short
-                self.controller.integral = integral_for(round(config.fade_prefixes * config.n_steps))
+                self.controller.integral = integral_in_fade(max(1, round(config.fade_prefixes * config.n_steps)))
             # From the first batch's L0 to the target, geometrically.
             self.controller.update(seen.l0, config.target_l0 * (self.first_l0_S / config.target_l0) ** sparsify_left(config, t))
         self.power_SN.lerp_(seen.power_N, 0.05)  # its start at 0 scales all latents alike: the order is right from step 1

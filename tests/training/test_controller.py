@@ -6,7 +6,7 @@ import torch
 from scipy.signal import lfilter
 
 import msae
-from msae.training.controller import L0Controller, integral_for
+from msae.training.controller import L0Controller, integral_for, integral_in_fade
 
 TREE = msae.FeatureTree.article()
 SEEDS = tuple(range(100, 104))
@@ -38,6 +38,19 @@ def test_a_slow_answer_is_waited_for(lag, needed):
         seen.append(weight)
     assert np.exp(log_l0) == pytest.approx(30, rel=0.05)
     assert max(seen) < 1.5 * needed
+
+
+@pytest.mark.parametrize("n_fade", [240, 600, 2400])
+@pytest.mark.parametrize("lag", [5, 50])
+def test_a_target_that_needs_less_and_less_weight_is_held_while_prefixes_fade(n_fade, lag):
+    """L0 stands at its target, and then the weight it needs falls by the factor that was measured, evenly over the fade."""
+    controller = L0Controller(1, start=0.3, integral=integral_in_fade(n_fade))
+    log_l0, weight = np.log(30.0), 0.3
+    for t in range(n_fade):
+        needed = 0.3 * 0.55 ** (t / n_fade)
+        log_l0 += (np.log(30) - 0.5 * np.log(weight / needed) - log_l0) / lag
+        weight = controller.update(torch.tensor([np.exp(log_l0)], dtype=torch.float32), 30.0).item()
+    assert np.exp(log_l0) == pytest.approx(30, rel=0.03)
 
 
 def test_spare_latents_do_not_drive_the_weight_until_holes_open():

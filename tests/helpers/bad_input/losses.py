@@ -8,7 +8,7 @@ import msae
 from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import inclusion_of, inclusion_probability
 from msae.support.schedules import trapezoid
-from msae.training.controller import L0Controller, integral_for
+from msae.training.controller import L0Controller, integral_for, integral_in_fade
 from msae.training.exchange import find_moves
 from msae.training.losses import all_prefix_loss, dense_all_prefix_loss, plain_loss, prefix_loss
 
@@ -153,6 +153,7 @@ TABLE = [
         name="L0Controller.update",
     ),
     Function(integral_for, lambda: {"n_steps": 10}, {"n_steps": [*NOT_WHOLE, 0, -1]}),
+    Function(integral_in_fade, lambda: {"n_steps": 10}, {"n_steps": [*NOT_WHOLE, 0, -1]}),
     Function(
         find_moves,
         lambda: {"x_SBD": torch.ones(2, B, D), "residual_SBD": torch.ones(2, B, D), "power_SN": torch.ones(2, N)},
