@@ -27,7 +27,7 @@ NOT_RETOLD = {
     "05_beyond/05_settled.ipynb",
     "05_beyond/06_mean_max_correlation.ipynb",
 }
-"""Chapters that the rules for a chapter's text and code do not hold yet; those for its exercises do. A chapter that is retold leaves this set."""
+"""Chapters that the rules for text and code do not hold yet; those for exercises do. A chapter that is retold leaves this set."""
 
 
 def tags(cell: dict[str, Any]) -> list[str]:
