@@ -31,7 +31,10 @@ INTERVAL = re.compile(r"\[\s*[-−+]?\d[\d.,]*\s*%?\s*,\s*[-−+]?(?:\d[\d.,]*|i
 FIGURE = re.compile(r"^(?!\s*(?:from|import)\b).*?\b(?:figures\.[a-z]\w*|Explorer)\(", re.MULTILINE)
 PICTURE = re.compile(r"!\[[^\]]*\]\(|<img\b|<svg\b|```\{(?:figure|image)\}")
 STARS = re.compile(r"^\*\*.+?\*\* · [★☆]{3} · (\d+) minutes?$", re.MULTILINE)
-TIME = re.compile(r"^> \*\*Time\*\*: about (\d+) minutes? to read, (\d+) minutes? to run on two CPU cores; a GPU does not help", re.MULTILINE)
+TIME = re.compile(
+    r"^> \*\*Time\*\*: about (\d+) minutes? to read, (\d+) minutes? to run on two CPU cores; a GPU does not help",
+    re.MULTILINE,
+)
 """The line of a chapter's opening that says how long it takes: to read, and to run."""
 
 
@@ -136,7 +139,9 @@ def table(paths: list[Path]) -> str:
         rows.append([name, *map(str, found[-1]), str(found[-1].minutes), said.group(1) if said else "–"])
     total = Reading(*map(sum, zip(*found)))._replace(longest_cell=max(each.longest_cell for each in found))
     rows.append(["all", *map(str, total), str(sum(each.minutes for each in found)), ""])
-    return "\n".join(f"{row[0]:<42}" + "".join(f"{cell:>{len(head) + 2}}" for cell, head in zip(row[1:], heads)) for row in [["", *heads], *rows])
+    widths = [len(head) + 2 for head in heads]
+    lines = (f"{name:<42}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths)) for name, *cells in [["", *heads], *rows])
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
