@@ -23,7 +23,7 @@ def tell(check: Callable[[Any], object], answer: Callable[..., Any]) -> None:
         answer: the reader's function.
 
     Raises:
-        TypeError: `check` or `answer` is no function.
+        ValueError: `check` or `answer` is no function.
 
     Example:
         >>> from msae.support.exercises import tell
@@ -36,7 +36,7 @@ def tell(check: Callable[[Any], object], answer: Callable[..., Any]) -> None:
     """
     for what, value in (("check", check), ("answer", answer)):
         if not callable(value):
-            raise TypeError(f"{what} must be a function, got {shown(value)}")
+            raise ValueError(f"{what} must be a function, got {shown(value)}")
     name = getattr(answer, "__name__", "your function")
     try:
         said = check(answer)

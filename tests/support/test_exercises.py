@@ -92,5 +92,5 @@ def test_an_interruption_goes_through():
 
 @pytest.mark.parametrize(("check", "answer", "what"), [(check_double, 6, "answer"), (None, abs, "check")])
 def test_what_is_no_function_is_refused(check, answer, what):
-    with pytest.raises(TypeError, match=f"^{what} must be a function, got"):
+    with pytest.raises(ValueError, match=f"^{what} must be a function, got"):
         tell(check, answer)
