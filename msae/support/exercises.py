@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,11 @@ from msae.support.arguments import shown
 
 
 def tell(check: Callable[[Any], object], answer: Callable[..., Any]) -> None:
-    """Run an exercise's check on an answer and print what it found; whatever the answer does, nothing is raised.
+    """Run an exercise's check on an answer and print what it found, in one of four ways; a wrong answer raises nothing.
+
+    *Right* where the check passes. *Not yet* with the sentence of the assertion that fails; with the reader's own line where the
+    answer stops; and with a question about what comes back where the answer ran and the check could not go on with its result.
+    An answer that is still `raise NotImplementedError` is not written yet.
 
     Args:
         check: takes the answer and asserts what it must do, each assertion with a sentence that says what is wrong. It may return
@@ -18,7 +23,7 @@ def tell(check: Callable[[Any], object], answer: Callable[..., Any]) -> None:
         answer: the reader's function.
 
     Raises:
-        TypeError: `check` or `answer` is no function.
+        ValueError: `check` or `answer` is no function.
 
     Example:
         >>> from msae.support.exercises import tell
@@ -31,17 +36,36 @@ def tell(check: Callable[[Any], object], answer: Callable[..., Any]) -> None:
     """
     for what, value in (("check", check), ("answer", answer)):
         if not callable(value):
-            raise TypeError(f"{what} must be a function, got {shown(value)}")
+            raise ValueError(f"{what} must be a function, got {shown(value)}")
     name = getattr(answer, "__name__", "your function")
     try:
         said = check(answer)
-    except NotImplementedError:
-        print(f"{name} is not written yet: put your answer in place of `raise NotImplementedError`, run that cell, then this one.")
-    except AssertionError as wrong:
-        print(f"Not yet: {wrong}")
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        line = f" at `{where.line}`" if where.line else ""
-        print(f"Not yet: {name} stops with {type(error).__name__}: {error}{line}")
+        print(_sentence(error, name, answer))
     else:
-        print("Right." if not isinstance(said, str) else f"Right. {said}")
+        print(f"Right. {said}" if isinstance(said, str) else "Right.")
+
+
+def _sentence(error: Exception, name: str, answer: Callable[..., Any]) -> str:
+    """What an answer's reader is told of what its check raised."""
+    if isinstance(error, NotImplementedError) and not error.args:
+        return f"{name} is not written yet: put your answer in place of `raise NotImplementedError`, run that cell, then this one."
+    if isinstance(error, AssertionError) and error.args:
+        return f"Not yet: {error}"
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    inside = _line_within(error, answer)
+    if inside is not None:
+        return f"Not yet: {name} stops with {what}" + (f" at `{inside}`" if inside else "")
+    return f"Not yet: {name} runs, but what it returns cannot be checked ({what}). Is it what the task asks for, and is there a `return`?"
+
+
+def _line_within(error: Exception, answer: Callable[..., Any]) -> str | None:
+    """The last line of the answer's own cell that ran, empty where its source is not known; None where the error came from elsewhere."""
+    code = getattr(answer, "__code__", None)
+    if code is None:
+        return ""
+    line = None
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is code or (line is not None and frame.f_code.co_filename == code.co_filename):
+            line = linecache.getline(code.co_filename, number).strip()
+    return line

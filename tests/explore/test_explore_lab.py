@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_lab import RUN, jupyter_lab
 from pages import Visit
-from places import PATIENCE, ROOT
+from places import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -33,76 +28,19 @@ choice = ipywidgets.Dropdown(options=[f"S/{k}" for k in range(6)], description="
 ipywidgets.link((widget, "latent"), (choice, "value"))
 ipywidgets.VBox([choice, widget])"""
 
-# Not by its keys: while JupyterLab arranges the notebook it drops some, or runs the cell that it thinks is active.
-RUN_CELL = """async (k) => {
-    await jupyterapp.restored;
-    const panel = [...jupyterapp.shell.widgets("main")].find((each) => each.context?.path === "widget.ipynb");
-    await Promise.all([panel.revealed, panel.sessionContext.ready]);
-    jupyterapp.shell.activateById(panel.id);
-    panel.content.activeCellIndex = k;
-    await jupyterapp.commands.execute("notebook:run-cell");
-}"""
-
 READ = "print('chosen', [widget.latent, widget.pinned, widget.view])"
 SET = "widget.latent = 0; widget.pinned = ''; widget.view = 'search'; widget.query = 'Lily'; print('set')"
-
-
-def jupyter_lab() -> str:
-    """The command: of this environment, or the one that MSAE_JUPYTERLAB names."""
-    beside = Path(sys.executable).with_name("jupyter-lab")
-    found = os.environ.get("MSAE_JUPYTERLAB") or (str(beside) if beside.exists() else shutil.which("jupyter-lab"))
-    if not found:
-        pytest.skip("no JupyterLab found: pip install jupyterlab, or name its jupyter-lab in MSAE_JUPYTERLAB")
-    return found
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[str]:
     """Address of a JupyterLab whose kernel is this Python, with a notebook of three cells."""
     pytest.importorskip("anywidget")
-    pytest.importorskip("ipykernel")
-    command = jupyter_lab()
     cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, READ, SET)]
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=spec), tmp_path / "widget.ipynb")
-    kernels = tmp_path / "data"
-    subprocess.run(
-        [sys.executable, "-m", "ipykernel", "install", "--prefix", str(kernels), "--name", "python3"], check=True, capture_output=True
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(8)
-    # The widget's part of JupyterLab comes from this environment, wherever JupyterLab itself is installed.
-    paths = [str(kernels / "share/jupyter"), str(Path(sys.prefix) / "share/jupyter")]
-    environment = os.environ | {
-        "JUPYTER_PATH": os.pathsep.join(paths),
-        "JUPYTER_PLATFORM_DIRS": "0",
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(tmp_path),
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-    }
-    flags = ["--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={token}", "--ServerApp.ip=127.0.0.1"]
-    flags += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--ServerApp.log_level=ERROR"]
-    flags += ["--LabApp.expose_app_in_browser=True"]
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen([command, *flags], cwd=tmp_path, env=environment, stdout=log, stderr=log)
-        try:
-            until = time.monotonic() + PATIENCE
-            while not listening(port):
-                assert server.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < until, "JupyterLab does not listen"
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/lab/tree/widget.ipynb?token={token}"
-        finally:
-            server.terminate()
-            server.wait(PATIENCE)
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as there:
-        return there.connect_ex(("127.0.0.1", port)) == 0
+    with jupyter_lab(tmp_path, "widget.ipynb") as address:
+        yield address
 
 
 def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visit, lab: str) -> None:
@@ -112,7 +50,7 @@ def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visi
     cells.nth(2).wait_for()
 
     def run(k: int, wanted: str = "") -> None:
-        page.evaluate(RUN_CELL, k)
+        page.evaluate(RUN, k)
         if wanted:
             cells.nth(k).locator(".jp-OutputArea-output", has_text=wanted).wait_for()
 
