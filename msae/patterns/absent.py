@@ -37,7 +37,9 @@ def no_token(pattern: str, str_tokens: Sequence[str | bytes]) -> list[str]:
 
     written = {}
     for test in tests_of(parse(pattern)):
-        if test.kind in ("text", "regex") and (part := _PART.match(pattern, test.at)):
+        part = _PART.match(pattern, test.at) if test.kind in ("text", "regex") else None
+        is_flag = part and part[0][0].isalpha() and not test.args[-1]  # a word ignores case, a flag such as `cap` does not
+        if part and not is_flag:
             written[part[0]] = None
     vocabulary = np.arange(len(str_tokens))[:, None]  # each token a text of its own
     return [part for part in written if not match(f"[{part}]" if part[0] == '"' else part, vocabulary, str_tokens).any()]
@@ -51,6 +53,6 @@ def nowhere(pattern: str, str_tokens: Sequence[str | bytes], n_tokens: int) -> s
     are = "is no token" if len(absent) == 1 else "are no tokens"
     word = next((part for part in absent if part[0] not in '"/'), "word")
     return (
-        f"the pattern {pattern!r} marks none of the {n_tokens:,} tokens: {', '.join(absent)} {are} of this model, which reads them in pieces; "
-        f'a text of several tokens stands in quotes, with the space before it: " {word}"'
+        f"the pattern {pattern!r} marks none of the {n_tokens:,} tokens: {', '.join(absent)} {are} of this model, which reads "
+        f'them in pieces; a text of several tokens stands in quotes, with the space before it: " {word}"'
     )
