@@ -9,6 +9,7 @@ import regex
 
 from msae.patterns.nodes import tests_of
 from msae.patterns.reading import parse
+from msae.support.letters import check_vocabulary
 
 _PART = regex.compile(r"\"(\\[^\n]|[^\"\\])*\"|/(\\[^\n]|[^/\\])*/i?|\p{L}[\p{L}\p{M}'’-]*")
 """How a test of one token's text is written: a string, a regular expression, a word."""
@@ -35,6 +36,7 @@ def no_token(pattern: str, str_tokens: Sequence[str | bytes]) -> list[str]:
     """
     from msae.patterns.matching import match
 
+    check_vocabulary(str_tokens, np.arange(0))
     written = {}
     for test in tests_of(parse(pattern)):
         part = _PART.match(pattern, test.at) if test.kind in ("text", "regex") else None

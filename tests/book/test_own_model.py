@@ -15,7 +15,7 @@ from tiny_models import tiny_gpt2, tiny_language_model
 import msae
 
 CHAPTER = ROOT / "book" / "04_using" / "01_your_own_model.ipynb"
-SHORTER = {'"n_steps": 400': '"n_steps": 12', '"n_steps": 200': '"n_steps": 12', '"n_steps": 120': '"n_steps": 12'}
+SHORTER = {f'"n_steps": {n}': '"n_steps": 12' for n in (400, 200, 120, 40)}
 FEWER = {"n_tokens=40_000": "n_tokens=3_000", "n_tokens=8_000": "n_tokens=1_500", "few_tokens = 2_000": "few_tokens = 600"}
 
 
