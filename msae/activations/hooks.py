@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from msae.activations.checks import check_hook_names, check_language_model
-from msae.activations.rows import Texts
+from msae.activations.rows import Texts, begin_of
 from msae.support.arguments import tensor
 
 if TYPE_CHECKING:
@@ -30,6 +30,48 @@ def widths(lm: TransformerBridge, hook_names: Sequence[str]) -> dict[str, int]:
                 "take hook_resid_pre, hook_resid_post, hook_mlp_out or hook_attn_out"
             )
     return {hook_name: value.shape[-1] for hook_name, value in found.items()}
+
+
+STREAM = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
+"""What SAEs are usually trained on in a layer: the residual stream before it, what its two halves add, and the stream after it."""
+
+
+def list_hooks(lm: TransformerBridge) -> dict[str, int]:
+    """The hooks at which SAEs are usually trained: the stream before and after each layer, and what its attention and its MLP add.
+
+    Of those the ones that this model has, with one vector per token. Any other hook of `lm.hook_dict` that has one will do too, such as
+    the neurons, "blocks.3.mlp.hook_post".
+
+    Args:
+        lm: a model of `load_language_model`.
+
+    Returns:
+        hook name → width of its vectors, the SAE's d_model, in the order of the forward pass.
+
+    Raises:
+        ValueError: no language model, or one without [BEGIN].
+
+    Example:
+        >>> lm = msae.load_language_model("bundled")
+        >>> hooks = msae.activations.list_hooks(lm)
+        >>> list(hooks)[:3], hooks["blocks.3.hook_resid_pre"]
+        (['blocks.0.hook_resid_pre', 'blocks.0.hook_attn_out', 'blocks.0.hook_mlp_out'], 256)
+    """
+    check_language_model(lm)
+    found: dict[str, int] = {}
+
+    def keep(value: Any, hook: Any, hook_name: str) -> None:
+        if isinstance(value, Tensor) and value.is_floating_point() and value.ndim == 3 and value.shape[:2] == (1, 2):
+            found[hook_name] = value.shape[-1]
+
+    def keeper(hook_name: str) -> Any:
+        return lambda value, hook: keep(value, hook, hook_name)
+
+    wanted = [name for name in lm.hook_dict if name.rpartition(".")[2] in STREAM]
+    tokens = torch.full((1, 2), begin_of(lm.tokenizer, lm.cfg.d_vocab), device=lm.cfg.device)
+    with torch.no_grad():
+        lm.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, keeper(name)) for name in wanted])
+    return found
 
 
 class _Reached(Exception):

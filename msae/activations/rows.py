@@ -121,7 +121,7 @@ def tokenize(
         >>> lm.to_string(tokens[0]), lengths.tolist(), story.tolist()
         ('[BEGIN]Lily ran', [3, 2, 3, 2], [0, 0, 1, 1])
     """
-    begin = _begin(tokenizer, d_vocab)
+    begin = begin_of(tokenizer, d_vocab)
     n_ctx = whole("n_ctx", n_ctx, 2)
     encoded = check_stories(stories, token_ids=True)
     padding = getattr(tokenizer, "pad_token_id", None)
@@ -145,7 +145,12 @@ def tokenize(
     return torch.from_numpy(tokens), lengths, torch.tensor([i for i, _ in parts], dtype=torch.long)
 
 
-def _begin(tokenizer: Any, d_vocab: int | None) -> int:
+def begin_of(tokenizer: Any, d_vocab: int | None) -> int:
+    """The id of [BEGIN].
+
+    Raises:
+        ValueError: there is no tokenizer, or it has none that the model knows.
+    """
     if tokenizer is None:
         raise ValueError("the model has no tokenizer, so that [BEGIN] is not known: set lm.tokenizer to the one of its vocabulary")
     begin = getattr(tokenizer, "bos_token_id", None)

@@ -76,7 +76,7 @@ def add_source(command: argparse.ArgumentParser, default: str | None = "bundled"
         "--model",
         type=words,
         default=default,
-        help=f"'bundled', 'tinymodel' (the article's), a packed folder, or a TransformerLens name{own}",
+        help=f"'bundled', 'tinymodel' (the article's), a folder, or a TransformerLens name{own}",
     )
     command.add_argument(
         "--stories",

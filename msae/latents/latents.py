@@ -144,6 +144,14 @@ class Latents:
                 self.split(concept)
             raise
 
+    def _present(self, concept: str | ArrayLike) -> np.ndarray:
+        from msae.patterns.absent import nowhere
+
+        mask = self.concept(concept)
+        if isinstance(concept, str) and not mask.any() and concept.rpartition("/")[0] not in self.saes:
+            raise ValueError(nowhere(concept, self.vocabulary, int(self.mask.sum())))
+        return mask
+
     def dense(self, latent: str) -> np.ndarray:
         """(n_texts, n_ctx) float32: one latent on every place; 0 where it is silent, and where nothing counts.
 
@@ -184,7 +192,7 @@ class Latents:
         from msae.metrics.concepts import concept_scores
 
         acts = self.acts[check_sae(sae, self._sizes)]
-        mask = self.concept(concept)
+        mask = self._present(concept)
         latent = f"{sae}/{concept_scores(acts, mask, level=level).best}"
         return Best(latent, self.score(latent, mask, level=level))
 
@@ -201,7 +209,7 @@ class Latents:
         """
         from msae.metrics.concepts import concept_score
 
-        return concept_score(*self._at(latent), self.concept(concept), story=self.story, level=level)
+        return concept_score(*self._at(latent), self._present(concept), story=self.story, level=level)
 
     def holes(self, latent: str, concept: str | ArrayLike, *, parts: Mapping[str, ArrayLike] | None = None, level: float = 0.0) -> HoleRate:
         """Where a latent is silent although a concept is there, or another latent fires; and which latents of its SAE fill these holes.
@@ -217,7 +225,7 @@ class Latents:
         """
         from msae.metrics.hole_rates import hole_rate
 
-        return hole_rate(*self._at(latent), self.concept(concept), parts=parts, story=self.story, level=level)
+        return hole_rate(*self._at(latent), self._present(concept), parts=parts, story=self.story, level=level)
 
     def look_alike(self, latent: str, sae: str, *, n_resamples: int = 1000) -> LookAlike:
         """The latent of another SAE whose activations correlate most with those of a latent.

@@ -21,6 +21,7 @@ from msae.lm.transformer import Transformer, TransformerConfig
 from msae.support import arguments, hub
 from msae.support.files import as_json
 from msae.support.manifests import ASSETS, check_manifest, read_manifest, write_with_manifest
+from msae.support.reasons import first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -34,8 +35,9 @@ def load_language_model(name: str | os.PathLike[str] = "bundled", device: str = 
     """A language model with TransformerLens' hooks, in float32, ready for `to_tokens`, `run_with_cache` and `generate`.
 
     Args:
-        name: "bundled" (no network is needed), "tinymodel" (the article's, from the Hugging Face hub: `msae.tinymodel`), a folder that
-            `save_language_model` wrote, or any name TransformerLens knows (from the hub, for example "roneneldan/TinyStories-33M").
+        name: "bundled" (no network is needed), "tinymodel" (the article's, from the Hugging Face hub: `msae.tinymodel`), any name that
+            TransformerLens knows (from the hub, for example "gpt2" or "roneneldan/TinyStories-33M"), or a folder: one that
+            `save_language_model` wrote, or one with a model and a tokenizer of transformers (`save_pretrained`), such as one you trained.
         device: where the model runs.
 
     Returns:
@@ -43,7 +45,8 @@ def load_language_model(name: str | os.PathLike[str] = "bundled", device: str = 
 
     Raises:
         FileNotFoundError: the folder, or a file in it, is missing.
-        ValueError: a file is not the one that the folder's manifest, or the hub, names; or this machine lacks the device.
+        ValueError: a file is not the one that the folder's manifest, or the hub, names; a folder of transformers that does not hold a
+            whole model that TransformerLens reads; or this machine lacks the device.
         ConnectionError: the hub does not answer, or does not know the name.
 
     Example:
@@ -59,6 +62,8 @@ def load_language_model(name: str | os.PathLike[str] = "bundled", device: str = 
     folder = _folder(name)
     if folder is None:
         return _from_hub(str(name), device)
+    if _is_of_transformers(folder):
+        return _from_transformers(folder, device)
     model, tokenizer = load_transformer(folder)
     return boot_native(model.config.to_transformer_lens(), model.state_dict(), with_begin(tokenizer, folder), device, folder.name)
 
@@ -191,6 +196,27 @@ def _folder(name: str | os.PathLike[str]) -> Path | None:
             f"there is no folder {path}: give 'bundled', a folder that `language-model pack` wrote, or a TransformerLens name"
         )
     return None
+
+
+def _is_of_transformers(folder: Path) -> bool:
+    """Whether `save_pretrained` wrote this folder: ours has a manifest."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return not (folder / "manifest.json").exists() and isinstance(config, dict) and "model_type" in config
+
+
+def _from_transformers(folder: Path, device: str) -> TransformerBridge:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    try:
+        return TransformerBridge.boot_transformers(str(folder), device=device)
+    except Exception as error:  # each library says in its own way what is missing, or that it does not know such a model
+        raise ValueError(
+            f"{folder} holds no model of transformers that TransformerLens reads ({first_line(error)}): save the model and its tokenizer "
+            "there, both with save_pretrained"
+        ) from error
 
 
 def _from_hub(name: str, device: str) -> TransformerBridge:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from msae.patterns.absent import no_token as no_token
     from msae.patterns.corpus import Corpus as Corpus
     from msae.patterns.errors import PatternError as PatternError
     from msae.patterns.examples import EXAMPLES as EXAMPLES
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from msae.patterns.reading import parse as parse
 
 _HOMES = {
+    "absent": ["no_token"],
     "corpus": ["Corpus"],
     "errors": ["PatternError"],
     "examples": ["EXAMPLES", "hole_examples"],

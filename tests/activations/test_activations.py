@@ -10,7 +10,8 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_language_model
+from tiny_models import STORIES as SIX_STORIES
+from tiny_models import tiny_gpt2, tiny_language_model
 
 import msae
 from msae import activations as home
@@ -432,3 +433,15 @@ def test_the_array_on_disk_is_what_numpy_reads(lm, tmp_path):
 def test_a_dtype_that_no_cache_holds_is_refused(lm, tmp_path):
     with pytest.raises(ValueError, match=r"torch\.float16, torch\.float32, got dtype=torch\.bfloat16"):
         harvest(lm, cache=tmp_path, dtype=torch.bfloat16)
+
+
+IN_A_LAYER = ["hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post"]
+
+
+def test_the_hooks_that_are_listed_can_be_read(tmp_path):
+    for model in (tiny_language_model(tmp_path / "ours", SIX_STORIES, 8, 2), msae.load_language_model(tiny_gpt2(tmp_path, SIX_STORIES))):
+        hooks = home.list_hooks(model)
+        assert [name.rpartition(".")[2] for name in hooks] == IN_A_LAYER * model.cfg.n_layers
+        read = home.run_to_hooks(model, model.to_tokens("Once upon"), list(hooks))
+        assert {name: value.shape[-1] for name, value in read.items()} == hooks
+        assert home.list_hooks(model) == hooks, "no hook is left behind"

@@ -31,6 +31,21 @@ def tiny_language_model(folder: Path, stories: list[str], d_model: int, n_layers
     return msae.load_language_model(folder)
 
 
+def tiny_gpt2(folder: Path, stories: list[str], d_model: int = 24, n_layers: int = 3) -> Path:
+    """A folder with a GPT-2 of random weights and its tokenizer, written by transformers as `save_pretrained` does."""
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    from msae.lm.tokenizer import train_tokenizer
+
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(stories, 400)
+    sizes = {"n_positions": 64, "n_embd": d_model, "n_layer": n_layers, "n_head": 4}
+    config = GPT2Config(vocab_size=tokenizer.get_vocab_size(), bos_token_id=0, eos_token_id=0, **sizes)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="[BEGIN]", eos_token="[BEGIN]").save_pretrained(folder)
+    return folder
+
+
 def random_weights(d_vocab: int = 30, d_model: int = 16, n_layers: int = 3, n_ctx: int = 12) -> dict[str, Tensor]:
     """A state dict with the names and the shapes that the author's file has, in small."""
     generator = torch.Generator().manual_seed(0)

@@ -203,3 +203,19 @@ def test_of_many_saes_an_error_names_some():
         many.best("she", "m3")
     with pytest.raises(ValueError, match="n9 and 90 more, got none"):
         many.only()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("Zerbina", 'Zerbina is no token of this model, which reads them in pieces; .*: " Zerbina"'),
+        ("cat cat cat cat", "give more stories"),
+    ],
+)
+def test_a_pattern_that_marks_nothing_says_why(pattern, words):
+    silent = LATENTS.mask & False
+    nowhere = Latents(SAES, read()) if pattern == "Zerbina" else Latents(SAES, read(tokens=torch.zeros_like(torch.from_numpy(TOKENS))))
+    for ask in (lambda: nowhere.best(pattern, "S/0"), lambda: nowhere.score("S/0/1", pattern), lambda: nowhere.holes("S/0/1", pattern)):
+        with pytest.raises(ValueError, match=f"the pattern '{pattern}' marks none of the {MASK.sum()} tokens: .*{words}"):
+            ask()
+    assert (nowhere.concept(pattern) == silent).all(), "asked for its tokens, it has none"

@@ -13,6 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import PATIENCE
+from tiny_models import STORIES as SIX_STORIES
+from tiny_models import tiny_gpt2
 
 import msae
 from msae.lm.bridge import plain_transformer
@@ -247,3 +249,26 @@ def test_the_bundled_model_keeps_its_promises():
     assert not model.config.layer_norm
     assert (msae.support.manifests.ASSETS / "language_model" / "model.safetensors").stat().st_size < 12e6
     assert manifest["report"]["bits_per_character_valid"] < 1.0
+
+
+def test_a_folder_of_transformers_loads_as_it_would_from_the_hub(tmp_path):
+    from transformers import GPT2LMHeadModel
+
+    folder = tiny_gpt2(tmp_path, SIX_STORIES)
+    lm = msae.load_language_model(folder)
+    tokens = lm.to_tokens(SIX_STORIES[0])
+    expected = GPT2LMHeadModel.from_pretrained(folder).eval()(tokens).logits
+    assert torch.allclose(lm(tokens).log_softmax(-1), expected.log_softmax(-1), atol=1e-4)
+
+
+@pytest.mark.parametrize("broken", ["model.safetensors", "tokenizer.json"])
+def test_a_folder_of_transformers_that_is_not_whole_says_so(tmp_path, broken):
+    (tiny_gpt2(tmp_path, SIX_STORIES) / broken).unlink()
+    with pytest.raises(ValueError, match=r"holds no model of transformers .* save the model and its tokenizer there"):
+        msae.load_language_model(tmp_path)
+
+
+def test_a_folder_of_transformers_of_an_unknown_architecture_says_so(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "of nobody", "architectures": ["NobodysModel"]}')
+    with pytest.raises(ValueError, match="holds no model of transformers that TransformerLens reads"):
+        msae.load_language_model(tmp_path)

@@ -497,3 +497,23 @@ def test_a_type_checker_sees_the_names_of_patterns() -> None:
     assert seen == {(name, f"msae.patterns.{place}") for name, place in patterns._PLACE_OF.items()}
     assert all(getattr(patterns, name) is not None for name in patterns.__all__)
     assert patterns.THRESHOLDS is patterns.LEVELS, "the former name, for one release"
+
+
+VOCABULARY = ["Once", " upon", " a", " Lily", "Sue", " Zer", "bina", "\n", b"\xc3", b"\xa9"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "absent"),
+    [
+        ("Lily|sue", []),
+        ("Lily|Zerbina|Zer", ["Zerbina"]),
+        ('" Zerbina"|"Once upon"', []),  # a text of several tokens needs none of its own
+        ('[text="Lily" | "Sue"]', ['"Lily"']),  # with the space that is before it
+        ("/ ?wh.*/i | /.*y/", ["/ ?wh.*/i"]),
+        ("let it = Nobody|Lily; @$it .", ["Nobody"]),
+        ("[cap & !quoted] (?<=Lily)", []),
+        ("Qux Qux", ["Qux"]),
+    ],
+)
+def test_words_that_are_no_token_are_found(pattern: str, absent: list[str]) -> None:
+    assert patterns.no_token(pattern, VOCABULARY) == absent

@@ -160,6 +160,7 @@ TABLE = [
         lambda: {"lm": lm(), "stories": STORIES, "n_ctx": 8},
         {key: HOW[key] for key in ("lm", "stories", "n_ctx", "n_tokens", "skip_first")},
     ),
+    Function(hooks.list_hooks, lambda: {"lm": lm()}, {"lm": LM}),
     Function(
         hooks.run_to_hook,
         lambda: {"lm": lm(), "tokens": torch.zeros(1, 3, dtype=torch.long), "hook_name": HOOK},

@@ -5,7 +5,7 @@ import torch
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_WHOLE, Function, Says
 
 from msae.explore import LatentActivations
-from msae.patterns import hole_examples, parse, rank_latents
+from msae.patterns import hole_examples, no_token, parse, rank_latents
 from msae.patterns.matching import match
 
 TOKENS = np.array([[0, 1, 2], [2, 1, 0]])
@@ -30,6 +30,11 @@ TABLE = [
             "mask": ["a", 3, [True], np.ones((2, 2), bool), np.full((2, 3), NAN), np.full((2, 3), 0.5)],
             "timeout": [*NOT_A_NUMBER, 0, -1.0],
         },
+    ),
+    Function(
+        no_token,
+        lambda: {"pattern": "a|c", "str_tokens": VOCAB},
+        {"pattern": NOT_A_PATTERN, "str_tokens": [None, 3, ["a", "b", 3], ["a", None, "c"]]},
     ),
     Function(parse, lambda: {"query": "a b"}, {"query": NOT_A_PATTERN}),
     Function(
