@@ -208,7 +208,6 @@ LONGER = {
     "02_tinystories/07_price.ipynb": {"l0-figure": 52},
     "03_exploring/01_hovering.ipynb": {"follows": 42, "sample": 47, "ablate": 95},
     "03_exploring/02_trees.ipynb": {"article-rule": 46, "luck": 54, "all-latents": 54},
-    "05_beyond/01_all_prefixes.ipynb": {"noise-code": 52, "measure": 58, "strong-code": 47},
 }
 """Cells above the limit, and how long they may be: to become shorter when their chapter is rewritten, and then to leave this table."""
 
