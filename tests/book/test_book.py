@@ -200,7 +200,6 @@ def test_chapters_install_nothing_and_touch_no_paths(chapter: Chapter) -> None:
 
 MOST_LINES = 40
 LONGER = {
-    "01_toy/03_matryoshka_loss.ipynb": {"two-dictionaries": 45},
     "02_tinystories/01_language_model.ipynb": {"cosines": 43},
     "02_tinystories/02_first_latents.ipynb": {"word-list": 67},
     "02_tinystories/05_matryoshka.ipynb": {"prefixes": 62, "table-figure": 48},
