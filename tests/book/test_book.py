@@ -111,8 +111,11 @@ def test_opening(chapter: Chapter) -> None:
     points = re.findall(r"^> - \S", opening, flags=re.MULTILINE)
     assert "> **You will learn**" in opening
     assert 3 <= len(points) <= 5, f"three to five points to learn, not {len(points)}"
-    time = re.search(r"^> \*\*Time\*\*: (\d+) minutes? on two CPU cores; a GPU does not help", opening, flags=re.MULTILINE)
-    assert time, "`> **Time**: N minutes on two CPU cores; a GPU does not help`"
+    reading = r"(?:about \d+ minutes to read, )?"
+    time = re.search(
+        rf"^> \*\*Time\*\*: {reading}(\d+) minutes?(?: to run)? on two CPU cores; a GPU does not help", opening, flags=re.MULTILINE
+    )
+    assert time, "`> **Time**: about N minutes to read, M minutes to run on two CPU cores; a GPU does not help`"
     assert int(time.group(1)) <= MOST_MINUTES
     assert re.search(r"^> \*\*You need\*\*: \S", opening, flags=re.MULTILINE)
 
@@ -148,6 +151,10 @@ def test_exercises_have_a_stub_a_solution_that_runs_and_a_check(chapter: Chapter
         assert "NotImplementedError" in cells[start]["source"]
         assert all(isinstance(node, (ast.FunctionDef, ast.Import, ast.ImportFrom)) for node in stub.body), "a stub only defines"
         block = cells[start + 1 : end]
+        if "exercise-check" in tags(block[0]):  # the reader's own answer is checked, and the solution has another name
+            (solved,) = (cell["source"] for cell in block if "solution" in tags(cell))
+            assert all(f"def {name}_solution(" in solved and f"check_{name}({name}_solution)" in solved for name in functions)
+            continue
         opened = next((i for i, cell in enumerate(block) if "{solution-start}" in cell["source"]), None)
         closed = next((i for i, cell in enumerate(block) if "{solution-end}" in cell["source"]), None)
         assert opened is not None, "a solution stands between {solution-start} and {solution-end}"
