@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from msae.figures.axes import axis_options, few_ticks, log_ticks, padded_ends
+from msae.figures.axes import axis_options, few_ticks, log_ticks, padded_ends, whole_ticks
 from msae.figures.digits import NUMBER, apart, number, rounded_together
 from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes, short_labels
 from msae.figures.given import array, is_list, mapping, prose
@@ -141,7 +141,7 @@ def _said(name: str, x: list[Any], y: list[Any]) -> str:
 
 def legend_rows(names: list[str]) -> int:
     """Rows that the names take below the plot on a telephone."""
-    widths = [7.5 * min(len(name), LEGEND_CHARACTERS) + 55 for name in names]
+    widths = [7.5 * min(len(name), LEGEND_CHARACTERS) + 65 for name in names]
     a_row = 2 if len(names) < 7 or 2 * max(widths) <= 340 else 1  # few may take some of the plot's own height
     return 1 if sum(widths) <= 340 else math.ceil(len(names) / a_row)
 
@@ -165,9 +165,11 @@ def set_axes(fig: go.Figure, curves: list[Curve], x: tuple[str, bool], y: tuple[
     """The two axes of these curves, each by its name and whether it is logarithmic."""
     (x_axis, log_x), (y_axis, log_y) = x, y
     left, right = ends_of([curve.x for curve in curves])
-    ticks = log_ticks(left, right) if log_x else {"nticks": few_ticks(padded_ends(np.array([left, right]), 0.05), 7)}
+    n_ticks = few_ticks(padded_ends(np.array([left, right]), 0.05), 7)
+    ticks = log_ticks(left, right) if log_x else whole_ticks([curve.x for curve in curves], n_ticks)
     fig.update_xaxes(**axis_options(x_axis, type="log" if log_x else "linear", zeroline=False, **ticks))
-    ticks = log_ticks(*ends_of([values for curve in curves for values in (curve.y, *curve.band)])) if log_y else {"nticks": 8}
+    heights = [values for curve in curves for values in (curve.y, *curve.band)]
+    ticks = log_ticks(*ends_of(heights)) if log_y else whole_ticks(heights, 8)
     fig.update_yaxes(**axis_options(y_axis, type="log" if log_y else "linear", zeroline=not log_y, **ticks))
 
 

@@ -123,12 +123,13 @@ TABLE = [
     ),
     Function(
         figures.dots,
-        lambda: {"values": {"a": HALF, 1: (1, 2)}, "title": "t", "alt": "a", "axis": "x", "range": (0, np.float32(1))},
+        lambda: {"values": {"a": HALF, 1: (1, 2)}, "title": "t", "alt": "a", "axis": "x", "range": (0, np.float32(1)), "each": ("a", "b")},
         {
             **PROSE,
             **LEAD,
             "values": [*NO_MAPPING, {}, *within(lambda v: {"a": v}, few("values of 'a'"))],
             "axis": NOT_TEXT,
+            "each": [None, 3, {"a", "b"}, {"a": 1}, "", Says(["a"], "a name for each dot of a row, got 1 for 2 dots")],
             "range": [3, "ab", (0,), (0, 1, 2), (1, 0), (1, 1), (0, NAN), (-INF, 0), ("0", "1"), [None, 1]],
         },
     ),
