@@ -126,9 +126,9 @@ def _said(rows: Sequence[_Row]) -> Iterator[str]:
 
 def _dot_names(each: Any, counts: Sequence[int]) -> tuple[str, list[list[Any]]]:
     """What is said before each dot, and behind it for each dot of each row: "seed " and 3, or nothing and its own name."""
-    if isinstance(each, str):
-        return drawn.hovered(arguments.written("each", each)) + " ", [list(range(n)) for n in counts]
-    if isinstance(each, (set, frozenset, Mapping)) or not is_list(each):
+    if isinstance(each, str) and each.strip():
+        return drawn.hovered(drawn.sentence("each", each)) + " ", [list(range(n)) for n in counts]
+    if isinstance(each, (str, set, frozenset, Mapping)) or not is_list(each):
         raise ValueError(f"each must say what a dot is, or be a list with a name for each dot, got {arguments.shown(each)}")
     if wrong := [n for n in counts if n != len(each)]:
         raise ValueError(f"each must have a name for each dot of a row, got {len(each)} for {wrong[0]} dots")

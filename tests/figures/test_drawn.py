@@ -290,7 +290,7 @@ def test_what_is_hovered_says_the_number_to_the_digits_in_which_it_differs(name,
 
 @pytest.mark.browser
 def test_labels_as_long_as_a_story_stay_two_and_have_room_for_their_boxes(read):
-    assert [re.sub(r".*…", "", tick.replace(" ", "")) for tick in read["stories"]["y"]] == ["littlegirl.Lily", "alittlegirl.Tim"]
+    assert [re.sub(r".*…", "", tick.replace(" ", "")) for tick in read["stories"]["y"]] == ["alittlegirl.Lily", "alittlegirl.Tim"]
     for name in ("stories", "cells of stories"):
         for lines, end in zip(read[name]["hover"], ("girl. Lily", "girl. Tim")):
             assert end in "".join(lines)
