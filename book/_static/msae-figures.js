@@ -15,6 +15,8 @@
    * @property {object} [template]
    * @property {boolean} [autosize]
    * @property {number} [width]
+   * @property {number} [height]
+   * @property {{ narrow?: { taller: number, changes: Record<string, unknown> } }} [meta] what is otherwise on a narrow page
    */
 
   /** @typedef {HTMLElement & { _fullLayout: Record<string, any> }} Plot an element that plotly has drawn in */
@@ -27,6 +29,9 @@
   const begun = new Set();
   /** @type {Set<Plot>} */
   const drawn = new Set();
+  /** What each figure changes when its page becomes narrow (1) or wide (0). @type {Map<Plot, [object, object]>} */
+  const widths = new Map();
+  const narrow = matchMedia("(max-width: 599px)");
   const script = document.currentScript;
   const address = new URL("plotly.min.js", script instanceof HTMLScriptElement ? script.src : location.href).href;
 
@@ -100,12 +105,15 @@
     /** @type {Run} */
     const run = (choice) => act(plot, choice);
     for (const menu of menus) {
+      if (menu.buttons?.every(({ method }) => method === "animate")) continue; // a slider that plays has a button of its own
       const make = menu.type === "buttons" ? buttons : select;
       place.append(make(menu.name || "Show", menu.buttons ?? [], menu.active ?? 0, run));
     }
     for (const slider of sliders) {
       const name = (slider.currentvalue?.prefix || slider.name || "Step").replace(/[:=\s]+$/, "");
-      place.append(range(name, slider.steps ?? [], slider.active ?? 0, run));
+      const steps = slider.steps ?? [];
+      place.append(range(name, steps, slider.active ?? 0, run));
+      if (steps.length > 1 && steps.every(({ method }) => method === "animate")) place.append(player(place.lastElementChild));
     }
   }
 
@@ -120,7 +128,8 @@
       const title = /** @type {HTMLElement} */ (document.getElementById(`${plot.id}-title`));
       if (typeof said === "string") title.textContent = words(said);
     }
-    callPlotly(method, plot, ...args)?.then(() => thin(plot));
+    const done = callPlotly(method, plot, ...args)?.then(() => thin(plot));
+    if (method === "animate") done?.catch(() => {}); // a step that the next one overtakes is given up
   }
 
   /**
@@ -173,6 +182,54 @@
     return element("label", { className: "msae-control" }, element("span", { textContent: name }), bar, said);
   }
 
+  /** A button that moves a slider from its first step to its last, or stops it. @param {Element | null} control */
+  function player(control) {
+    const bar = /** @type {HTMLInputElement} */ (control?.querySelector("input"));
+    const last = Number(bar.max);
+    const button = element("button", { type: "button", textContent: "Play", className: "msae-play" });
+    let timer = 0;
+    const stop = () => {
+      clearInterval(timer);
+      timer = 0;
+      button.textContent = "Play";
+    };
+    /** @param {number} at */
+    const go = (at) => {
+      bar.value = String(at);
+      bar.dispatchEvent(new Event("input"));
+      if (at >= last) stop();
+    };
+    button.addEventListener("click", () => {
+      if (timer) return stop();
+      button.textContent = "Stop";
+      timer = setInterval(() => go(Number(bar.value) + 1), Math.min(900, Math.max(150, 6000 / last)));
+      go(Number(bar.value) >= last ? 0 : Number(bar.value));
+    });
+    bar.addEventListener("input", (event) => event.isTrusted && stop());
+    return button;
+  }
+
+  /**
+   * On a narrow page panels that stood side by side lie one below the other: the figure says how, here it is done, and undone.
+   *
+   * @param {Plot} plot
+   * @param {Layout} layout
+   */
+  function fitWidth(plot, layout) {
+    const { taller = 0, changes = {} } = layout.meta?.narrow ?? {};
+    const height = layout.height ?? 450;
+    /** @param {string} path */
+    const now = (path) => path.split(".").reduce((part, name) => part?.[name], /** @type {any} */ (layout));
+    const before = Object.fromEntries(Object.keys(changes).map((path) => [path, now(path)]));
+    widths.set(plot, [{ ...before, height }, { ...changes, height: height + taller }]);
+    if (!narrow.matches) return;
+    layout.height = height + taller;
+    for (const [path, value] of Object.entries(changes)) {
+      const name = path.slice(path.lastIndexOf(".") + 1);
+      now(path.slice(0, -name.length - 1))[name] = value;
+    }
+  }
+
   /**
    * plotly draws ticks with texts of their own all, one upon another where there is no room: here every second or third is kept.
    *
@@ -205,11 +262,11 @@
     layout.template = template();
     layout.autosize = true;
     delete layout.width;
-    const narrow = root.clientWidth < 600;
+    if (layout.meta?.narrow) fitWidth(plot, layout);
     const options = {
       responsive: true,
       displaylogo: false,
-      displayModeBar: narrow ? false : undefined,
+      displayModeBar: narrow.matches ? false : undefined,
       modeBarButtonsToRemove: ["select2d", "lasso2d"],
       ...config,
     };
@@ -234,6 +291,13 @@
   new MutationObserver(() => drawn.forEach((plot) => callPlotly("relayout", plot, { template: template() }))).observe(root, {
     attributes: true,
     attributeFilter: ["data-theme"],
+  });
+
+  narrow.addEventListener("change", ({ matches }) => {
+    for (const plot of drawn) {
+      const change = widths.get(plot)?.[Number(matches)];
+      if (change) callPlotly("relayout", plot, change)?.then(() => thin(plot));
+    }
   });
 
   addEventListener("beforeprint", () => {

@@ -44,17 +44,26 @@ PAGE = """\
 <style>
 a {{ color: LinkText; }}
 body {{ margin: 16px; background: Canvas; color: CanvasText; font: 14px/1.45 system-ui, sans-serif; }}
-h1 {{ font: inherit; font-size: 20px; font-weight: 600; margin: 0 0 12px; }}
+h1 {{ font: inherit; font-size: 20px; font-weight: 600; margin: 0 0 4px; }}
+p {{ margin: 0 0 12px; max-width: 60em; }}
 </style>
 </head>
 <body>
 <main>
-<h1>{title}</h1>{back}
+<h1>{title}</h1>
+<p>{what}{back}</p>
 {body}
 </main>
 </body>
 </html>
 """
+
+
+WHAT = (
+    "The parts, called latents, into which sparse autoencoders take a language model apart, and the texts on which each of them fires. "
+    "Choose one, and lay a second one over it to see its holes."
+)
+"""What a page is, in a line."""
 
 
 def host(manifest: dict[str, Any], payload: bytes, state: dict[str, Any], fallback: str) -> str:
@@ -81,8 +90,8 @@ def page(title: str, body: str, back: str | None = None) -> str:
         body: HTML.
         back: the address of another page that it leads back to.
     """
-    link = f'\n<p><a href="{html.escape(back)}">Back to where it is explained</a></p>' if back else ""
-    return PAGE.format(title=html.escape(title), body=body, back=link)
+    link = f' <a href="{html.escape(back)}">Back to where it is explained</a>' if back else ""
+    return PAGE.format(title=html.escape(title), body=body, what=WHAT, back=link)
 
 
 def address(page: str, latent: str, pin: str = "", view: str = "", query: str = "") -> str:

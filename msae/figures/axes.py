@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 
 from msae.figures.digits import apart, number
-from msae.figures.frame import short_labels
 from msae.figures.style import LINE
 from msae.support import drawn
 
 ROW_CHARACTERS = 22
-"""Characters of a label beside a row."""
+"""Characters of a line of a label beside a row."""
 
 PLAIN_NUMBERS = {"exponentformat": "power", "minexponent": 6, "separatethousands": True}
 """Ticks without k, M, µ and p: plotly's own would write 1e-12 as "1p"."""
@@ -50,12 +50,39 @@ def set_x_axis_under_rows(fig: go.Figure, title: str, beside: Iterable[str], **m
     fig.layout.margin.b += room
 
 
-def row_ticks(labels: Sequence[str]) -> dict[str, Any]:
+class RowLabels(NamedTuple):
+    """Labels beside rows, each in as many lines as it needs."""
+
+    lines: list[list[str]]
+    """Of each label, not escaped."""
+
+    @property
+    def height(self) -> int:
+        """Pixels that a row needs for its label."""
+        return 19 * max(map(len, self.lines))
+
+    @property
+    def every_line(self) -> list[str]:
+        """All lines of all labels."""
+        return list(itertools.chain(*self.lines))
+
+    @property
+    def ticks(self) -> list[str]:
+        """The labels as plotly draws them."""
+        return ["<br>".join(drawn.escaped(line.rstrip(" ")) for line in label) for label in self.lines]
+
+
+def row_labels(labels: Sequence[str], width: int = ROW_CHARACTERS, most: int = 38) -> RowLabels:
+    """Labels in lines of at most `width` characters, cut where they are longer than `most`; those cut alike stay apart."""
+    return RowLabels([drawn.lines(label, width) for label in drawn.cut_apart(list(labels), most)])
+
+
+def row_ticks(labels: RowLabels) -> dict[str, Any]:
     """An upright axis on which the k-th row from the top, with the k-th label, lies at k."""
-    n = len(labels)
+    n = len(labels.lines)
     return {
         "tickvals": list(range(n)),
-        "ticktext": short_labels(labels, ROW_CHARACTERS),
+        "ticktext": labels.ticks,
         "range": [n - 0.5, -0.5],
         "showgrid": False,
         "zeroline": False,
@@ -90,6 +117,16 @@ def padded_ends(numbers: np.ndarray, share: float) -> tuple[float, float]:
     low, high = float(numbers.min()), float(numbers.max())
     pad = share * (high - low) or share * abs(high) or 0.5
     return low - pad, high + pad
+
+
+def whole_ticks(arrays: Sequence[np.ndarray], most: int) -> dict[str, Any]:
+    """Ticks at whole numbers alone, where all numbers are whole and so few that plotly would put halves between them; else `most`.
+
+    Numbers that are all 0 or 1 are shares.
+    """
+    low, high = min(a.min() for a in arrays), max(a.max() for a in arrays)
+    whole = all((a == a.round()).all() for a in arrays)
+    return {"dtick": 1} if whole and high - low < most and (low < 0 or high > 1) else {"nticks": most}
 
 
 def few_ticks(ends: Sequence[float], most: int) -> int:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from msae.figures.axes import ROW_CHARACTERS, axis_options, few_ticks, log_ticks, padded_ends, set_x_axis_under_rows
+from msae.figures.axes import axis_options, few_ticks, log_ticks, padded_ends, row_labels, set_x_axis_under_rows, whole_ticks
 from msae.figures.digits import apart, from_to, number, rounded_together
-from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes, short_labels
+from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes
 from msae.figures.given import NOISE, array, listed, mapping, prose
 from msae.figures.style import COLORS, role
 from msae.support import arguments, drawn
@@ -55,14 +55,14 @@ def bars(
     if not mapping("values", values, "label to number"):
         raise ValueError("bars needs at least one value, got none")
     low_high = mapping("low_high", {} if low_high is None else low_high, "label to (low, high)")
-    (axis,) = prose(axis=axis)
-    names = drawn.words(values)
+    (axis,), names = prose(axis=axis), drawn.words(values)
+    beside = row_labels(names)
     a = array(list(values.values()), "values", 1)
     low, high = _whiskers(dict(zip(values, a)), low_high)
     lengths, lows, highs = rounded_together([a, low, high])
     in_words = [number(v) + from_to((lo, hi) if key in low_high else ()) for key, v, lo, hi in zip(values, lengths, lows, highs)]
     said = [f"{name}: {its}" for name, its in zip(drawn.cut_apart(names, LEGEND_CHARACTERS), in_words)]
-    fig = empty_figure(Words(title, alt, lead), said, height=30 * len(names) + 24)
+    fig = empty_figure(Words(title, alt, lead), said, height=max(30, beside.height) * len(names) + 24)
     places = drawn.hovered_apart(names)
     text = [f"{place}<br>{drawn.hovered(axis)} <b>{its}</b>" for place, its in zip(places, in_words)]
     fig.add_trace(
@@ -78,8 +78,8 @@ def bars(
     )
     fit_hover_boxes(fig, text)
     fig.update_layout(showlegend=False, bargap=0.3)
-    set_x_axis_under_rows(fig, axis, drawn.cut_apart(names, ROW_CHARACTERS), type="linear", nticks=7, rangemode="tozero")
-    fig.update_yaxes(**_rows(places, short_labels(names, ROW_CHARACTERS)))
+    set_x_axis_under_rows(fig, axis, beside.every_line, type="linear", rangemode="tozero", **whole_ticks([a, low, high, np.zeros(1)], 7))
+    fig.update_yaxes(**_rows(places, beside.ticks))
     return fig
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from msae.figures.axes import ROW_CHARACTERS, axis_options, few_ticks, padded_ends, row_ticks, set_x_axis_under_rows
+from msae.figures.axes import axis_options, few_ticks, padded_ends, row_labels, row_ticks, set_x_axis_under_rows, whole_ticks
 from msae.figures.digits import NUMBER, from_to, number, rounded_together
 from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes, short_label, short_labels
 from msae.figures.given import array, is_list, listed, mapping_of_mappings, prose
@@ -77,8 +77,9 @@ def compare(
     names, labels = drawn.words(keys), drawn.words(rows)
     measured = {(label, key): _value(value, label, key) for label, its in rows.items() for key, value in its.items()}
     numbers = dict(zip(measured, rounded_together(list(measured.values()))))
+    beside = row_labels(labels)
     said = _said(numbers, dict(zip(rows, labels)), dict(zip(keys, names)))
-    fig = empty_figure(Words(title, alt, lead), said, height=(16 + 14 * len(names)) * len(rows) + 20, bottom=26)
+    fig = empty_figure(Words(title, alt, lead), said, height=max(16 + 14 * len(names), beside.height) * len(rows) + 20, bottom=26)
     hovered, styles = drawn.hovered_apart(labels), styles_of([str(key) for key in keys])
     for k, (key, name, short, style) in enumerate(zip(keys, drawn.hovered_apart(names), short_labels(names), styles)):
         aside = 0.24 * (k - (len(names) - 1) / 2)
@@ -88,8 +89,8 @@ def compare(
     fit_hover_boxes(fig, [f"{text}<br>{drawn.hovered(axis)}" for trace in fig.data for text in trace.customdata or ()])
     fig.update_layout(showlegend=len(names) > 1)
     n_ticks = few_ticks(padded_ends(np.concatenate(list(measured.values())), 0.05), 7)
-    set_x_axis_under_rows(fig, axis, drawn.cut_apart(labels, ROW_CHARACTERS), type="linear", nticks=n_ticks, zeroline=False)
-    fig.update_yaxes(**axis_options("", type="linear", **row_ticks(labels)))
+    set_x_axis_under_rows(fig, axis, beside.every_line, type="linear", zeroline=False, **whole_ticks(list(measured.values()), n_ticks))
+    fig.update_yaxes(**axis_options("", type="linear", **row_ticks(beside)))
     return fig
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from msae.figures.axes import axis_options, few_ticks, log_ticks, padded_ends
+from msae.figures.axes import axis_options, few_ticks, log_ticks, padded_ends, whole_ticks
 from msae.figures.digits import NUMBER, apart, number, rounded_together
 from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes, short_labels
 from msae.figures.given import array, is_list, mapping, prose
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 1_000
 
 
-class _Curve(NamedTuple):
+class Curve(NamedTuple):
     """A curve as it is given, thinned to `MAX_POINTS`."""
 
     x: np.ndarray
@@ -79,31 +79,40 @@ def lines(
     height = arguments.whole("height", height, 1, 10_000)
     x_axis, y_axis = prose(x_axis=x_axis, y_axis=y_axis)
     names, several = drawn.words(series), len(series) > 1
-    curves = [_curve(name, parts, log_x, log_y) for name, parts in series.items()]
+    curves = [curve_of(name, parts, log_x, log_y) for name, parts in series.items()]
     at, heights = rounded_together([curve.x for curve in curves], 6), rounded_together([curve.y for curve in curves])
     said = map(_said, drawn.cut_apart(names, LEGEND_CHARACTERS), at, heights)
-    fig = empty_figure(Words(title, alt, lead), said, height=height, bottom=26 * _legend_rows(names) if several else 0)
-    hovers = _hovers(names, x_axis, y_axis)
-    for k, (curve, style, short) in enumerate(zip(curves, styles_of([str(key) for key in series]), short_labels(names))):
-        shared = {"name": short, "legendgroup": str(k)}
-        if curve.band:
-            fig.add_trace(_band(at[k], curve.band, style, shared))
-        line = {"color": style.color, "width": 2.5, "dash": style.dash if several else "solid"}
-        mode = "lines" if len(curve.x) > 1 else "markers"
-        fig.add_trace(go.Scatter(x=at[k], y=heights[k], mode=mode, line=line, hovertemplate=hovers[k], **shared))
+    fig = empty_figure(Words(title, alt, lead), said, height=height, bottom=26 * legend_rows(names) if several else 0)
+    hovers = hovers_of(names, x_axis, y_axis)
+    add_curves(fig, curves, list(series), hovers)
     fit_hover_boxes(fig, hovers)
     fig.update_layout(showlegend=several)
-    _set_axes(fig, curves, (x_axis, log_x), (y_axis, log_y))
+    set_axes(fig, curves, (x_axis, log_x), (y_axis, log_y))
     return fig
 
 
-def _hovers(names: list[str], x_axis: str, y_axis: str) -> list[str]:
+def add_curves(fig: go.Figure, curves: Sequence[Curve], keys: Sequence[Any], hovers: Sequence[str]) -> go.Figure:
+    """Draw each curve in the style of its key, with its band beneath it; returns the figure."""
+    at, heights = rounded_together([curve.x for curve in curves], 6), rounded_together([curve.y for curve in curves])
+    styles, names = styles_of([str(key) for key in keys]), short_labels(drawn.words(keys))
+    for k, (curve, style, short) in enumerate(zip(curves, styles, names)):
+        shared = {"name": short, "legendgroup": str(k)}
+        if curve.band:
+            fig.add_trace(_band(at[k], curve.band, style, shared))
+        line = {"color": style.color, "width": 2.5, "dash": style.dash if len(curves) > 1 else "solid"}
+        mode = "lines" if len(curve.x) > 1 else "markers"
+        fig.add_trace(go.Scatter(x=at[k], y=heights[k], mode=mode, line=line, hovertemplate=hovers[k], **shared))
+    return fig
+
+
+def hovers_of(names: list[str], x_axis: str, y_axis: str) -> list[str]:
     """What a point of each curve says."""
     hover = f"<br>{drawn.hovered(x_axis)} <b>%{{x:{NUMBER}}}</b><br>{drawn.hovered(y_axis)} <b>%{{y:{NUMBER}}}</b><extra></extra>"
     return [place + hover for place in drawn.hovered_apart(names)]
 
 
-def _curve(name: Any, parts: Any, log_x: bool, log_y: bool) -> _Curve:
+def curve_of(name: Any, parts: Any, log_x: bool, log_y: bool) -> Curve:
+    """A curve as it is given, judged and thinned."""
     what = arguments.shown(name)
     if not is_list(parts) or isinstance(parts, (str, Mapping)):
         raise ValueError(f"series: the curve {what} must be (x, y) or (x, y, low, high), got {arguments.shown(parts)}")
@@ -120,7 +129,7 @@ def _curve(name: Any, parts: Any, log_x: bool, log_y: bool) -> _Curve:
     if len(arrays[0]) > MAX_POINTS:
         keep = np.unique(np.linspace(0, len(arrays[0]) - 1, MAX_POINTS).round().astype(int))
         arrays = [a[keep] for a in arrays]
-    return _Curve(arrays[0], arrays[1], tuple(arrays[2:]))
+    return Curve(arrays[0], arrays[1], tuple(arrays[2:]))
 
 
 def _said(name: str, x: list[Any], y: list[Any]) -> str:
@@ -130,9 +139,9 @@ def _said(name: str, x: list[Any], y: list[Any]) -> str:
     return f"{name}: from {number(y[0])} at {number(x[0])} to {number(y[-1])} at {number(x[-1])}"
 
 
-def _legend_rows(names: list[str]) -> int:
+def legend_rows(names: list[str]) -> int:
     """Rows that the names take below the plot on a telephone."""
-    widths = [7.5 * min(len(name), LEGEND_CHARACTERS) + 55 for name in names]
+    widths = [7.5 * min(len(name), LEGEND_CHARACTERS) + 65 for name in names]
     a_row = 2 if len(names) < 7 or 2 * max(widths) <= 340 else 1  # few may take some of the plot's own height
     return 1 if sum(widths) <= 340 else math.ceil(len(names) / a_row)
 
@@ -152,15 +161,18 @@ def _band(x: list[Any], band: Sequence[np.ndarray], style: Style, shared: dict[s
     )
 
 
-def _set_axes(fig: go.Figure, curves: list[_Curve], x: tuple[str, bool], y: tuple[str, bool]) -> None:
+def set_axes(fig: go.Figure, curves: list[Curve], x: tuple[str, bool], y: tuple[str, bool]) -> None:
     """The two axes of these curves, each by its name and whether it is logarithmic."""
     (x_axis, log_x), (y_axis, log_y) = x, y
-    left, right = _ends([curve.x for curve in curves])
-    ticks = log_ticks(left, right) if log_x else {"nticks": few_ticks(padded_ends(np.array([left, right]), 0.05), 7)}
+    left, right = ends_of([curve.x for curve in curves])
+    n_ticks = few_ticks(padded_ends(np.array([left, right]), 0.05), 7)
+    ticks = log_ticks(left, right) if log_x else whole_ticks([curve.x for curve in curves], n_ticks)
     fig.update_xaxes(**axis_options(x_axis, type="log" if log_x else "linear", zeroline=False, **ticks))
-    ticks = log_ticks(*_ends([values for curve in curves for values in (curve.y, *curve.band)])) if log_y else {"nticks": 8}
+    heights = [values for curve in curves for values in (curve.y, *curve.band)]
+    ticks = log_ticks(*ends_of(heights)) if log_y else whole_ticks(heights, 8)
     fig.update_yaxes(**axis_options(y_axis, type="log" if log_y else "linear", zeroline=not log_y, **ticks))
 
 
-def _ends(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
+def ends_of(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The least and the largest of all."""
     return min(a.min() for a in arrays), max(a.max() for a in arrays)

@@ -61,7 +61,7 @@ def empty_figure(words: Words, said: Iterable[str] = (), *, height: int, top: in
         margin={"l": 8, "r": 12, "t": margin_top, "b": 56 + bottom},
         dragmode=False,
         hoverlabel={"align": "left", "namelength": -1},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom", "itemwidth": 40},
     )
     return fig
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import plotly.graph_objects as go
 
-from msae.figures.axes import PLAIN_NUMBERS, axis_options
-from msae.figures.digits import NUMBER
-from msae.figures.frame import Words, empty_figure, fit_hover_boxes, short_label, short_labels
+from msae.figures.axes import axis_options
+from msae.figures.cells import FRAME, fit_cell_boxes, height_of, label_ticks, room_below, traces_of, value_above
+from msae.figures.frame import Words, empty_figure, short_labels
 from msae.figures.given import mapping, prose
-from msae.figures.matrices import Panel, panels_of, rounded
-from msae.figures.style import LINE
-from msae.support import arguments, drawn
+from msae.figures.matrices import Panel, panels_of
+from msae.figures.side_by_side import lay_side_by_side
+from msae.support import arguments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from msae.figures.given import Numbers
 
     _Labels: TypeAlias = Sequence[object] | Mapping[str, Sequence[object]]
-
-_TICK_CHARACTERS = 16
-_DIVERGING = [[0.0, "rgba(201,90,14,1)"], [0.5, "rgba(201,90,14,0)"], [0.5, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
-_SEQUENTIAL = [[0.0, "rgba(31,111,235,0)"], [1.0, "rgba(31,111,235,1)"]]
 
 
 class _Options(TypedDict, total=False):
@@ -41,6 +36,7 @@ class _Options(TypedDict, total=False):
     diverging: bool
     span: float
     height: int | None
+    together: bool
 
 
 def heatmap(
@@ -56,14 +52,16 @@ def heatmap(
     diverging: bool = True,
     span: float = 1.0,
     height: int | None = None,
+    together: bool = False,
 ) -> go.Figure:
     """A matrix as coloured cells, the first row on top; hover says row, column and value in words.
 
-    Several matrices lie in one panel; buttons (or a menu, when the names are long) choose which one is seen, without a kernel.
+    Several matrices lie in one panel, and buttons or a menu choose which one is seen, without a kernel; or `together`, each in a panel of
+    its own beneath its name: side by side, on a narrow page of the book one below the other.
 
     Args:
         matrix: (n_rows, n_columns) numbers, at most 200 × 200; on [-1, 1] when `diverging`, else not negative. Or name → matrix, of
-            which the first one is seen at first; one scale for all.
+            which the first one is seen at first (`together`: all are); one scale for all.
         title: the claim of the figure.
         alt: the figure in a sentence, for readers who cannot see it.
         rows: one label for each row; or, where several matrices differ in them, name → labels.
@@ -73,14 +71,15 @@ def heatmap(
         value: what a cell is, for example "cosine" or "activation".
         diverging: cosines around zero (True) or activations from zero up (False).
         span: where a diverging scale ends on both sides; smaller than 1 for differences, and what lies beyond has the colour of the end.
-        height: of the cells, in pixels; the default follows the number of rows.
+        height: of the cells of a panel, in pixels; the default follows the number of rows.
+        together: several matrices side by side, at most 12, instead of one at a time.
 
     Returns:
         the figure, for the page to size and colour.
 
     Raises:
-        ValueError: no alt or title, no matrix, labels that do not fit the matrix, values outside the scale or not finite, or a matrix
-            too large for a page.
+        ValueError: no alt or title, no matrix, labels that do not fit the matrix, values outside the scale or not finite, a matrix
+            too large for a page, or more than 12 together.
 
     Example:
         >>> from msae import figures
@@ -90,16 +89,14 @@ def heatmap(
         ([1, 0.5],)
     """
     diverging, span = arguments.yes_or_no("diverging", diverging), arguments.number("span", span, above=0)
+    together = arguments.yes_or_no("together", together)
     height = None if height is None else arguments.whole("height", height, 1, 10_000)
     axes = prose(row_axis=row_axis, column_axis=column_axis, value=value)
     panels = panels_of(matrix, rows, columns, diverging)
-    several = len(panels) > 1
-    fig = empty_figure(Words(title, alt), height=0, top=(44 if several else 0) + 46)
-    fig.add_traces(_traces(panels, axes, span if diverging else None))
-    ticks = [{"xaxis": _ticks(panel.columns), "yaxis": _ticks(panel.rows)} for panel in panels]
-    _lay_out(fig, panels, axes, ticks[0], height)
-    if several:
-        fig.update_layout(updatemenus=[_menu([panel.name for panel in panels], ticks)])
+    together = together and len(panels) > 1
+    fig = empty_figure(Words(title, alt), height=0, top=46 + (0 if together or len(panels) == 1 else 44))
+    fig.add_traces(traces_of(panels, axes, span if diverging else None))
+    (lay_side_by_side if together else _lay_on_one_another)(fig, panels, axes, height)
     return fig
 
 
@@ -126,76 +123,17 @@ def heatmaps(matrices: Mapping[str, Numbers], **options: Unpack[_Options]) -> go
     return heatmap(mapping("matrices", matrices, "name to matrix"), **options)
 
 
-def _traces(panels: list[Panel], axes: list[str], span: float | None) -> list[go.Heatmap]:
-    """A trace for each panel, of which the first is seen; `span` is where a diverging scale ends, None for one from zero up."""
-    said = [drawn.hovered(text) for text in axes]
-    hover = f"{said[0]} <b>%{{y}}</b><br>{said[1]} <b>%{{x}}</b><br>{said[2]} <b>%{{z:{NUMBER}}}</b>"
-    top = span if span is not None else max(float(panel.cells.max()) for panel in panels) or 1.0
-    several = len(panels) > 1
-    extras = drawn.hovered_apart([panel.name for panel in panels])
-    return [
-        go.Heatmap(
-            z=z,
-            x=drawn.hovered_apart(panel.columns),
-            y=drawn.hovered_apart(panel.rows),
-            name=short_label(panel.name) if several else "",
-            hovertemplate=f"{hover}<extra>{extra if several else ''}</extra>",
-            colorbar=_color_bar(span),
-            colorscale=_SEQUENTIAL if span is None else _DIVERGING,
-            zmin=0 if span is None else -span,
-            zmax=top,
-            visible=k == 0,
-        )
-        for k, (panel, z, extra) in enumerate(zip(panels, rounded(panels, span is not None), extras))
-    ]
-
-
-def _color_bar(span: float | None) -> dict[str, Any]:
-    bar = {
-        "orientation": "h",
-        "thickness": 9,
-        "len": 0.7,
-        "lenmode": "fraction",
-        "x": 0.5,
-        "xanchor": "center",
-        "y": 1.0,
-        "yanchor": "bottom",
-        "ypad": 2,
-        "title": {"text": "", "side": "top"},  # any other title or side of it moves the title of the figure out of sight (plotly 5 and 7)
-        "outlinecolor": LINE,
-        "outlinewidth": 1,
-    }
-    if span is None:
-        return {**bar, "nticks": 5, **PLAIN_NUMBERS}
-    at = [-1, -0.5, 0, 0.5, 1] if span == 1 else [-span, 0, span]
-    return {**bar, "tickvals": at, "ticktext": [f"{tick:g}".replace("-", "−") for tick in at]}
-
-
-def _ticks(labels: list[str]) -> dict[str, Any]:
-    """Where labels are long, they are cut in the ticks and whole in the hover text; else plotly drops some where there is no room."""
-    if max(map(len, labels)) <= _TICK_CHARACTERS:
-        return {"tickmode": "auto"}
-    n = len(labels)
-    every = math.ceil(n / 40)
-    aside = 2e-4 * n  # plotly would hover the tick's text where a tick stands within 1e-4 of an axis' length
-    places = [round(k + aside, 4) for k in range(0, n, every)]
-    return {"tickmode": "array", "tickvals": places, "ticktext": short_labels(labels, _TICK_CHARACTERS)[::every]}
-
-
-def _lay_out(fig: go.Figure, panels: list[Panel], axes: list[str], ticks: dict[str, Any], height: int | None) -> None:
-    """The axes, the size, and the words above the colours."""
-    n_rows, n_columns = (max(panel.cells.shape[i] for panel in panels) for i in (0, 1))
-    longest = max(len(label) for panel in panels for label in panel.columns)
-    below = 8 + int(6.5 * min(longest, _TICK_CHARACTERS)) if n_columns > 6 or longest > 6 else 0
+def _lay_on_one_another(fig: go.Figure, panels: list[Panel], axes: list[str], height: int | None) -> None:
+    """The axes, the size, the words above the colours, and the buttons between several panels."""
     row_axis, column_axis, value = axes
-    frame = {"showgrid": False, "zeroline": False, "showline": True, "mirror": True, "type": "category", "ticks": ""}
-    fig.update_xaxes(**axis_options(column_axis, **frame, **ticks["xaxis"]))
-    fig.update_yaxes(**axis_options(row_axis, **frame, autorange="reversed", **ticks["yaxis"]))
-    fig.layout.height += (height if height is not None else int(min(560, max(180, 20 * n_rows + 20)))) + below
-    boxes = [trace.hovertemplate.split("<extra>")[0] + max(trace.x, key=len) + max(trace.y, key=len) for trace in fig.data]
-    fit_hover_boxes(fig, boxes)
-    place = {"x": 0.5, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 34}
-    fig.update_layout(annotations=[{**place, "text": drawn.wrapped(value, 44), "showarrow": False}])
+    ticks = [{"xaxis": label_ticks(panel.columns), "yaxis": label_ticks(panel.rows)} for panel in panels]
+    fig.update_xaxes(**axis_options(column_axis, **FRAME, **ticks[0]["xaxis"]))
+    fig.update_yaxes(**axis_options(row_axis, **FRAME, autorange="reversed", **ticks[0]["yaxis"]))
+    fig.layout.height += height_of(panels, height, 20) + room_below(panels)
+    fit_cell_boxes(fig)
+    fig.update_layout(annotations=[value_above(value)])
+    if len(panels) > 1:
+        fig.update_layout(updatemenus=[_menu([panel.name for panel in panels], ticks)])
 
 
 def _menu(names: list[str], ticks: list[dict[str, Any]]) -> dict[str, Any]:

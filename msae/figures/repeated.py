@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from msae.figures.axes import ROW_CHARACTERS, axis_options, few_ticks, log_ticks, padded_ends, row_ticks, set_x_axis_under_rows
+from msae.figures.axes import (
+    ROW_CHARACTERS,
+    axis_options,
+    few_ticks,
+    log_ticks,
+    padded_ends,
+    row_labels,
+    row_ticks,
+    set_x_axis_under_rows,
+    whole_ticks,
+)
 from msae.figures.digits import NUMBER, from_to, number, rounded_together
 from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes, short_label, short_labels
-from msae.figures.given import array, mapping, mapping_of_mappings, prose
+from msae.figures.given import array, is_list, mapping, mapping_of_mappings, prose
 from msae.figures.style import COLORS, Style, role, style_of, translucent
 from msae.support import arguments, drawn
 
@@ -42,24 +52,26 @@ def dots(
     lead: str | None = None,
     axis: str,
     range: tuple[float, float] | None = None,
+    each: str | Sequence[str] = "seed",
 ) -> go.Figure:
-    """One dot per seed for each name, one name a row, the median marked by an upright line.
+    """One dot per seed (or draw, or word) for each name, one name a row, the median marked by an upright line.
 
     The dots of a row are spread upwards and downwards by a fixed pattern, so that equal values stay visible and every run draws the same.
 
     Args:
-        values: name → (n_seeds,) numbers; colours and shapes by role name ("plain", "sampled", "all prefixes", …).
+        values: name → (n_dots,) numbers; colours and shapes by role name ("plain", "sampled", "all prefixes", …).
         title: the claim of the figure.
         alt: the figure in words, for readers who cannot see it.
         lead: instead of `alt`, its first sentence; the numbers are added, "name: median, from the least to the largest".
         axis: what the numbers are, with their unit.
         range: of the axis; by default wide enough for all.
+        each: what a dot is, to which its number is added when it is hovered ("seed 3"); or the name of each dot of every row.
 
     Returns:
         the figure, for the page to size and colour.
 
     Raises:
-        ValueError: no alt or title, nothing to show, or values that are not finite.
+        ValueError: no alt or title, nothing to show, values that are not finite, or not one name for each dot.
 
     Example:
         >>> from msae import figures
@@ -74,16 +86,19 @@ def dots(
     names = drawn.words(values)
     measured = [array(v, f"values of {arguments.shown(key)}", 1) for key, v in values.items()]
     rows = _rows(names, measured)
+    dot, dot_names = _dot_names(each, [len(a) for a in measured])
     fig = empty_figure(Words(title, alt, lead), _said(rows), height=58 * len(names) + 20)
-    for k, (key, said, short, row) in enumerate(zip(values, drawn.hovered_apart(names), short_labels(names), rows)):
-        fig.add_traces(_seeds(row, k, style_of(str(key), k), name=short, said=said, axis=axis))
+    hover = f"<br>{drawn.hovered(axis)} <b>%{{x:{NUMBER}}}</b><extra></extra>"
+    for k, (key, said, short, row, its) in enumerate(zip(values, drawn.hovered_apart(names), short_labels(names), rows, dot_names)):
+        hovers = (f"{said}, {dot}%{{customdata}}{hover}", f"{said}, median of {len(its)}{hover}")
+        fig.add_traces(_one_each(row, k, style_of(str(key), k), name=short, hovers=hovers, dots=its))
     fit_hover_boxes(fig, [trace.hovertemplate for trace in fig.data])
     fig.update_layout(showlegend=False)
     ends = ends or list(padded_ends(np.concatenate(measured), 0.06))
-    in_lines = [drawn.lines(name, 16) for name in drawn.cut_apart(names, 44)]  # a row has room for three
-    set_x_axis_under_rows(fig, axis, itertools.chain(*in_lines), type="linear", range=ends, zeroline=False, nticks=few_ticks(ends, 7))
-    fig.update_yaxes(**axis_options("", **row_ticks(names), type="linear"))
-    fig.layout.yaxis.ticktext = ["<br>".join(drawn.escaped(line.rstrip(" ")) for line in label) for label in in_lines]
+    beside = row_labels(names, 16, 44)  # a row has room for three lines
+    ticks = whole_ticks(measured, few_ticks(ends, 7))
+    set_x_axis_under_rows(fig, axis, beside.every_line, type="linear", range=ends, zeroline=False, **ticks)
+    fig.update_yaxes(**axis_options("", **row_ticks(beside), type="linear"))
     return fig
 
 
@@ -109,22 +124,36 @@ def _said(rows: Sequence[_Row]) -> Iterator[str]:
         yield f"{label}: " + (number(row.median) if len(row.values) == 1 else f"median {number(row.median)}{from_to(ends)}")
 
 
-def _seeds(row: _Row, at: int, style: Style, *, name: str, said: str, axis: str) -> list[go.Scatter]:
-    """The dots of one name, a seed each, spread about the height of their row; and their median."""
+def _dot_names(each: Any, counts: Sequence[int]) -> tuple[str, list[list[Any]]]:
+    """What is said before each dot, and behind it for each dot of each row: "seed " and 3, or nothing and its own name."""
+    if isinstance(each, str) and each.strip():
+        return drawn.hovered(drawn.sentence("each", each)) + " ", [list(range(n)) for n in counts]
+    if isinstance(each, (str, set, frozenset, Mapping)) or not is_list(each):
+        raise ValueError(f"each must say what a dot is, or be a list with a name for each dot, got {arguments.shown(each)}")
+    if wrong := [n for n in counts if n != len(each)]:
+        raise ValueError(f"each must have a name for each dot of a row, got {len(each)} for {wrong[0]} dots")
+    return "", [drawn.hovered_apart([drawn.visible(name) for name in each])] * len(counts)
+
+
+def _one_each(row: _Row, at: int, style: Style, *, name: str, hovers: tuple[str, str], dots: list[Any]) -> list[go.Scatter]:
+    """The dots of one name, spread about the height of their row; and their median."""
     n = len(row.values)
     spread = ((np.arange(n) * 0.6180339887) % 1 - 0.5) * 0.5 if n > 1 else np.zeros(1)
-    outline = {"width": 1, "color": style.color}
-    hover = f"<br>{drawn.hovered(axis)} <b>%{{x:{NUMBER}}}</b><extra></extra>"
     return _marks(
         row,
         at,
         style.color,
         names=(name, f"median of {name}"),
-        hovers=(f"{said}, seed %{{customdata}}{hover}", f"{said}, median of {n} seed{'s' * (n != 1)}{hover}"),
+        hovers=hovers,
         length=40,
         y=np.round(at + spread, 3).tolist(),
-        customdata=list(range(n)),
-        marker={"color": translucent(style.color, 0.75), "symbol": style.symbol, "size": 9, "line": outline},
+        customdata=dots,
+        marker={
+            "color": translucent(style.color, 0.75),
+            "symbol": style.symbol,
+            "size": 9,
+            "line": {"width": 1, "color": style.color},
+        },
     )
 
 

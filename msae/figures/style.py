@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ COLORS: dict[str, str] = {
     "parent": "#1f6feb",
     "child": "#b07d10",
     "hole": "#c8226f",
-    "vanilla": "#c45508",
+    "plain": "#c45508",
     "sampled": "#a646d6",
     "matryoshka": "#0a9e68",
     "truth": "#6a6a6e",
@@ -20,21 +21,26 @@ COLORS: dict[str, str] = {
 stay apart under colour blindness."""
 
 _ALIASES = {
-    "plain": "vanilla",
+    "vanilla": "plain",
     "sampled prefixes": "sampled",
     "all prefixes": "matryoshka",
     "all_prefixes": "matryoshka",
     "ground truth": "truth",
     "target": "truth",
+    "reference": "truth",
+    "chance": "truth",
+    "90 %": "truth",
+    "90%": "truth",
     "derived": "truth",
     "holes": "hole",
 }
-_OTHERS = ["#1f6feb", "#b07d10", "#0a9e68", "#a646d6", "#c45508", "#c8226f", "#6a6a6e"]
+_OTHERS = ["#1f6feb", "#b07d10", "#c8226f", "#0b8a9e", "#748016", "#5d7f9a"]
+"""Of names that are no role. A kind of SAE and a line of reference keep their colours to themselves."""
 SYMBOLS = {
     "parent": "circle",
     "child": "diamond",
     "hole": "x",
-    "vanilla": "circle",
+    "plain": "circle",
     "sampled": "square",
     "matryoshka": "diamond",
     "truth": "triangle-up",
@@ -42,8 +48,8 @@ SYMBOLS = {
 _DASHES = {
     "parent": "solid",
     "child": "dash",
-    "hole": "dot",
-    "vanilla": "dash",
+    "hole": "longdash",
+    "plain": "dash",
     "sampled": "dashdot",
     "matryoshka": "solid",
     "truth": "dot",
@@ -72,8 +78,8 @@ def role(name: str) -> str:
     """The role that a name plays: itself if it is one, else what it is another word for, else the name unchanged.
 
     Args:
-        name: ``"plain"`` is another word for ``"vanilla"``, for example. What follows a comma is a remark: ``"plain, faded"`` is
-            ``"vanilla"`` too.
+        name: ``"vanilla"`` is another word for ``"plain"``, for example. What follows a comma or stands in brackets is a remark, and a
+            number behind a dash an L0: ``"plain, faded"`` and ``"plain-30"`` are ``"plain"`` too. So is a "line": ``"target line"``.
 
     Returns:
         A key of `COLORS`, or the name.
@@ -83,10 +89,11 @@ def role(name: str) -> str:
 
     Example:
         >>> from msae import figures
-        >>> figures.role("all prefixes"), figures.role("plain, faded"), figures.role("relu")
-        ('matryoshka', 'vanilla', 'relu')
+        >>> figures.role("all prefixes"), figures.role("plain-30, faded"), figures.role("relu")
+        ('matryoshka', 'plain', 'relu')
     """
-    key = arguments.text("name", name).split(",")[0].strip().lower()
+    key = re.split(r",| \(", arguments.text("name", name))[0].strip().lower()
+    key = re.sub(r"-\d+$| line$", "", key)
     return key if key in COLORS else _ALIASES.get(key, name)
 
 

@@ -83,14 +83,21 @@ def holes_to_search(acts: Mapping[str, Firings], labels: Mapping[str, str], edge
     _check_mapping("labels", labels, 'names by latent, such as {"S/7": "she"}')
     if not isinstance(edges, Sequence) or not all(isinstance(edge, tuple) and len(edge) == 3 for edge in edges):
         raise ValueError(f"edges must be a list of (parent, child, score), got {shown(edges)}")
+    if not (pair := widest_child(acts, labels, edges)):
+        return {}
+    parent, child = pair
+    of_same_sae = child.rpartition("/")[0] + "/"
+    siblings = [below for above, below, _ in edges if above == parent and below != child and below.startswith(of_same_sae)]
+    return hole_examples(parent, child, siblings[: MAX_TESTS - 2])
+
+
+def widest_child(acts: Mapping[str, Firings], labels: Mapping[str, str], edges: Sequence[tuple[str, str, float]]) -> tuple[str, str] | None:
+    """The first labelled latent that has children, and the child that covers most of it; None where there is none. As `holes_to_search`."""
     for parent in labels:
         if children := [below for above, below, _ in edges if above == parent]:
             fires = _fires(acts, parent)
-            child = max(children, key=lambda latent: int((_fires(acts, latent) & fires).sum()))
-            of_same_sae = child.rpartition("/")[0] + "/"
-            siblings = [each for each in children if each != child and each.startswith(of_same_sae)]
-            return hole_examples(parent, child, siblings[: MAX_TESTS - 2])
-    return {}
+            return parent, max(children, key=lambda latent: int((_fires(acts, latent) & fires).sum()))
+    return None
 
 
 def _fires(acts: Mapping[str, Firings], latent: str) -> np.ndarray:

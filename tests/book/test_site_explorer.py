@@ -39,6 +39,26 @@ def show(visit: Visit, page: str) -> None:
     visit.page.wait_for_selector(".msae-explorer[data-ready='1']")
 
 
+def test_it_opens_on_the_best_latent_for_female_words_with_its_widest_child_pinned_and_holes_framed(
+    browser_page: Visit, site: Path, bundle: Bundle
+) -> None:
+    show(browser_page, (site / "explorer" / "index.html").as_uri())
+    page = browser_page.page
+    assert page.locator("h3").text_content().endswith(": female words")
+    parent = page.locator("h3").text_content().removeprefix("Latent ").removesuffix(": female words")
+    page.wait_for_selector(".t.hole")
+    child = page.locator(".chip[aria-pressed=true] b").first.text_content()
+    whole = bundle.of(parent)[0]
+    covers = {
+        bundle.id[below]: len(np.intersect1d(whole, bundle.of(bundle.id[below])[0]))
+        for above, below, _ in bundle.edges
+        if bundle.id[above] == parent
+    }
+    assert covers[child] == max(covers.values())
+    assert "a hole: it is silent there" in page.locator(".colours").text_content()
+    assert "sparse autoencoders take a language model apart" in page.locator("h1 + p").text_content()
+
+
 @pytest.mark.parametrize("scheme", ["file", "http"])
 def test_a_link_opens_a_latent_with_its_child_pinned_and_the_numbers_are_those_of_the_data(
     scheme: str, browser_page: Visit, site: Path, site_url: str, bundle: Bundle, pair: tuple[str, str]

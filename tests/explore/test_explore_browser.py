@@ -184,6 +184,57 @@ def test_the_pinned_sentence_has_the_numbers_of_holes(page):
     assert page.locator(".message").text_content().startswith(f"{unexplained.sum()} tokens match")
 
 
+def test_a_page_says_what_it_is_and_what_its_colours_mean(page):
+    assert "sparse autoencoders take a language model apart" in page.locator("h1 + p").text_content()
+    legend = page.locator(".colours")
+    assert legend.text_content() == "blue where A/1 fires, the stronger the bluer."
+    page.locator(".chip", has_text="B/2").first.click()
+    page.wait_for_selector(".t.hole")
+    assert legend.text_content() == "blue where A/1 fires, underlined where B/2 fires, framed where B/2 has a hole: it is silent there."
+    page.locator(".chip", has_text="B/3").first.hover()  # too narrow for its holes to be marked
+    page.wait_for_function(f"!{ROOT}.querySelector('.t.hole')")
+    assert legend.text_content() == "blue where A/1 fires, underlined where B/3 fires."
+
+
+def test_the_firing_for_which_a_random_text_was_drawn_is_framed_and_named(page):
+    assert page.locator(".t.drawn").count() == 0
+    page.get_by_label("Which texts").select_option("random")
+    page.wait_for_selector(".t.drawn")
+    texts = page.locator(".text")
+    assert page.locator(".t.drawn").count() == texts.count() == page.locator(".text:has(.t.drawn)").count()
+    assert {bool(of("A/1").ravel()[p]) for p in positions(page, ".t.drawn")} == {True}
+    assert page.locator(".t.drawn").first.evaluate("span => getComputedStyle(span).outlineStyle") == "solid"
+    page.locator(".t.drawn").first.hover()
+    assert said(page, ".heard").endswith("the firing that was drawn")
+
+
+def test_the_search_box_shows_its_whole_pattern_and_names_are_not_cut(visit, tmp_path):
+    query = "/ ?(she|Lily|Sue)/i | " * 8 + "she"
+    page = show(visit, explorer().search(query).save(tmp_path / "page.html").as_uri())
+    page.wait_for_selector(".column table")
+    shows = "box => box.scrollHeight <= box.clientHeight && box.scrollWidth <= box.clientWidth"
+    box, names = page.get_by_role("textbox", name="Token pattern"), page.locator(".column .name")
+    for width in (1280, 500, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        visit.settle()
+        assert box.evaluate(shows), width
+        assert "female words <b>" in names.all_text_contents()
+        assert all(names.evaluate_all(f"all => all.map({shows})"))
+    box.fill("she")
+    visit.settle()
+    assert box.bounding_box()["height"] < 45
+
+
+def test_the_list_stays_in_sight_beside_long_texts(page):
+    before = page.locator(".list").bounding_box()
+    assert before["y"] + before["height"] <= 900
+    page.mouse.wheel(0, 5000)
+    page.wait_for_function("scrollY > 300")
+    after = page.locator(".list").bounding_box()
+    assert 0 <= after["y"] < before["y"]
+    assert after["y"] + after["height"] <= 900
+
+
 def test_everything_by_keyboard_and_read_out(page):
     page.locator("select").first.focus()
     page.keyboard.press("Tab")  # the list

@@ -54,3 +54,16 @@ def test_a_logarithmic_x_axis_has_ticks_in_full():
     fig = figures.lines({"a": ([410, 8192], [1, 2])}, title="t", alt="a", x_axis="x", y_axis="y", log_x=True)
     assert list(fig.layout.xaxis.ticktext) == ["500", "1,000", "2,000", "5,000"]
     assert fig.layout.yaxis.type == "linear"
+
+
+def test_whole_numbers_have_no_ticks_between_them():
+    w = {"title": "t", "alt": "a", "x_axis": "layer", "y_axis": "norm"}
+    layers = figures.lines({"a": (range(4), [0.5, 1, 2, 3])}, **w).layout
+    assert (layers.xaxis.dtick, layers.yaxis.dtick) == (1, None)
+    assert figures.lines({"a": (range(100), range(100))}, **w).layout.xaxis.dtick is None, "as many as there is room for"
+    assert figures.lines({"a": ([0.5, 1.5], [0, 1])}, **w).layout.xaxis.dtick is None
+    rows = {"title": "t", "alt": "a", "axis": "x"}
+    assert figures.bars({"a": 1, "b": 3}, **rows).layout.xaxis.dtick == 1
+    assert figures.dots({"a": [1, 3]}, **rows).layout.xaxis.dtick == 1
+    assert figures.compare({"a": {"b": (2, 1, 4)}}, **rows).layout.xaxis.dtick == 1
+    assert figures.bars({"a": 1, "b": 0}, **rows).layout.xaxis.dtick is None, "0 and 1 are shares"

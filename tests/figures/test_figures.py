@@ -12,6 +12,8 @@ from figure_kinds import AXES, COSINES, KINDS, LABELS, RNG, everything
 
 from msae import figures
 
+LINES = {"x_axis": "x", "y_axis": "y", "title": "t", "alt": "a"}
+
 
 def keys(node: object, path: str = "") -> list[str]:
     if isinstance(node, dict):
@@ -53,17 +55,19 @@ def test_drawing_twice_gives_the_same_bytes(kind):
 def test_a_role_has_one_colour_in_every_figure_and_under_every_name():
     for name in ("plain", "vanilla", "Plain"):
         fig = figures.dots({name: [1, 2]}, title="t", alt="a", axis="x")
-        assert fig.data[0].marker.line.color == figures.COLORS["vanilla"]
+        assert fig.data[0].marker.line.color == figures.COLORS["plain"]
         assert (
             figures.lines({name: ([1, 2], [1, 2])}, title="t", alt="a", x_axis="x", y_axis="y").data[0].line.color
-            == figures.COLORS["vanilla"]
+            == figures.COLORS["plain"]
         )
-        assert figures.bars({name: 1}, title="t", alt="a", axis="x").data[0].marker.color[0] == figures.COLORS["vanilla"]
+        assert figures.bars({name: 1}, title="t", alt="a", axis="x").data[0].marker.color[0] == figures.COLORS["plain"]
     assert figures.role("all prefixes") == "matryoshka"
     assert figures.role("ground truth") == "truth"
-    assert figures.role("plain, faded") == "vanilla"
+    assert figures.role("plain, faded") == "plain"
+    assert figures.role("plain-30") == figures.role("vanilla-30, seed 1") == figures.role("vanilla") == "plain"
+    assert figures.role("matryoshka (all prefixes)") == figures.role("Matryoshka-15") == "matryoshka"
     assert figures.role("relu, plain") == "relu, plain"
-    assert set(figures.COLORS) == {"parent", "child", "hole", "vanilla", "sampled", "matryoshka", "truth"}
+    assert set(figures.COLORS) == {"parent", "child", "hole", "plain", "sampled", "matryoshka", "truth"}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,19 @@ def test_no_two_names_in_one_plot_look_alike(names):
         assert trace.line.color == own if own else trace.line.color not in {figures.COLORS.get(figures.role(n)) for n in names}
 
 
+def test_no_other_name_takes_the_colour_of_a_kind_of_sae_or_of_a_reference():
+    names = ["four fixed widths", "uniform", "Pareto", *"abcdefghi"]
+    curves = figures.lines({n: ([1, 2], [1, 2]) for n in names}, **LINES).data
+    kept = {figures.COLORS[role] for role in ("plain", "sampled", "matryoshka", "truth")}
+    assert not kept & {trace.line.color for trace in curves}
+
+
+@pytest.mark.parametrize("name", ["90 %", "90 % line", "target", "truth", "ground truth", "Target line"])
+def test_lines_of_reference_are_grey_and_dotted(name):
+    (line,) = figures.lines({name: ([1, 2], [0.9, 0.9]), "plain": ([1, 2], [0, 1])}, **LINES).data[:1]
+    assert (line.line.color, line.line.dash) == (figures.COLORS["truth"], "dot")
+
+
 def luminance(colour: str) -> float:
     c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
@@ -90,7 +107,9 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("background", ["#ffffff", "#14181e"])
 def test_every_colour_can_be_seen_on_light_and_on_dark(background):
-    for name, colour in figures.COLORS.items():
+    names = list("abcdef")
+    others = {n: t.line.color for n, t in zip(names, figures.lines({n: ([1, 2], [1, 2]) for n in names}, **LINES).data)}
+    for name, colour in (figures.COLORS | others).items():
         a, b = sorted([luminance(colour), luminance(background)])
         assert (b + 0.05) / (a + 0.05) >= 3, f"{name} on {background}"
 

@@ -12,8 +12,29 @@ from msae import figures
 def test_the_median_is_marked_and_named():
     fig = figures.dots({"all prefixes": [0.0, 0.2, 0.1]}, title="t", alt="a", axis="hole rate", range=(0, 1))
     assert list(fig.data[1].x) == [0.1]
-    assert "median of 3 seeds" in fig.data[1].hovertemplate
+    assert "median of 3<br>" in fig.data[1].hovertemplate
     assert tuple(fig.layout.xaxis.range) == (0, 1)
+
+
+def test_a_dot_says_what_it_is():
+    words = {"axis": "loss", "title": "t", "alt": "a"}
+    seed, draw = (figures.dots({"plain": [3, 1]}, **words, **of).data[0] for of in ({}, {"each": "draw"}))
+    assert seed.hovertemplate.startswith("plain, seed %{customdata}<br>")
+    assert draw.hovertemplate.startswith("plain, draw %{customdata}<br>")
+    assert list(draw.customdata) == [0, 1]
+    named = figures.dots({"plain": [3, 1], "b": [2, 2]}, each=["seed 0, female", "<s>"], **words).data
+    assert [list(trace.customdata) for trace in named[::2]] == [["seed 0, female", "&lt;s>"]] * 2
+    assert named[2].hovertemplate.startswith("b, %{customdata}<br>")
+
+
+@pytest.mark.parametrize(
+    "draw", [figures.bars, lambda rows, **of: figures.compare({label: {"plain": v} for label, v in rows.items()}, **of)]
+)
+def test_a_long_label_beside_a_row_goes_on_in_a_second_line(draw):
+    words = {"axis": "hole rate", "title": "t", "alt": "a"}
+    fig = draw({"words in quotes, matryoshka-30": 0.5, "she": 0.1}, **words)
+    assert list(fig.layout.yaxis.ticktext) == ["words in quotes,<br>matryoshka-30", "she"]
+    assert fig.layout.height > draw({"words": 0.5, "she": 0.1}, **words).layout.height
 
 
 def test_a_range_and_labels_are_taken_as_tensors_and_refused_without_a_length():
@@ -33,7 +54,7 @@ def test_ratios_stand_under_their_headings_on_a_logarithmic_axis_with_a_line_at_
         ("toy, five", [2]),
         ("mid, relu", [4]),
     ]
-    assert fig.data[1].marker.color == figures.COLORS["vanilla"]
+    assert fig.data[1].marker.color == figures.COLORS["plain"]
     assert fig.layout.shapes[0].x0 == fig.layout.shapes[0].x1 == 1
     low, high = fig.layout.xaxis.range
     assert 10**low < 0.3 < 3 < 10**high
@@ -70,5 +91,5 @@ def test_a_pair_is_coloured_by_the_larger_of_the_two():
     marks = {t.name: t for t in fig.data if t.mode == "markers"}
     assert list(marks["matryoshka larger"].customdata) == ["p"]
     assert list(marks["plain larger"].customdata) == ["q", "r"]
-    assert marks["plain larger"].marker.line.color == figures.COLORS["vanilla"]
+    assert marks["plain larger"].marker.line.color == figures.COLORS["plain"]
     assert fig.layout.xaxis.range == fig.layout.yaxis.range

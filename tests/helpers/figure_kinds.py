@@ -21,6 +21,24 @@ def everything(**words: str) -> dict:
     return {
         "heatmap": lambda: figures.heatmap(COSINES, rows=LABELS, columns=LABELS, **AXES, **words),
         "heatmaps": lambda: figures.heatmaps({"ground truth": COSINES, "plain": -COSINES}, rows=LABELS, columns=LABELS, **AXES, **words),
+        "together": lambda: figures.heatmaps(
+            {"ground truth": COSINES, "plain": -COSINES}, rows=LABELS, columns=LABELS, together=True, **AXES, **words
+        ),
+        "scrub": lambda: figures.scrub(
+            {step: {"ground truth": COSINES[:4], "plain": COSINES[:4] * step / 9} for step in range(3)},
+            rows=LABELS[:4],
+            columns=LABELS,
+            slider="step",
+            **AXES,
+            **words,
+        ),
+        "scrub_lines": lambda: figures.scrub_lines(
+            {weight: {"plain": ([1, 2], [0, weight]), "matryoshka": ([1, 2], [0, 1], [0, 0], [1, 2])} for weight in (0.1, 0.2)},
+            slider="λ",
+            x_axis="step",
+            y_axis="hole rate",
+            **words,
+        ),
         "dots": lambda: figures.dots({"plain": [0.9, 1.0, 1.0], "all prefixes": np.zeros(16)}, axis="hole rate", **words),
         "lines": lambda: figures.lines(
             {"plain": ([1, 2, 3], [3, 2, 1]), "matryoshka": ([1, 2], [2, 1], [1, 0], [3, 2])}, x_axis="step", y_axis="loss", **words

@@ -8,6 +8,7 @@ import pytest
 import msae
 from msae.explore import LatentActivations
 from msae.latents import concept_labels, holes_to_search
+from msae.latents.labels import widest_child
 from msae.patterns.matching import match
 
 
@@ -51,6 +52,12 @@ def test_holes_to_search_are_those_of_the_child_that_covers_most():
     assert counts == [14, 2]
     assert holes_to_search(acts, {}, edges) == {}
     assert holes_to_search(acts, {"S/0": "all"}, []) == {}
+
+
+def test_the_widest_child_is_that_of_the_first_label_that_has_one():
+    acts, edges = holed(), [("S/0", "L/1", 0.9), ("S/0", "L/0", 0.8)]
+    assert widest_child(acts, {"L/1": "a leaf", "S/0": "all"}, edges) == ("S/0", "L/0")
+    assert widest_child(acts, {"L/1": "a leaf"}, edges) is None
 
 
 def test_a_latent_that_is_not_there_is_named():

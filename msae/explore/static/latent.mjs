@@ -14,19 +14,22 @@ import { typedText } from "./typed.mjs";
 /** @import { App, View } from "./explorer.mjs" */
 /** @import { Details } from "./manifest.mjs" */
 /** @import { Firings } from "./shards.mjs" */
+/** @import { Laid } from "./texts.mjs" */
 
 /** @type {Record<How, string>} */
-const HEADINGS = { strongest: "Strongest texts", spread: "One text per quantile of the peaks", random: "Random firings" };
+const HEADINGS = { strongest: "Strongest texts", spread: "One text per quantile of the peaks", random: "Random firings, each framed" };
 
 /** @param {App} app @returns {View} */
 export function latentView(app) {
   const { bundle, say } = app;
   const page = element("div", { className: "page" });
-  const panel = textsPanel(app, "Texts");
+  const colours = element("p", { className: "colours" });
+  const panel = textsPanel(app, "Texts", (laid) => colours.replaceChildren(...legend(bundle, laid)));
   const head = latentHead(bundle, () => panel.element.focus());
   const heading = element("h4", {}, "Strongest texts");
   const hint = element("p", { className: "quiet" },
-    "Point at a token, or step through them with the arrow keys; with Shift from one firing to the next.");
+    "Point at a token, or step with the arrow keys, with Shift from one firing to the next.");
+  const legendRow = element("div", { className: "legend" }, colours, hint);
   const choice = textChoice(panel, async () => {
     await showExamples();
     say(heading.textContent);
@@ -34,7 +37,7 @@ export function latentView(app) {
   const width = () => choice.width(bundle.manifest.window);
   const over = overlay(app, panel, page, width, () => (heading.textContent = "Texts with these holes"));
   const typed = typedText(app, showTyped);
-  page.append(...head.elements, over.element, typed.element, heading, choice.element, hint, panel.element);
+  page.append(...head.elements, over.element, typed.element, heading, choice.element, legendRow, panel.element);
 
   /** Drawn again only when it changes. @type {number | null} */
   let drawn = null;
@@ -52,7 +55,7 @@ export function latentView(app) {
     if (app.state.latent !== latent) return; // another one was chosen meanwhile
     drawn = latent;
     head.fill(latent, firings, details);
-    choice.element.hidden = hint.hidden = heading.hidden = !bundle.n[latent];
+    choice.element.hidden = colours.hidden = hint.hidden = heading.hidden = !bundle.n[latent];
     choice.reset();
     await showExamples();
     head.load();
@@ -62,7 +65,9 @@ export function latentView(app) {
     const latent = app.state.latent;
     const firings = await bundle.firings(latent), wanted = choice.now();
     heading.textContent = HEADINGS[wanted.how];
-    await panel.show(examples(bundle, firings, wanted).map(({ position }) => passage(bundle, position, width())), latent);
+    const chosen = examples(bundle, firings, wanted).map(({ position }) => position);
+    const drawn = new Set(wanted.how === "random" ? chosen : []);
+    await panel.show(chosen.map((position) => passage(bundle, position, width())), latent, { drawn });
     if (app.state.pinned >= 0) await over.lay(app.state.pinned);
   }
 
@@ -73,6 +78,17 @@ export function latentView(app) {
   }
 
   return { element: page, show, focus: head.focus, describe: head.describe };
+}
+
+/** What the colours of the texts mean. @param {Bundle} bundle @param {Laid} laid */
+function legend({ id }, { latent, over, holes }) {
+  /** @param {string} name */
+  const sample = (name) => element("span", { className: `sample ${name}` }, name);
+  if (latent < 0) return [];
+  const first = [sample("blue"), ` where ${id[latent]} fires`];
+  if (over < 0) return [...first, ", the stronger the bluer."];
+  const second = [", ", sample("underlined"), ` where ${id[over]} fires`];
+  return [...first, ...second, ...(holes ? [", ", sample("framed"), ` where ${id[over]} has a hole: it is silent there.`] : ["."])];
 }
 
 /** What is told of a latent above its texts. @param {Bundle} bundle @param {() => void} toTexts leads the keyboard there */

@@ -20,6 +20,7 @@ import { amount, element, visible } from "./dom.mjs";
  * @typedef {object} Marks
  * @property {Uint8Array} [hits] a byte per position: tokens to underline
  * @property {boolean} [missed] those of them on which the latent is silent are holes
+ * @property {Set<number>} [drawn] positions that the texts were chosen for: they are framed
  */
 
 /**
@@ -30,7 +31,7 @@ import { amount, element, visible } from "./dom.mjs";
  * @param {Marks} marks
  * @returns {Drawn}
  */
-export function drawPassage(bundle, { from, to, cut, k }, latent, base, { hits, missed }) {
+export function drawPassage(bundle, { from, to, cut, k }, latent, base, { hits, missed, drawn }) {
   const row = element("div", { className: "text", "data-text": k }, cut ? "… " : "");
   /** @type {Token[]} */
   const spans = [];
@@ -49,6 +50,7 @@ export function drawPassage(bundle, { from, to, cut, k }, latent, base, { hits, 
       if (letter) spans.slice(Math.max(0, spans.length + 1 - letter.part)).forEach((each) => each.classList.add("of-hit"));
       if (missed && !strength) span.classList.add("hole");
     }
+    if (drawn?.has(position)) span.classList.add("drawn");
     spans.push(span);
     row.append(span);
     if (word.includes("\n")) row.append("\n");

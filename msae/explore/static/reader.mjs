@@ -42,6 +42,7 @@ export class TokenReader {
     this.#now = span;
     span.classList.add("now");
     const { token, part, text, place } = named(this.bundle, span.position), [first, ...more] = this.#answers(span);
+    if (span.classList.contains("drawn")) more.push("the firing that was drawn");
     const latent = this.bundle.id[this.shown.latent];
     if (aloud) this.say(`${token}${part}, place ${place} of text ${text}, ${latent}: ${[first, ...more].join("; ")}`);
     this.tip.show(span, [`“${token}”${part && `${part}:`} ${first}`, ...more, `text ${text}, place ${place}`].join("\n"));

@@ -13,7 +13,7 @@ export function searchView(app) {
   const { bundle, say } = app;
   const page = element("div", { className: "page" });
   const title = element("h3", { tabIndex: -1 }, "Search by token pattern");
-  const { form, field, order } = queryForm((query) => {
+  const { form, field, order, fit } = queryForm((query) => {
     asked = null;
     app.go({ query });
   });
@@ -33,7 +33,7 @@ export function searchView(app) {
   /** @type {View["show"]} */
   async function show({ query }) {
     if (query !== asked) field.value = query;
-    field.rows = Math.min(6, field.value.split("\n").length);
+    fit();
     if (query === asked) return undefined;
     asked = query;
     running.aborted = true;
@@ -134,7 +134,14 @@ function queryForm(submit) {
     event.preventDefault();
     submit(field.value);
   });
-  return { form, field, order };
+  /** Makes the field as high as its pattern, up to some lines: what is wrapped out of sight is not read. */
+  function fit() {
+    field.style.height = "auto";
+    if (field.scrollHeight) field.style.height = `${Math.min(320, field.scrollHeight + field.offsetHeight - field.clientHeight)}px`;
+  }
+  field.addEventListener("input", fit);
+  new ResizeObserver(fit).observe(form);
+  return { form, field, order, fit };
 }
 
 /** Patterns that the host page offers to try. @param {App} app */

@@ -19,8 +19,14 @@ import { TokenReader } from "./reader.mjs";
  * @property {number} holesOf the second latent whose holes these texts were chosen for; -1 if they were not
  */
 
-/** @param {Pick<App, "bundle" | "say" | "tip">} app @param {string} name what a screen reader calls the group */
-export function textsPanel(app, name) {
+/** What colours the texts; holes: those of the second are framed. @typedef {{ latent: number, over: number, holes: boolean }} Laid */
+
+/**
+ * @param {Pick<App, "bundle" | "say" | "tip">} app
+ * @param {string} name what a screen reader calls the group
+ * @param {(laid: Laid) => void} [onLaid] told when the colours change
+ */
+export function textsPanel(app, name, onLaid = () => {}) {
   const { bundle } = app;
   const box = element("div", { className: "texts", role: "group", tabIndex: 0, "aria-label": `${name}: arrow keys move between tokens` });
   /** @type {Shown} */
@@ -45,6 +51,7 @@ export function textsPanel(app, name) {
     Object.assign(shown, { latent: of, over: -1, holesOf: chosenFor, passages: wanted.map(draw) });
     box.replaceChildren(...shown.passages.map(({ row }) => row));
     box.hidden = !shown.passages.length;
+    onLaid({ latent: of, over: -1, holes: false });
   }
 
   /**
@@ -58,6 +65,7 @@ export function textsPanel(app, name) {
     takeAway(touched);
     shown.over = second;
     touched = shown.passages.flatMap((each) => layOver(each, bundle.strengths(second, firings, each.from, each.to), holes));
+    onLaid({ latent: shown.latent, over: second, holes });
     reader.again();
   }
 
@@ -66,6 +74,7 @@ export function textsPanel(app, name) {
     takeAway(touched);
     [shown.over, touched] = [-1, []];
     for (const passage of shown.passages) passage.over = null;
+    onLaid({ latent: shown.latent, over: -1, holes: false });
     reader.again();
   }
 

@@ -53,12 +53,13 @@ HEAT = {
     "columns": [*NO_LABELS, {"other": ["c", "d"]}],
     **dict.fromkeys(("row_axis", "column_axis", "value"), NOT_TEXT),
     "diverging": NO_FLAG,
+    "together": NO_FLAG,
     "span": [None, 0, -1, NAN, INF, "1"],
     "height": [*NOT_WHOLE[1:], 0, -3, 10**6],
 }
 HEAT_GOOD = {
     "title": "t", "alt": "a", "rows": ["r"], "columns": ["c", "d"], "row_axis": "r", "column_axis": "c", "value": "v", "diverging": True,
-    "span": 1.0, "height": None,
+    "span": 1.0, "height": None, "together": True,
 }  # fmt: skip
 SEVERAL = {"one": HALF[None], 2: [[0, 1]]}
 BARS = {"values": {"a": np.float16(1), "b": HALF[0]}, "title": "t", "alt": "a", "axis": "x", "low_high": {"a": (0, torch.tensor(2.0))}}
@@ -72,6 +73,10 @@ LINES = {
     "log_y": True,
     "height": 9,
 }
+SCRUB = {**{name: part for name, part in HEAT_GOOD.items() if name not in ("span", "together")}, "slider": "step"}
+SCRUB["frames"] = {1: dict(SEVERAL), "two": {"one": [[1, 1]], 2: [[0, 1]]}}
+SCRUB_LINES = {**LINES, "slider": "λ", "groups": {1: {"a": (range(2), HALF)}, "two": {"a": ([1], [2])}}}
+del SCRUB_LINES["series"]
 PAIRS = {"x": HALF, "y": (1, 2), "title": "t", "alt": "a", "x_name": "x", "y_name": "y", "axis": "x", "labels": torch.arange(2)}
 RATIOS = {"groups": {"g": {"a": HALF}}, "title": "t", "alt": "a", "axis": "x", "one": "o"}
 
@@ -87,17 +92,44 @@ TABLE = [
     Function(
         lambda matrices: figures.heatmaps(matrices, **HEAT_GOOD),
         lambda: {"matrices": dict(SEVERAL)},
-        {"matrices": [*NO_MAPPING, Says({}, "at least one matrix"), *within(lambda m: {"one": m}, MATRIX[-6:])]},
+        {
+            "matrices": [
+                *NO_MAPPING,
+                Says({}, "at least one matrix"),
+                *within(lambda m: {"one": m}, MATRIX[-6:]),
+                Says({key: [[0, 1]] for key in range(13)}, "at most 12 matrices side by side, got 13"),
+            ]
+        },
         name="heatmaps",
     ),
     Function(
+        figures.scrub,
+        lambda: dict(SCRUB),
+        {
+            **{name: wrong for name, wrong in HEAT.items() if name not in ("span", "together")},
+            **LEAD,
+            "frames": [
+                *NO_MAPPING,
+                *[Says(few, "frames must be at least two") for few in ({}, {1: SEVERAL})],
+                Says({1: {}, 2: {}}, "at least one matrix, 1 has none"),
+                Says({1: {"a": [[0, 1]]}, 2: {"b": [[0, 1]]}}, "1 has ['a'], 2 has ['b']"),
+                *within(lambda its: {1: SEVERAL, 2: its}, [(its, "frames[2]") for its in (None, 3, "ab", [1])]),
+                *within(lambda m: {1: {"one": m}, 2: {"one": m}}, MATRIX[-6:]),
+                Says({k: {"one": [[0, k / 40_000]]} for k in range(30_001)}, "at most 60,000 numbers that change, got 60,002"),
+                Says({k: {key: [[0, k]] for key in range(13)} for k in (0, 1)}, "at most 12 matrices side by side, got 13"),
+            ],
+            "slider": NOT_TEXT,
+        },
+    ),
+    Function(
         figures.dots,
-        lambda: {"values": {"a": HALF, 1: (1, 2)}, "title": "t", "alt": "a", "axis": "x", "range": (0, np.float32(1))},
+        lambda: {"values": {"a": HALF, 1: (1, 2)}, "title": "t", "alt": "a", "axis": "x", "range": (0, np.float32(1)), "each": ("a", "b")},
         {
             **PROSE,
             **LEAD,
             "values": [*NO_MAPPING, {}, *within(lambda v: {"a": v}, few("values of 'a'"))],
             "axis": NOT_TEXT,
+            "each": [None, 3, {"a", "b"}, {"a": 1}, "", Says(["a"], "a name for each dot of a row, got 1 for 2 dots")],
             "range": [3, "ab", (0,), (0, 1, 2), (1, 0), (1, 1), (0, NAN), (-INF, 0), ("0", "1"), [None, 1]],
         },
     ),
@@ -119,6 +151,28 @@ TABLE = [
             ],
             "x_axis": NOT_TEXT,
             "y_axis": NOT_TEXT,
+            "log_x": [*NO_FLAG, Says(True, "use log_x=False")],
+            "log_y": NO_FLAG,
+            "height": [*NOT_WHOLE, 0, -1],
+        },
+    ),
+    Function(
+        figures.scrub_lines,
+        lambda: dict(SCRUB_LINES),
+        {
+            **PROSE,
+            **LEAD,
+            "groups": [
+                *NO_MAPPING,
+                *[Says(few, "groups must be at least two") for few in ({}, {1: {"a": ([1], [1])}})],
+                Says({1: {}, 2: {}}, "at least one curve, 1 has none"),
+                Says({1: {"a": ([1], [1])}, 2: {"b": ([1], [1])}}, "1 has ['a'], 2 has ['b']"),
+                Says({1: {"a": ([1], [1])}, 2: {"a": ([1], [1], [1], [1])}}, "a band in some groups and none in others"),
+                Says({k: {"a": (range(1, 1000), range(1, 1000))} for k in range(31)}, "at most 60,000 numbers that change, got 61,938"),
+                *within(lambda y: {1: {"a": ([1], [1])}, 2: {"a": ([1, 2], y)}}, few("y of 'a'")),
+                Says({1: {"a": ([1], [1])}, 2: {"a": ([1], [0])}}, "use log_y=False"),
+            ],
+            **dict.fromkeys(("slider", "x_axis", "y_axis"), NOT_TEXT),
             "log_x": [*NO_FLAG, Says(True, "use log_x=False")],
             "log_y": NO_FLAG,
             "height": [*NOT_WHOLE, 0, -1],
