@@ -16,7 +16,12 @@ import msae
 
 CHAPTER = ROOT / "book" / "04_using" / "01_your_own_model.ipynb"
 SHORTER = {f'"n_steps": {n}': '"n_steps": 12' for n in (400, 200, 120, 40)}
-FEWER = {"n_tokens=40_000": "n_tokens=3_000", "n_tokens=8_000": "n_tokens=1_500", "few_tokens = 2_000": "few_tokens = 600"}
+FEWER = {
+    "msae.load_stories(text_name)": "msae.load_stories(text_name, n=400)",
+    "n_tokens=40_000": "n_tokens=3_000",
+    "n_tokens=8_000": "n_tokens=1_500",
+    "few_tokens = 2_000": "few_tokens = 600",
+}
 
 
 def cells_for(name: str) -> list[tuple[str, str]]:
