@@ -193,7 +193,8 @@ def _folder(name: str | os.PathLike[str]) -> Path | None:
         raise FileNotFoundError(f"{path} is a file: give the folder that holds it")
     if path.is_absolute() or str(name).startswith((".", "~")):
         raise FileNotFoundError(
-            f"there is no folder {path}: give 'bundled', a folder that `language-model pack` wrote, or a TransformerLens name"
+            f"there is no folder {path}: give 'bundled', a folder with a model (of `language-model pack` or save_pretrained), "
+            "or a TransformerLens name"
         )
     return None
 

@@ -37,7 +37,7 @@ def no_token(pattern: str, str_tokens: Sequence[str | bytes]) -> list[str]:
     from msae.patterns.matching import match
 
     check_vocabulary(str_tokens, np.arange(0))
-    written = {}
+    written: dict[str, None] = {}
     for test in tests_of(parse(pattern)):
         part = _PART.match(pattern, test.at) if test.kind in ("text", "regex") else None
         is_flag = part and part[0][0].isalpha() and not test.args[-1]  # a word ignores case, a flag such as `cap` does not
