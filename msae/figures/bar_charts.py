@@ -14,7 +14,7 @@ from msae.figures.axes import axis_options, few_ticks, log_ticks, padded_ends, r
 from msae.figures.digits import apart, from_to, number, rounded_together
 from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes
 from msae.figures.given import NOISE, array, listed, mapping, prose
-from msae.figures.style import COLORS, role
+from msae.figures.style import COLORS, row_role
 from msae.support import arguments, drawn
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def bars(
     """Lying bars, one a label, the first on top, with a whisker from low to high where both are known.
 
     Args:
-        values: label → number; a label that is a role takes its colour.
+        values: label → number; a label that is a role takes its colour, and so does one whose part behind the last comma is.
         title: the claim of the figure.
         alt: the figure in words, for readers who cannot see it.
         lead: instead of `alt`, its first sentence; the numbers are added, "label: value, from low to high".
@@ -70,7 +70,7 @@ def bars(
             x=lengths,
             y=places,
             orientation="h",
-            marker={"color": [COLORS.get(role(str(key)), COLORS["parent"]) for key in values]},
+            marker={"color": [COLORS.get(row_role(str(key)), COLORS["parent"]) for key in values]},
             error_x=_error_bars([key in low_high for key in values], high - a, a - low),
             customdata=text,
             hovertemplate="%{customdata}<extra></extra>",

@@ -24,7 +24,7 @@ from msae.figures.axes import (
 from msae.figures.digits import NUMBER, from_to, number, rounded_together
 from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes, short_label, short_labels
 from msae.figures.given import array, is_list, mapping, mapping_of_mappings, prose
-from msae.figures.style import COLORS, Style, role, style_of, translucent
+from msae.figures.style import COLORS, Style, row_role, style_of, translucent
 from msae.support import arguments, drawn
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _add_groups(fig: go.Figure, groups: Mapping[Any, Mapping[Any, Any]], rows: I
         ticks.append(f"<b>{heading_tick}</b>")
         names = drawn.words(its)
         for label, name, said, tick in zip(its, names, drawn.hovered_apart(names), short_labels(names, ROW_CHARACTERS)):
-            row, last = next(rest), role(str(label).rsplit(", ", 1)[-1])
+            row, last = next(rest), row_role(str(label))
             style = style_of(last if last in COLORS else "truth", 0)
             hover = f"{said_heading}: {said}<br>{drawn.hovered(axis)} <b>%{{x:{NUMBER}}}</b>, "
             fig.add_traces(

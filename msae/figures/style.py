@@ -97,6 +97,12 @@ def role(name: str) -> str:
     return key if key in COLORS else _ALIASES.get(key, name)
 
 
+def row_role(label: str) -> str:
+    """The role of a row: that of its label, or of what stands behind the last comma of it, "female words, plain-30"."""
+    whole = role(label)
+    return whole if whole in COLORS else role(label.rsplit(", ", 1)[-1])
+
+
 def style_of(name: str, k: int) -> Style:
     """The style of a name; one that is no role takes the k-th of a fixed order."""
     r = role(name)

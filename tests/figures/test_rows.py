@@ -37,6 +37,12 @@ def test_a_long_label_beside_a_row_goes_on_in_a_second_line(draw):
     assert fig.layout.height > draw({"words": 0.5, "she": 0.1}, **words).layout.height
 
 
+def test_a_bar_has_the_colour_of_the_role_behind_its_last_comma():
+    fig = figures.bars({"female words, plain-30": 1, "plain, S/2": 1, "she, her": 1}, axis="x", title="t", alt="a")
+    plain = figures.COLORS["plain"]
+    assert list(fig.data[0].marker.color) == [plain, plain, figures.COLORS["parent"]]
+
+
 def test_a_range_and_labels_are_taken_as_tensors_and_refused_without_a_length():
     torch = pytest.importorskip("torch")
     fig = figures.dots({"a": [1.0]}, axis="x", range=torch.tensor([0, 2]), title="t", alt="a")
