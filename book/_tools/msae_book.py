@@ -86,8 +86,17 @@ def write_explorer(app: Sphinx, failed: Exception | None) -> None:
     stamp.write_text(key)
 
 
+FOLDED = {"exercise-check": "the check", "solution": "the solution"}
+"""What lies in the fold of a cell with this tag; of other cells the page says that it is code."""
+
+FOLD = re.compile(
+    r'(<div class="cell [^"]*\btag_(exercise-check|solution)\b[^"]*">\s*<details[^>]*>\s*<summary[^>]*>\s*<p[^>]*>)'
+    r"Show code cell source(</p>\s*<p[^>]*>)Hide code cell source"
+)
+
+
 def clean_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: document | None) -> None:
-    """Leave out sphinx-thebe, which is always loaded and unused here, scripts that are listed twice, and wrong roles and ids."""
+    """Leave out sphinx-thebe, always loaded and unused here, scripts listed twice, and wrong roles and ids; say what a fold holds."""
     seen: set[tuple[str, str | None]] = set()
     kept = []
     for script in context.get("script_files") or []:
@@ -104,7 +113,8 @@ def clean_page(app: Sphinx, page: str, template: str, context: dict[str, Any], d
     if context.get("body"):
         # Sphinx calls the bibliography a list, but its children are no list items; sphinx-exercise gives every exercise the same id.
         body = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-        context["body"] = re.sub(r' id="(?:exercise|solution)-content"', "", body)
+        body = re.sub(r' id="(?:exercise|solution)-content"', "", body)
+        context["body"] = FOLD.sub(lambda found: f"{found[1]}Show {FOLDED[found[2]]}{found[3]}Hide {FOLDED[found[2]]}", body)
     context["css_files"] = [css for css in context.get("css_files") or [] if "thebe" not in str(getattr(css, "filename", css))]
 
 

@@ -200,6 +200,7 @@ def test_a_stub_only_defines(chapter: Chapter) -> None:
 def test_a_check_is_told_on_the_reader_s_function(chapter: Chapter) -> None:
     for exercise in exercises_of(chapter):
         check = exercise.code("exercise-check")
+        assert re.match(r"# ?@title Check\n", check), f"{exercise.name}: Colab shows nothing but the title of a folded cell"
         assert f"def check_{exercise.name}({exercise.name})" in check
         assert "from msae.support.exercises import tell" in check
         assert check.rstrip().endswith(f"\ntell(check_{exercise.name}, {exercise.name})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import msae_book
@@ -48,3 +49,17 @@ def test_an_explorer_that_is_not_written_says_why(tmp_path, monkeypatch):
         with pytest.raises(RuntimeError, match=f"explorer of the shipped SAEs was not written: .*{words}"):
             msae_book.write_explorer(app, None)
     assert not (folder / "made-from.txt").exists()
+
+
+def test_a_fold_of_an_exercise_says_what_it_holds():
+    fold = (
+        '<div class="cell {} docutils container">\n<details class="admonition hide above-input">\n'
+        '<summary aria-label="Toggle hidden content">\n'
+        '<p class="collapsed admonition-title">Show code cell source</p>\n<p class="expanded admonition-title">Hide code cell source</p>\n'
+    )
+    kinds = ["tag_exercise-check tag_hide-input", "tag_hide-input tag_solution", "tag_hide-input"]
+    context = {"body": "".join(fold.format(kind) for kind in kinds)}
+    msae_book.clean_page(None, "page", "page.html", context, None)
+    said = re.findall("Show [a-z ]+|Hide [a-z ]+", context["body"])
+    what = ["the check", "the solution", "code cell source"]
+    assert said == [f"{verb} {each}" for each in what for verb in ("Show", "Hide")]

@@ -21,6 +21,7 @@ from wrong_answer import Wrong
 
 ANSWERS = ROOT / "tests" / "book" / "wrong_answers"
 LEAST_WRONG = 3
+CONSTANTS = ["None", "0", "0.0", "1", "1.0", "True", "[]", "''", "given[0] if given else 0"]
 
 
 def wrong_answers(chapter: Chapter) -> dict[str, list[Wrong]]:
@@ -101,3 +102,11 @@ def test_a_wrong_answer_is_told_what_is_wrong(exercise: Exercise, wrong: Wrong) 
     assert said.startswith("Not yet: "), said
     assert "Right" not in said
     assert wrong.says in said, said
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+@pytest.mark.parametrize("constant", CONSTANTS)
+def test_no_constant_is_right(exercise: Exercise, constant: str) -> None:
+    said = run(f"def {exercise.name}(*given, **named):\n    return {constant}", exercise.code("exercise-check"))
+    assert said.startswith("Not yet: "), said
+    assert len(said) < 600, "a sentence, not a page"

@@ -26,7 +26,7 @@ def notebook(*cells: tuple[str, str] | tuple[str, str, list[str]]) -> dict[str, 
 def test_words_are_those_of_the_text():
     text = "Two **words**. A [link](https://example.org/a/b) to a {term}`hole`; $x + y = z$ is one.\n\n$$a + b + c$$\n\n```{note}\nno\n```"
     found = reading.reading(notebook(("markdown", text)))
-    assert found.words == 10  # Two words A link to a hole formula is one
+    assert found.words == 12  # "A title" of the opening, and ten here: a formula is one
     assert found.formulas == 1
 
 
