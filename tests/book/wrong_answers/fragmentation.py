@@ -43,7 +43,7 @@ def hole_share(activations, present, level):
 def hole_share(activations, present, level):
     return (activations[present] <= level).mean()
 """,
-            "Your bar is 0.25 itself".replace("Your", "your"),
+            "your bar is 0.25 itself",
         ),
         Wrong(
             """
