@@ -43,7 +43,7 @@ def hole_share(activations, present, level):
 def hole_share(activations, present, level):
     return (activations[present] <= level).mean()
 """,
-            "Your bar is 0.25 itself".replace("Your", "your"),
+            "your bar is 0.25 itself",
         ),
         Wrong(
             """
@@ -94,5 +94,6 @@ def cover(masks, present, share):
         ),
         Wrong(GREEDY.replace(" < share * present.sum() - 1e-9", " <= share * present.sum()"), "do not go on"),
         Wrong(GREEDY.replace("    return chosen", "    chosen"), "is there a `return`?"),
+        Wrong("def cover(masks, present, share):\n    return [0, 2]", "exactly the share of 0.6, and that is enough; you choose [0, 2]"),
     ],
 }

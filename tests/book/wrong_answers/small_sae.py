@@ -44,6 +44,7 @@ def tokens_for_half(ids, activations):
 """,
             "exactly half, and that is enough",
         ),
+        Wrong("def tokens_for_half(ids, activations):\n    return 2", "it takes 1 token, you say 2"),
     ],
     "best_level": [
         Wrong(
@@ -102,5 +103,6 @@ def best_level(activations, present, levels):
 """,
             "is there a `return`?",
         ),
+        Wrong("def best_level(activations, present, levels):\n    return 0.2", "is best at level 0; you say 0.2"),
     ],
 }
