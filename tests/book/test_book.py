@@ -230,12 +230,6 @@ MOST_LINES = 25
 MOST_LINES_BEFORE = 40
 LONGER = {
     "02_tinystories/05_matryoshka.ipynb": {"prefixes": 62, "table-figure": 48},
-<<<<<<< HEAD
-    "03_exploring/01_hovering.ipynb": {"follows": 42, "sample": 47, "ablate": 95},
-    "03_exploring/02_trees.ipynb": {"article-rule": 46, "luck": 54, "all-latents": 54},
-=======
-    "02_tinystories/07_price.ipynb": {"l0-figure": 52},
->>>>>>> workshop
     "05_beyond/06_mean_max_correlation.ipynb": {"places": 72},
 }
 """Visible cells of chapters not retold that are above their limit, and how long they may be; a chapter that is retold leaves this table."""
