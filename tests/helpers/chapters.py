@@ -18,7 +18,6 @@ NOT_RETOLD = {
     "02_tinystories/04_fragmentation.ipynb",
     "02_tinystories/05_matryoshka.ipynb",
     "02_tinystories/07_price.ipynb",
-    "03_exploring/03_token_patterns.ipynb",
     "05_beyond/02_speed.ipynb",
     "05_beyond/03_one_of_two.ipynb",
     "05_beyond/04_by_the_fields_standard.ipynb",
