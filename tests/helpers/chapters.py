@@ -15,11 +15,6 @@ NAMES = [path.relative_to(ROOT / "book").as_posix() for path in CHAPTERS]
 
 NOT_RETOLD = {
     "02_tinystories/05_matryoshka.ipynb",
-<<<<<<< HEAD
-    "03_exploring/03_token_patterns.ipynb",
-=======
-    "02_tinystories/07_price.ipynb",
->>>>>>> workshop
     "05_beyond/02_speed.ipynb",
     "05_beyond/03_one_of_two.ipynb",
     "05_beyond/04_by_the_fields_standard.ipynb",
