@@ -228,7 +228,6 @@ def test_a_solution_has_a_name_of_its_own_and_is_checked(chapter: Chapter) -> No
 MOST_LINES = 25
 MOST_LINES_BEFORE = 40
 LONGER = {
-    "02_tinystories/05_matryoshka.ipynb": {"prefixes": 62, "table-figure": 48},
     "02_tinystories/07_price.ipynb": {"l0-figure": 52},
     "03_exploring/01_hovering.ipynb": {"follows": 42, "sample": 47, "ablate": 95},
     "03_exploring/02_trees.ipynb": {"article-rule": 46, "luck": 54, "all-latents": 54},

@@ -16,7 +16,6 @@ NAMES = [path.relative_to(ROOT / "book").as_posix() for path in CHAPTERS]
 NOT_RETOLD = {
     "02_tinystories/03_small_sae.ipynb",
     "02_tinystories/04_fragmentation.ipynb",
-    "02_tinystories/05_matryoshka.ipynb",
     "02_tinystories/07_price.ipynb",
     "03_exploring/01_hovering.ipynb",
     "03_exploring/02_trees.ipynb",
