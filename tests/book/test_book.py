@@ -229,7 +229,6 @@ def test_a_solution_has_a_name_of_its_own_and_is_checked(chapter: Chapter) -> No
 MOST_LINES = 25
 MOST_LINES_BEFORE = 40
 LONGER = {
-    "02_tinystories/05_matryoshka.ipynb": {"prefixes": 62, "table-figure": 48},
     "05_beyond/06_mean_max_correlation.ipynb": {"places": 72},
 }
 """Visible cells of chapters not retold that are above their limit, and how long they may be; a chapter that is retold leaves this table."""

@@ -8,6 +8,14 @@ def average_precision(activation, concept):
     shares = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
     return shares[ordered].mean()
 """
+ALIKE = """
+def holes_of_look_alike(small, large, present, level):
+    fires = small > level * small.max(0)
+    f1 = 2 * fires[present].sum(0) / (fires.sum(0) + present.sum())
+    best = small[:, f1.argmax()]
+    match = max(large.T, key=lambda other: np.corrcoef(best, other)[0, 1])
+    return 1 - (match > level * match.max())[present].mean()
+"""
 SEEDS = """
 def over_seeds_and_stories(silent, n, rng):
     n_seeds, n_stories = silent.shape
@@ -36,6 +44,14 @@ WRONG = {
         Wrong("def average_precision(activation, concept):\n    return concept.mean()", "the share of the whole list"),
         Wrong("def average_precision(activation, concept):\n    return 1.0", "You find 1.000"),
         Wrong(ORDER.replace("return ", ""), "is there a `return`?"),
+    ],
+    "holes_of_look_alike": [
+        Wrong(ALIKE.replace("return 1 - ", "return "), "0.375 is the share on which it fires"),
+        Wrong(ALIKE.replace("(match > level * match.max())", "(best > level * best.max())"), "of the latent of `small` itself"),
+        Wrong(ALIKE.replace("level * match.max()", "0"), "on a fourth it fires faintly"),
+        Wrong(ALIKE.replace("np.corrcoef(best, other)[0, 1]", "other[present].sum()"), "you find no hole"),
+        Wrong(ALIKE.replace("level * small.max(0)", "level"), "Is the bar a share of each latent's own largest activation?"),
+        Wrong(ALIKE.replace("return 1 - ", "1 - "), "is there a `return`?"),
     ],
     "over_seeds_and_stories": [
         Wrong(SEEDS.replace("rates[seeds].mean()", "rates.mean()"), "you draw stories alone"),
