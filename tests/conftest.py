@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
@@ -32,6 +33,12 @@ FLAGS += ["--disable-component-update", "--disable-sync", "--host-resolver-rules
 for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is heard: a shell runs what is in its background with SIGINT ignored, and a test that interrupts itself would wait for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
