@@ -36,7 +36,7 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 
 
 def pytest_configure() -> None:
-    """Ctrl-C is heard: a shell runs what is in its background with SIGINT ignored, and a test that interrupts itself would wait for ever."""
+    """Ctrl-C is heard: a shell runs its background with SIGINT ignored, and a test that interrupts itself would wait for ever."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
