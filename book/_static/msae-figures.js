@@ -221,7 +221,8 @@
     /** @param {string} path */
     const now = (path) => path.split(".").reduce((part, name) => part?.[name], /** @type {any} */ (layout));
     const before = Object.fromEntries(Object.keys(changes).map((path) => [path, now(path)]));
-    widths.set(plot, [{ ...before, height }, { ...changes, height: height + taller }]);
+    const autosize = true; // a height that is set would fix the width, too
+    widths.set(plot, [{ ...before, height, autosize }, { ...changes, height: height + taller, autosize }]);
     if (!narrow.matches) return;
     layout.height = height + taller;
     for (const [path, value] of Object.entries(changes)) {
