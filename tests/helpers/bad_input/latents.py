@@ -13,7 +13,7 @@ import msae
 from msae.latents import Latents, best_parents, children, latent_tree
 
 CONCEPT = np.array([[True, True, False], [False, True, True]])
-NO_CONCEPT = [None, 3, CONCEPT[0], CONCEPT & False, np.full((2, 3), NAN), Says("nobody", "the concept is on none")]
+NO_CONCEPT = [None, 3, CONCEPT[0], CONCEPT & False, np.full((2, 3), NAN), Says("nobody", "marks none of the 6 tokens")]
 NO_LATENT = [None, 3, "", "S/3", "S/-1", "S/x", "S", "T/0", "/0"]
 NO_SAE = [None, 3, "", "T", "S/0", ["S"]]
 SAES = [None, 3, {}, sae(), [sae()], {"S": None}, {"S": torch.ones(2)}, {1: sae()}]
