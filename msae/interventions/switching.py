@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from msae.activations.checks import check_hook_names, check_language_model
-from msae.activations.hooks import widths
+from msae.activations.checks import check_language_model
 from msae.firings.reading import checked_sae
+from msae.metrics.spliced import hook_of
 from msae.sae.sae import SAE
 from msae.support.arguments import items, shown, whole
 from msae.support.sums import wide
@@ -68,12 +68,7 @@ def _taken_out(lm: TransformerBridge, sae: SAE, chosen: Tensor, taken: Tensor, h
 
 def _checked(lm: TransformerBridge, sae: SAE, latents: Sequence[int]) -> tuple[str, Tensor]:
     check_language_model(lm)
-    hook_name = checked_sae(sae, "sae").hook_name
-    if hook_name is None:
-        raise ValueError("sae names no hook: set sae.hook_name to where it was trained")
-    check_hook_names(lm, [hook_name])
-    if (width := widths(lm, [hook_name])[hook_name]) != sae.d_model:
-        raise ValueError(f"sae reads vectors of width {sae.d_model}, but those at {hook_name} have width {width}")
+    hook_name = hook_of(lm, checked_sae(sae, "sae"), "sae")
     numbers = [whole("each of latents", latent, 0, sae.n_latents - 1) for latent in items("latents", latents)]
     if not numbers:
         raise ValueError("latents must name at least one latent, got none")

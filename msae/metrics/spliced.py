@@ -143,13 +143,18 @@ def _check(lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, what
     if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
         raise ValueError(f"texts must be msae.Activations, or Texts of msae.activations.rows.read_texts, got {shown(texts)}")
     for name, sae in saes.items():
-        hook_name = checked_sae(sae, what).hook_name
-        if hook_name is None:
-            raise ValueError(f"{name!r} names no hook: it cannot be spliced into a language model")
-        check_hook_names(lm, [hook_name])
-        width = widths(lm, [hook_name])[hook_name]
-        if width != sae.d_model:
-            raise ValueError(f"{name!r} reads vectors of width {sae.d_model}, but those at {hook_name} have width {width}")
+        hook_of(lm, checked_sae(sae, what), repr(name))
+
+
+def hook_of(lm: TransformerBridge, sae: SAE, name: str) -> str:
+    """The hook in whose stream an SAE stands; a ValueError that calls it by `name` where it names none, or one that does not fit it."""
+    if sae.hook_name is None:
+        raise ValueError(f"{name} names no hook: it cannot be spliced into a language model")
+    check_hook_names(lm, [sae.hook_name])
+    width = widths(lm, [sae.hook_name])[sae.hook_name]
+    if width != sae.d_model:
+        raise ValueError(f"{name} reads vectors of width {sae.d_model}, but those at {sae.hook_name} have width {width}")
+    return sae.hook_name
 
 
 class _Spliced(NamedTuple):
