@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,11 +110,11 @@ def test_mathematics_is_set_offline(book_page: Open) -> None:
 
 
 def test_a_figure_answers_to_the_mouse_and_its_controls_to_the_keyboard(book_page: Open, site: Path) -> None:
-    pages = [path for path in PAGES if 'class="msae-plot"' in (site / f"{path}.html").read_text(encoding="utf8")]
-    assert pages, "no page has a figure"
+    pages = [path for path in PAGES if re.search(r'"type": *"heatmap"', (site / f"{path}.html").read_text(encoding="utf8"))]
+    assert pages, "no page has a heatmap, of which every place has a tooltip"
     visit = book_page(f"{pages[0]}.html")
     visit.draw_everything()
-    heatmap = visit.page.locator(".msae-plot:has(.heatmaplayer image) .nsewdrag").first  # every place of a heatmap has a tooltip
+    heatmap = visit.page.locator(".msae-plot:has(.heatmaplayer image) .nsewdrag").first
     heatmap.scroll_into_view_if_needed()
     box = heatmap.bounding_box()
     visit.page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3)
