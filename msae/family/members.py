@@ -23,7 +23,7 @@ from msae.support import arguments
 from msae.texts.tinystories import SOURCES as DATA_SETS
 from msae.training.config import TrainConfig
 
-FAMILIES = ("bundled", "article", "settle")
+FAMILIES = ("bundled", "first", "article", "settle")
 
 
 class Member(NamedTuple):
@@ -39,7 +39,7 @@ class Member(NamedTuple):
     """Where in the language model it reads."""
 
     name: str
-    """S0, S1, … for the references, the smallest first; vanilla-30, matryoshka-30 for large ones at an L0 of 30, vanilla-30-819 for a plain
+    """S0, S1, … for the references, the smallest first; plain-30, matryoshka-30 for large ones at an L0 of 30, plain-30-819 for a plain
     one of 819 latents; of a group with kinds of its own <kind>-<L0>, and what else tells it apart (`msae.family.groups`)."""
 
     seed: int
@@ -177,7 +177,8 @@ def load_family(name: str | os.PathLike[str], stories: str | None = None) -> Fam
     """A family that ships with msae, or one from a JSON file.
 
     Args:
-        name: "bundled", "article" (the article's, at full scale), "settle" (the experiments behind the book's verdicts), or a JSON file.
+        name: "bundled", "first" (as it was before, at every place), "article" (the article's, at full scale), "settle" (the experiments
+            behind the book's verdicts), or a JSON file.
         stories: train on these in place of the family's own, as for `msae.load_stories`.
 
     Returns:
