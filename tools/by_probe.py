@@ -4,7 +4,7 @@
 
 Measures the two SAEs that are shipped, and any others of the same place, on the held-out stories: 25 minutes for the shipped two on one
 thread beside other work. The concepts are named ones, and those that nobody chose: wherever a latent of S/2 fires clearly. What is in the
-file already is not measured again. Seeds are trained by `python -m msae family train`; their folders, `vanilla-30-seed1` and so on, go to
+file already is not measured again. Seeds are trained by `python -m msae family train`; their folders, `plain-30-seed1` and so on, go to
 --saes.
 """
 
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("msae/assets/by_probe.json"))
     args = parser.parse_args()
     begin = time.perf_counter()
-    saes = msae.load_saes(["vanilla-30", "matryoshka-30"]) | {path.name: msae.SAE.load(path) for path in args.saes}
+    saes = msae.load_saes(["plain-30", "matryoshka-30"]) | {path.name: msae.SAE.load(path) for path in args.saes}
     lm, stories = msae.load_language_model("bundled"), msae.split_stories(msae.load_stories("bundled"))[1]
     latents = msae.Latents.on(saes, lm, stories)
     references = msae.Latents(msae.load_saes(["S/2"]), latents.activations)

@@ -29,7 +29,7 @@ from msae.support.hardware import hardware
 from msae.texts.stories import split_stories
 
 HOOK = "blocks.3.hook_resid_pre"
-LARGE = {"plain": "vanilla-30", "Matryoshka": "matryoshka-30"}
+LARGE = {"plain": "plain-30", "Matryoshka": "matryoshka-30"}
 REFERENCES = ("S/2", "S/3")
 VERSIONS = {"python": platform.python_version(), "torch": str(torch.__version__), "msae": msae.__version__}
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from msae.explore.explorer import Explorer
     from msae.sae.sae import SAE
 
-SHIPPED = ["S/0", "S/1", "S/2", "S/3", "S/4", "S/5", "vanilla-30", "matryoshka-30"]
+SHIPPED = ["S/0", "S/1", "S/2", "S/3", "S/4", "S/5", "plain-30", "matryoshka-30"]
 
 
 def add_explore_command(commands: Commands) -> None:

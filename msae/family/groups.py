@@ -17,7 +17,7 @@ from msae.training.config import TrainConfig
 from msae.training.recipes import settings
 
 PLAIN: Mapping[str, Any] = {"prefixes": FullPrefix(), "sample_prefixes": False}
-KINDS: Mapping[str, Mapping[str, Any]] = {"vanilla": PLAIN, "matryoshka": {}}
+KINDS: Mapping[str, Mapping[str, Any]] = {"plain": PLAIN, "matryoshka": {}}
 """What a kind of large SAE has of its own in its recipe, where a group says nothing else."""
 
 
@@ -65,7 +65,7 @@ def _sizes(group: Mapping[str, Any]) -> Iterator[tuple[str, int, float, Mapping[
             for kind, own in group.get("kinds", KINDS).items():
                 yield f"{kind}-{l0}{size}{ending}", n, l0, own
     for n, l0 in group.get("sizes", []):
-        yield f"vanilla-{l0}-{n}{ending}", n, l0, PLAIN
+        yield f"plain-{l0}-{n}{ending}", n, l0, PLAIN
 
 
 def references_of(group: Mapping[str, Any]) -> dict[str, tuple[int, float]]:

@@ -39,7 +39,7 @@ class Member(NamedTuple):
     """Where in the language model it reads."""
 
     name: str
-    """S0, S1, … for the references, the smallest first; vanilla-30, matryoshka-30 for large ones at an L0 of 30, vanilla-30-819 for a plain
+    """S0, S1, … for the references, the smallest first; plain-30, matryoshka-30 for large ones at an L0 of 30, plain-30-819 for a plain
     one of 819 latents; of a group with kinds of its own <kind>-<L0>, and what else tells it apart (`msae.family.groups`)."""
 
     seed: int

@@ -19,7 +19,7 @@ BUNDLED_STORIES = "stories sampled from the bundled language model, which was tr
 
 
 def load_saes(names: Sequence[str] | None = None, folder: str | os.PathLike[str] | None = None) -> dict[str, SAE]:
-    """SAEs by name, such as "S2", "vanilla-30", "matryoshka-30"; all that ship where none is named.
+    """SAEs by name, such as "S2", "plain-30", "matryoshka-30"; all that ship where none is named.
 
     `msae.load_results()` tells how each was trained and what was measured on it.
 

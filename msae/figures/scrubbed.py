@@ -44,16 +44,17 @@ def scrub(
     row_axis: str,
     column_axis: str,
     slider: str,
+    opens: object = None,
     value: str = "cosine",
     diverging: bool = True,
     height: int | None = None,
 ) -> go.Figure:
-    """Matrices side by side that change with a slider, which opens on the last; a button plays them from the first, without a kernel.
+    """Matrices side by side that change with a slider; a button plays them from the first, without a kernel.
 
     Args:
         frames: what the slider says, for example a step or a prefix length → name → (n_rows, n_columns) numbers, at most 200 × 200. The
             names are the same in each frame, and one scale is for all; a matrix that is the same in all frames stands still.
-        title: the claim, seen in the last frame.
+        title: the claim, seen in the frame that it opens on.
         alt: the figure in words: what changes from the first frame to the last.
         lead: instead of `alt`, its first sentence; the cell of each name that changes most is added.
         rows: one label for each row.
@@ -61,6 +62,7 @@ def scrub(
         row_axis: what a row is, for example "latent".
         column_axis: what a column is, for example "feature".
         slider: what the slider moves, for example "step".
+        opens: the frame it opens on, named as in `frames`; the last where None is said.
         value: what a cell is.
         diverging: cosines around zero (True) or activations from zero up (False).
         height: of the cells of a panel, in pixels; the default follows the number of rows.
@@ -69,7 +71,8 @@ def scrub(
         the figure, for the page to size and colour.
 
     Raises:
-        ValueError: fewer than two frames, or of different names, more than 60,000 numbers that change, or what `heatmap` refuses.
+        ValueError: fewer than two frames, or of different names, `opens` is none of them, more than 60,000 numbers that change, or what
+            `heatmap` refuses.
 
     Example:
         >>> from msae import figures
@@ -80,6 +83,7 @@ def scrub(
     """
     given = mapping_of_mappings("frames", frames, "slider value to matrices", "name to matrix")
     _check_frames(given)
+    first_seen = _place_of(opens, list(given))
     diverging = arguments.yes_or_no("diverging", diverging)
     height = None if height is None else arguments.whole("height", height, 1, 10_000)
     *axes, slider = prose(row_axis=row_axis, column_axis=column_axis, value=value, slider=slider)
@@ -88,10 +92,11 @@ def scrub(
     _check_size(sum(panels[-1][k].cells.size for k in moving) * len(panels))
     said = [_changes_said(list(given), slider, [(panels[0][k], panels[-1][k]) for k in moving], axes)]
     fig = empty_figure(Words(title, alt, lead), said, height=0, top=46 + _SLIDER_ROOM)
-    fig.add_traces(traces_of(panels[-1], axes, 1.0 if diverging else None))
+    fig.add_traces(traces_of(panels[first_seen], axes, 1.0 if diverging else None))
     top = 1.0 if diverging else max(float(panel.cells.max()) for frame in panels for panel in frame) or 1.0
     lay_side_by_side(fig.update_traces(zmax=top), panels[-1], axes, height)
     _slide(fig, slider, given, [[{"type": "heatmap", "z": _rounded(frame[k].cells, top)} for k in moving] for frame in panels], moving)
+    fig.layout.sliders[0].active = first_seen
     return fig
 
 
@@ -187,6 +192,15 @@ def _check_frames(frames: Mapping[Any, Mapping[Any, Any]], what: str = "frames",
                 f"each {one} must have the same names in the same order: {arguments.shown(first)} has {arguments.shown(names)}, "
                 f"{arguments.shown(key)} has {arguments.shown(list(frames[key]))}"
             )
+
+
+def _place_of(opens: object, keys: Sequence[Any]) -> int:
+    """Which frame is seen first."""
+    if opens is None:
+        return len(keys) - 1
+    if opens not in keys:
+        raise ValueError(f"opens must be one of the frames, {arguments.shown(keys)}, got {arguments.shown(opens)}")
+    return keys.index(opens)
 
 
 def _check_size(n: int) -> None:

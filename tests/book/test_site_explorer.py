@@ -107,7 +107,7 @@ def test_a_pattern_is_searched_in_all_saes_and_two_stand_side_by_side(
     page.get_by_label("Show the latents of S/2").check()
     page.wait_for_function(f"{ROOT}.querySelectorAll('.column').length === 3")
     assert page.locator(".column h4").first.text_content().startswith("S/2: 100 latents")
-    page.get_by_label("Show the latents of vanilla-30").uncheck()
+    page.get_by_label("Show the latents of plain-30").uncheck()
     page.wait_for_function(f"{ROOT}.querySelectorAll('.column').length === 2")
     tried = page.get_by_role("group", name="Patterns to try").get_by_role("button")
     assert tried.count() == 12

@@ -73,11 +73,11 @@ def weights(folder: Path) -> list[torch.Tensor]:
 
 def test_the_names_say_what_each_sae_is(family):
     members = load_family(family).members()
-    assert [member.name for member in members[:7]] == ["S0", "S1", "S2", "vanilla-2", "matryoshka-2", "vanilla-3", "matryoshka-3"]
+    assert [member.name for member in members[:7]] == ["S0", "S1", "S2", "plain-2", "matryoshka-2", "plain-3", "matryoshka-3"]
     assert members[0].id == "blocks.1.hook_resid_pre/S0-seed0"
     assert members[-1].id == "blocks.0.hook_mlp_out/matryoshka-3-seed0"
     by_id = {member.id: member.config for member in members}
-    assert by_id["blocks.1.hook_resid_pre/vanilla-3-seed1"] == msae.TrainConfig(
+    assert by_id["blocks.1.hook_resid_pre/plain-3-seed1"] == msae.TrainConfig(
         12, 3.0, 12, batch_size=64, prefixes=msae.FullPrefix(), seed=1
     )
     assert by_id["blocks.1.hook_resid_pre/matryoshka-3-seed1"].prefixes == msae.SquareRootPrefixes()
@@ -89,7 +89,7 @@ def test_a_group_may_have_plain_saes_of_more_sizes(family, tmp_path):
     about["groups"][1]["sizes"] = [[5, 2], [9, 2]]
     (tmp_path / "sizes.json").write_text(json.dumps(about))
     members = load_family(tmp_path / "sizes.json").members("blocks.0.*")
-    assert [member.name for member in members[-2:]] == ["vanilla-2-5", "vanilla-2-9"]
+    assert [member.name for member in members[-2:]] == ["plain-2-5", "plain-2-9"]
     assert members[-1].config == msae.TrainConfig(9, 2.0, 12, batch_size=64, prefixes=msae.FullPrefix(), seed=0)
 
 
@@ -177,9 +177,9 @@ def test_rows_hold_what_the_measures_say(family, trained):
     correlation = torch.corrcoef(both)[:6, 6:].nan_to_num(-1).max(1).values
     alive = (reference.encode(x) > 0).any(0)
     assert found["mean_max_correlation"]["S2"][0] == pytest.approx(correlation[alive].mean().item(), abs=1e-3)
-    plain = msae.SAE.load(trained / "blocks.1.hook_resid_pre/vanilla-3-seed1")
+    plain = msae.SAE.load(trained / "blocks.1.hook_resid_pre/plain-3-seed1")
     spliced = metrics.splice(lm, {"all": sae, "plain": plain}, read, n_texts=10)
-    assert found["against"]["vanilla-3"]["kl"] == pytest.approx(spliced["all"].against(spliced["plain"]).kl, rel=1e-3)
+    assert found["against"]["plain-3"]["kl"] == pytest.approx(spliced["all"].against(spliced["plain"]).kl, rel=1e-3)
     assert found["n_spliced"] == spliced["all"].n_tokens
     for name in ("l0", "fvu", "kl"):
         assert len(found["replicates"][name]) == 201
@@ -246,14 +246,14 @@ def test_the_command_line(family, tmp_path, capsys):
     assert main(["family", "train", *common]) == 0
     assert "2 of 2 SAEs are trained" in capsys.readouterr().out
     assert main(["family", "measure", *common, "--n-tokens", "200", "--table", str(tmp_path / "table.json")]) == 0
-    assert "blocks.0.hook_mlp_out/vanilla-2-seed0: L0 " in capsys.readouterr().out
-    assert [row["name"] for row in load_results(tmp_path / "table.json")] == ["vanilla-2", "matryoshka-2"]
+    assert "blocks.0.hook_mlp_out/plain-2-seed0: L0 " in capsys.readouterr().out
+    assert [row["name"] for row in load_results(tmp_path / "table.json")] == ["plain-2", "matryoshka-2"]
     of_these = [word for word in common if word not in ("--out", str(tmp_path / "out"))]
     run, packed = str(tmp_path / "out"), tmp_path / "packed"
     assert main(["family", "pack", *of_these, "--run", run, "--out", str(packed)]) == 0
-    assert list(load_saes(folder=packed)) == ["matryoshka-2", "vanilla-2"]
+    assert list(load_saes(folder=packed)) == ["matryoshka-2", "plain-2"]
     assert main(["family", "pack", *common, "--to", str(tmp_path / "as in 0.1")]) == 0
-    assert list(load_saes(folder=tmp_path / "as in 0.1")) == ["matryoshka-2", "vanilla-2"]
+    assert list(load_saes(folder=tmp_path / "as in 0.1")) == ["matryoshka-2", "plain-2"]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_the_table_tells_of_what_ships():
     assert list(rows) == [member.id for member in family.members()]
     place = Path(msae.__file__).parent / "assets" / "saes"
     names = [path.parent.name for path in place.glob("*/sae.json")]
-    assert set(names) == {"S0", "S1", "S2", "S3", "S4", "S5", "vanilla-30", "matryoshka-30"}
+    assert set(names) == {"S0", "S1", "S2", "S3", "S4", "S5", "plain-30", "matryoshka-30"}
     for name in names:
         row = rows[f"blocks.3.hook_resid_pre/{name}-seed0"]
         assert row["sha256"] == hashlib.sha256((place / name / "sae.safetensors").read_bytes()).hexdigest()
@@ -492,7 +492,7 @@ def test_a_row_is_made_again_when_a_reference_or_the_stories_measured_on_change(
         sae.b_dec += 1
     sae.save(folder)
     measure_family(about, tmp_path / "out", **how)
-    assert calls == ["S0", "vanilla-2", "matryoshka-2", "vanilla-3", "matryoshka-3"]
+    assert calls == ["S0", "plain-2", "matryoshka-2", "plain-3", "matryoshka-3"]
     how |= {"only": "blocks.0.*/S0-*", "valid": str(tmp_path / "valid.txt")}
     for story in ("Lily has a cat.", "Sue has a dog."):
         (tmp_path / "valid.txt").write_text(story)

@@ -284,7 +284,7 @@ def test_weights_that_are_gone_are_trained_again(damaged):
     family, out, folder = damaged
     before = weights(msae.SAE.load(folder))
     (folder / "sae.safetensors").unlink()
-    assert [row["name"] for row in measure_family(family, out, **MEASURED)] == ["S1", "vanilla-2-9"]
+    assert [row["name"] for row in measure_family(family, out, **MEASURED)] == ["S1", "plain-2-9"]
     assert len(train_family(family, out, progress=False)) == 3
     assert all(torch.equal(a, b) for a, b in zip(weights(msae.SAE.load(folder)), before, strict=True))
 
@@ -323,7 +323,7 @@ def test_saes_are_not_packed_over_a_language_model(damaged):
         pack_saes(family, out, "*", folder=out / "lm", command="how")
     assert msae.load_language_model(out / "lm").cfg.d_model == 8
     pack_saes(family, out, "*", folder=out / "packed", command="how")
-    assert list(load_saes(folder=out / "packed")) == ["S0", "S1", "vanilla-2-9"]
+    assert list(load_saes(folder=out / "packed")) == ["S0", "S1", "plain-2-9"]
 
 
 # --- files of other people -----------------------------------------------------------------------------------------------------------
