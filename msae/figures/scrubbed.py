@@ -52,8 +52,8 @@ def scrub(
     """Matrices side by side that change with a slider; a button plays them from the first, without a kernel.
 
     Args:
-        frames: what the slider says, for example a step or a prefix length → name → (n_rows, n_columns) numbers, at most 200 × 200. The
-            names are the same in each frame, and one scale is for all; a matrix that is the same in all frames stands still.
+        frames: what the slider says, such as a step → name → (n_rows, n_columns) numbers, at most 200 × 200. The names are the same in
+            each frame, and one scale is for all; a matrix that is the same in all frames stands still.
         title: the claim, seen in the frame that it opens on.
         alt: the figure in words: what changes from the first frame to the last.
         lead: instead of `alt`, its first sentence; the cell of each name that changes most is added.
@@ -62,7 +62,7 @@ def scrub(
         row_axis: what a row is, for example "latent".
         column_axis: what a column is, for example "feature".
         slider: what the slider moves, for example "step".
-        opens: the frame it opens on, named as in `frames`; the last where None is said.
+        opens: the frame it opens on, one of `frames`; the last where it is left out.
         value: what a cell is.
         diverging: cosines around zero (True) or activations from zero up (False).
         height: of the cells of a panel, in pixels; the default follows the number of rows.
@@ -71,8 +71,7 @@ def scrub(
         the figure, for the page to size and colour.
 
     Raises:
-        ValueError: fewer than two frames, or of different names, `opens` is none of them, more than 60,000 numbers that change, or what
-            `heatmap` refuses.
+        ValueError: fewer than two frames, other names, `opens` is no frame, over 60,000 numbers that change, or what `heatmap` refuses.
 
     Example:
         >>> from msae import figures
@@ -82,21 +81,17 @@ def scrub(
         'The cat is found. From step 0 to step 500 most changes: plain, latent S/0, feature cat, from 0.1 to 0.9.'
     """
     given = mapping_of_mappings("frames", frames, "slider value to matrices", "name to matrix")
-    _check_frames(given)
-    first_seen = _place_of(opens, list(given))
-    diverging = arguments.yes_or_no("diverging", diverging)
+    first_seen = _place_of(opens, given)
     height = None if height is None else arguments.whole("height", height, 1, 10_000)
     *axes, slider = prose(row_axis=row_axis, column_axis=column_axis, value=value, slider=slider)
-    panels = _panels(list(given.values()), rows, columns, diverging)
-    moving = [k for k, last in enumerate(panels[-1]) if any((frame[k].cells != last.cells).any() for frame in panels)]
-    _check_size(sum(panels[-1][k].cells.size for k in moving) * len(panels))
+    panels = _panels(list(given.values()), rows, columns, arguments.yes_or_no("diverging", diverging))
+    moving = _moving(panels)
     said = [_changes_said(list(given), slider, [(panels[0][k], panels[-1][k]) for k in moving], axes)]
     fig = empty_figure(Words(title, alt, lead), said, height=0, top=46 + _SLIDER_ROOM)
-    fig.add_traces(traces_of(panels[first_seen], axes, 1.0 if diverging else None))
     top = 1.0 if diverging else max(float(panel.cells.max()) for frame in panels for panel in frame) or 1.0
-    lay_side_by_side(fig.update_traces(zmax=top), panels[-1], axes, height)
-    _slide(fig, slider, given, [[{"type": "heatmap", "z": _rounded(frame[k].cells, top)} for k in moving] for frame in panels], moving)
-    fig.layout.sliders[0].active = first_seen
+    fig.add_traces(traces_of(panels[first_seen], axes, 1.0 if diverging else None)).update_traces(zmax=top)
+    lay_side_by_side(fig, panels[-1], axes, height)
+    _slide(fig, slider, given, [[_cells_of(frame[k], top) for k in moving] for frame in panels], moving).active = first_seen
     return fig
 
 
@@ -194,13 +189,22 @@ def _check_frames(frames: Mapping[Any, Mapping[Any, Any]], what: str = "frames",
             )
 
 
-def _place_of(opens: object, keys: Sequence[Any]) -> int:
-    """Which frame is seen first."""
+def _place_of(opens: object, frames: Mapping[Any, Mapping[Any, Any]]) -> int:
+    """Which of the frames, judged first, is seen on opening."""
+    _check_frames(frames)
+    keys = list(frames)
     if opens is None:
         return len(keys) - 1
     if opens not in keys:
         raise ValueError(f"opens must be one of the frames, {arguments.shown(keys)}, got {arguments.shown(opens)}")
     return keys.index(opens)
+
+
+def _moving(panels: Sequence[Sequence[Panel]]) -> list[int]:
+    """Which matrices are not the same in all frames."""
+    moving = [k for k, last in enumerate(panels[-1]) if any((frame[k].cells != last.cells).any() for frame in panels)]
+    _check_size(sum(panels[-1][k].cells.size for k in moving) * len(panels))
+    return moving
 
 
 def _check_size(n: int) -> None:
@@ -251,14 +255,18 @@ def _rounded(cells: np.ndarray, top: float) -> list[list[Any]]:
     return [[int(x) if x.is_integer() and abs(x) < 1e15 else x for x in row] for row in np.round(cells, decimals).tolist()]
 
 
+def _cells_of(panel: Panel, top: float) -> dict[str, Any]:
+    return {"type": "heatmap", "z": _rounded(panel.cells, top)}
+
+
 def _range(parts: Sequence[np.ndarray], log: bool) -> list[float]:
     low, high = (math.log10(end) if log else end for end in ends_of(parts))
     pad = 0.04 * (high - low) or 0.5
     return [low - pad, high + pad]
 
 
-def _slide(fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list[dict[str, Any]]], moving: list[int]) -> None:
-    """Add the frames, of which each changes these traces, and the slider and the button that go through them."""
+def _slide(fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list[dict[str, Any]]], moving: list[int]) -> Any:
+    """Add the frames, of which each changes these traces, and the slider, which is returned, and the button that go through them."""
     labels = short_labels(_labels(keys))
     fig.frames = [go.Frame(data=data, traces=moving, name=str(k)) for k, data in enumerate(frames)]
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
@@ -273,3 +281,4 @@ def _slide(fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list
     menu = {**above, "type": "buttons", "x": 0, "xanchor": "left", "pad": {"b": 56, "t": 0}, "showactive": False, "buttons": [play]}
     colours = {"bgcolor": "#e3e8ef", "bordercolor": "#8a929c", "font": {"color": "#1c2733", "size": 13}}
     fig.update_layout(sliders=[slider], updatemenus=[{**menu, **colours}])
+    return fig.layout.sliders[0]
