@@ -80,8 +80,8 @@ def scrub(
         >>> figures.scrub(frames, rows=["S/0"], columns=["cat", "dog"], **words).layout.meta["alt"]
         'The cat is found. From step 0 to step 500 most changes: plain, latent S/0, feature cat, from 0.1 to 0.9.'
     """
-    given = mapping_of_mappings("frames", frames, "slider value to matrices", "name to matrix")
-    first_seen = _place_of(opens, given)
+    given = _checked_frames(mapping_of_mappings("frames", frames, "slider value to matrices", "name to matrix"))
+    active = _place_of(opens, list(given))
     height = None if height is None else arguments.whole("height", height, 1, 10_000)
     *axes, slider = prose(row_axis=row_axis, column_axis=column_axis, value=value, slider=slider)
     panels = _panels(list(given.values()), rows, columns, arguments.yes_or_no("diverging", diverging))
@@ -89,9 +89,9 @@ def scrub(
     said = [_changes_said(list(given), slider, [(panels[0][k], panels[-1][k]) for k in moving], axes)]
     fig = empty_figure(Words(title, alt, lead), said, height=0, top=46 + _SLIDER_ROOM)
     top = 1.0 if diverging else max(float(panel.cells.max()) for frame in panels for panel in frame) or 1.0
-    fig.add_traces(traces_of(panels[first_seen], axes, 1.0 if diverging else None)).update_traces(zmax=top)
+    fig.add_traces(traces_of(panels[active], axes, 1.0 if diverging else None)).update_traces(zmax=top)
     lay_side_by_side(fig, panels[-1], axes, height)
-    _slide(fig, slider, given, [[_cells_of(frame[k], top) for k in moving] for frame in panels], moving).active = first_seen
+    _slide(fig, slider, given, [[_cells_of(frame[k], top) for k in moving] for frame in panels], moving, active=active)
     return fig
 
 
@@ -136,7 +136,7 @@ def scrub_lines(
         'Holes. λ 0.005: plain ends at 1 at 8,000; λ 0.05: plain ends at 1 at 2,000.'
     """
     given = mapping_of_mappings("groups", groups, "slider value to curves", "name to (x, y)")
-    _check_frames(given, "groups", "group", "curve")
+    given = _checked_frames(given, "groups", "group", "curve")
     log_x, log_y = arguments.yes_or_no("log_x", log_x), arguments.yes_or_no("log_y", log_y)
     height = arguments.whole("height", height, 1, 10_000)
     x_axis, y_axis, slider = prose(x_axis=x_axis, y_axis=y_axis, slider=slider)
@@ -153,7 +153,7 @@ def scrub_lines(
     fig.update_layout(showlegend=several)
     _set_axes_for_all([curve for group in curves for curve in group], fig, (x_axis, log_x), (y_axis, log_y))
     frames = [[{"type": "scatter", "x": trace.x, "y": trace.y} for trace in group] for group in traces]
-    _slide(fig, slider, given, frames, list(range(len(fig.data))))
+    _slide(fig, slider, given, frames, list(range(len(fig.data))), active=len(given) - 1)
     return fig
 
 
@@ -173,8 +173,10 @@ def _panels(frames: Sequence[Mapping[Any, Any]], rows: Any, columns: Any, diverg
     return [[panel._replace(name=name) for panel, name in zip(panels_of(its, rows, columns, diverging), names)] for its in frames]
 
 
-def _check_frames(frames: Mapping[Any, Mapping[Any, Any]], what: str = "frames", one: str = "frame", of: str = "matrix") -> None:
-    """That there are at least two, each with the same names as the first."""
+def _checked_frames(
+    frames: dict[Any, dict[Any, Any]], what: str = "frames", one: str = "frame", of: str = "matrix"
+) -> dict[Any, dict[Any, Any]]:
+    """Frames, at least two, each with the same names as the first."""
     if len(frames) < 2:
         raise ValueError(f"{what} must be at least two, for a slider between them, got {len(frames)}")
     first, *others = frames
@@ -187,12 +189,11 @@ def _check_frames(frames: Mapping[Any, Mapping[Any, Any]], what: str = "frames",
                 f"each {one} must have the same names in the same order: {arguments.shown(first)} has {arguments.shown(names)}, "
                 f"{arguments.shown(key)} has {arguments.shown(list(frames[key]))}"
             )
+    return frames
 
 
-def _place_of(opens: object, frames: Mapping[Any, Mapping[Any, Any]]) -> int:
-    """Which of the frames, judged first, is seen on opening."""
-    _check_frames(frames)
-    keys = list(frames)
+def _place_of(opens: object, keys: Sequence[Any]) -> int:
+    """Which frame is seen on opening."""
     if opens is None:
         return len(keys) - 1
     if opens not in keys:
@@ -249,14 +250,10 @@ def _labels(keys: Iterable[Any]) -> list[str]:
     return drawn.words(number(key) if isinstance(key, (int, float)) and not isinstance(key, bool) else key for key in keys)
 
 
-def _rounded(cells: np.ndarray, top: float) -> list[list[Any]]:
-    """Numbers short enough for many frames: to a thousandth of the power of ten that the scale begins with."""
-    decimals = 3 - math.floor(math.log10(top))
-    return [[int(x) if x.is_integer() and abs(x) < 1e15 else x for x in row] for row in np.round(cells, decimals).tolist()]
-
-
 def _cells_of(panel: Panel, top: float) -> dict[str, Any]:
-    return {"type": "heatmap", "z": _rounded(panel.cells, top)}
+    """A heatmap in a frame, its numbers short enough for many frames: to a thousandth of the power of ten that the scale begins with."""
+    cells = np.round(panel.cells, 3 - math.floor(math.log10(top)))
+    return {"type": "heatmap", "z": [[int(x) if x.is_integer() and abs(x) < 1e15 else x for x in row] for row in cells.tolist()]}
 
 
 def _range(parts: Sequence[np.ndarray], log: bool) -> list[float]:
@@ -265,8 +262,10 @@ def _range(parts: Sequence[np.ndarray], log: bool) -> list[float]:
     return [low - pad, high + pad]
 
 
-def _slide(fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list[dict[str, Any]]], moving: list[int]) -> Any:
-    """Add the frames, of which each changes these traces, and the slider, which is returned, and the button that go through them."""
+def _slide(
+    fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list[dict[str, Any]]], moving: list[int], *, active: int
+) -> None:
+    """Add the frames, of which each changes these traces, and the slider and the button that go through them; `active` is seen first."""
     labels = short_labels(_labels(keys))
     fig.frames = [go.Frame(data=data, traces=moving, name=str(k)) for k, data in enumerate(frames)]
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
@@ -276,9 +275,8 @@ def _slide(fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list
     font = {"color": "#6a6a6e", "size": 13}
     current = {"prefix": f"{drawn.escaped(drawn.cut(name, 40))}: ", "xanchor": "left", "font": font}
     beside = {"x": 0.16, "len": 0.84, "ticklen": 0, "minorticklen": 0, "font": {"color": "rgba(0,0,0,0)", "size": 1}}
-    slider = {**above, **beside, "active": len(frames) - 1, "currentvalue": current, "pad": {"b": 40, "t": 0}, "steps": steps}
+    slider = {**above, **beside, "active": active, "currentvalue": current, "pad": {"b": 40, "t": 0}, "steps": steps}
     play = {"label": "Play", "method": "animate", "args": [None, pace]}
     menu = {**above, "type": "buttons", "x": 0, "xanchor": "left", "pad": {"b": 56, "t": 0}, "showactive": False, "buttons": [play]}
     colours = {"bgcolor": "#e3e8ef", "bordercolor": "#8a929c", "font": {"color": "#1c2733", "size": 13}}
     fig.update_layout(sliders=[slider], updatemenus=[{**menu, **colours}])
-    return fig.layout.sliders[0]
