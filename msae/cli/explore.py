@@ -40,7 +40,7 @@ def _add_options(explore: argparse.ArgumentParser) -> None:
 def explore_saes(options: argparse.Namespace) -> None:
     """`explore`: SAEs on held-out stories, as a folder of pages and data."""
     from msae.explore.explorer import Explorer
-    from msae.latents.labels import holes_to_search, widest_child
+    from msae.latents.labels import holed_look_alike, holes_to_search
     from msae.lm.sources import recorded_source
     from msae.patterns.examples import EXAMPLES
     from msae.support.version import __version__
@@ -55,7 +55,7 @@ def explore_saes(options: argparse.Namespace) -> None:
     unlabelled = Explorer.from_saes(saes, activations, lm)
     explorer = unlabelled.with_labels(_or_nothing(lambda: _labels(unlabelled), "no latent is called by its concept's name"))
     holes = _or_nothing(lambda: holes_to_search(explorer.acts, explorer.labels, explorer.edges), "no pattern for a hole is offered")
-    pair = widest_child(explorer.acts, explorer.labels, explorer.edges) if holes else None
+    pair = holed_look_alike(explorer.acts, explorer.labels) if holes else None
     opened = explorer.search(examples=EXAMPLES | holes).latent(*(pair or [explorer.open]))
     provenance = {"msae": __version__, "model": model, "stories": stories, "n_ctx": options.n_ctx, "n_tokens": len(activations)}
     page = opened.save(out, options.title, back=options.back, provenance=provenance)

@@ -94,8 +94,8 @@ class SAEsOnStories:
 
 def plain_beside(name: str, names: Iterable[str]) -> str | None:
     """The plain SAE of the same size and L0 as a Matryoshka one, where there is one: what its cost is compared with."""
-    likely = [name.replace("matryoshka", plain) for plain in ("plain", "vanilla")]
-    return next((plain for plain in likely if plain != name and plain in names), None)
+    plain = name.replace("matryoshka", "plain")
+    return plain if plain != name and plain in names else None
 
 
 class _Concept(NamedTuple):

@@ -88,8 +88,9 @@ def compare(
         fig.add_traces(_marks(marks, style, name, axis, legendgroup=str(k), name=short))
     fit_hover_boxes(fig, [f"{text}<br>{drawn.hovered(axis)}" for trace in fig.data for text in trace.customdata or ()])
     fig.update_layout(showlegend=len(names) > 1)
-    n_ticks = few_ticks(padded_ends(np.concatenate(list(measured.values())), 0.05), 7)
-    set_x_axis_under_rows(fig, axis, beside.every_line, type="linear", zeroline=False, **whole_ticks(list(measured.values()), n_ticks))
+    ends = padded_ends(np.concatenate(list(measured.values())), 0.05)  # of the whiskers, too
+    ticks = whole_ticks(list(measured.values()), few_ticks(ends, 7))
+    set_x_axis_under_rows(fig, axis, beside.every_line, type="linear", zeroline=False, range=ends, **ticks)
     fig.update_yaxes(**axis_options("", type="linear", **row_ticks(beside)))
     return fig
 

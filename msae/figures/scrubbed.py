@@ -44,16 +44,17 @@ def scrub(
     row_axis: str,
     column_axis: str,
     slider: str,
+    opens: object = None,
     value: str = "cosine",
     diverging: bool = True,
     height: int | None = None,
 ) -> go.Figure:
-    """Matrices side by side that change with a slider, which opens on the last; a button plays them from the first, without a kernel.
+    """Matrices side by side that change with a slider; a button plays them from the first, without a kernel.
 
     Args:
-        frames: what the slider says, for example a step or a prefix length → name → (n_rows, n_columns) numbers, at most 200 × 200. The
-            names are the same in each frame, and one scale is for all; a matrix that is the same in all frames stands still.
-        title: the claim, seen in the last frame.
+        frames: what the slider says, such as a step → name → (n_rows, n_columns) numbers, at most 200 × 200. The names are the same in
+            each frame, and one scale is for all; a matrix that is the same in all frames stands still.
+        title: the claim, seen in the frame that it opens on.
         alt: the figure in words: what changes from the first frame to the last.
         lead: instead of `alt`, its first sentence; the cell of each name that changes most is added.
         rows: one label for each row.
@@ -61,6 +62,7 @@ def scrub(
         row_axis: what a row is, for example "latent".
         column_axis: what a column is, for example "feature".
         slider: what the slider moves, for example "step".
+        opens: the frame it opens on, one of `frames`; the last where it is left out.
         value: what a cell is.
         diverging: cosines around zero (True) or activations from zero up (False).
         height: of the cells of a panel, in pixels; the default follows the number of rows.
@@ -69,7 +71,7 @@ def scrub(
         the figure, for the page to size and colour.
 
     Raises:
-        ValueError: fewer than two frames, or of different names, more than 60,000 numbers that change, or what `heatmap` refuses.
+        ValueError: fewer than two frames, other names, `opens` is no frame, over 60,000 numbers that change, or what `heatmap` refuses.
 
     Example:
         >>> from msae import figures
@@ -78,20 +80,18 @@ def scrub(
         >>> figures.scrub(frames, rows=["S/0"], columns=["cat", "dog"], **words).layout.meta["alt"]
         'The cat is found. From step 0 to step 500 most changes: plain, latent S/0, feature cat, from 0.1 to 0.9.'
     """
-    given = mapping_of_mappings("frames", frames, "slider value to matrices", "name to matrix")
-    _check_frames(given)
-    diverging = arguments.yes_or_no("diverging", diverging)
+    given = _checked_frames(mapping_of_mappings("frames", frames, "slider value to matrices", "name to matrix"))
+    active = _place_of(opens, list(given))
     height = None if height is None else arguments.whole("height", height, 1, 10_000)
     *axes, slider = prose(row_axis=row_axis, column_axis=column_axis, value=value, slider=slider)
-    panels = _panels(list(given.values()), rows, columns, diverging)
-    moving = [k for k, last in enumerate(panels[-1]) if any((frame[k].cells != last.cells).any() for frame in panels)]
-    _check_size(sum(panels[-1][k].cells.size for k in moving) * len(panels))
+    panels = _panels(list(given.values()), rows, columns, arguments.yes_or_no("diverging", diverging))
+    moving = _moving(panels)
     said = [_changes_said(list(given), slider, [(panels[0][k], panels[-1][k]) for k in moving], axes)]
     fig = empty_figure(Words(title, alt, lead), said, height=0, top=46 + _SLIDER_ROOM)
-    fig.add_traces(traces_of(panels[-1], axes, 1.0 if diverging else None))
     top = 1.0 if diverging else max(float(panel.cells.max()) for frame in panels for panel in frame) or 1.0
-    lay_side_by_side(fig.update_traces(zmax=top), panels[-1], axes, height)
-    _slide(fig, slider, given, [[{"type": "heatmap", "z": _rounded(frame[k].cells, top)} for k in moving] for frame in panels], moving)
+    fig.add_traces(traces_of(panels[active], axes, 1.0 if diverging else None)).update_traces(zmax=top)
+    lay_side_by_side(fig, panels[-1], axes, height)
+    _slide(fig, slider, given, [[_cells_of(frame[k], top) for k in moving] for frame in panels], moving, active=active)
     return fig
 
 
@@ -136,7 +136,7 @@ def scrub_lines(
         'Holes. λ 0.005: plain ends at 1 at 8,000; λ 0.05: plain ends at 1 at 2,000.'
     """
     given = mapping_of_mappings("groups", groups, "slider value to curves", "name to (x, y)")
-    _check_frames(given, "groups", "group", "curve")
+    given = _checked_frames(given, "groups", "group", "curve")
     log_x, log_y = arguments.yes_or_no("log_x", log_x), arguments.yes_or_no("log_y", log_y)
     height = arguments.whole("height", height, 1, 10_000)
     x_axis, y_axis, slider = prose(x_axis=x_axis, y_axis=y_axis, slider=slider)
@@ -153,7 +153,7 @@ def scrub_lines(
     fig.update_layout(showlegend=several)
     _set_axes_for_all([curve for group in curves for curve in group], fig, (x_axis, log_x), (y_axis, log_y))
     frames = [[{"type": "scatter", "x": trace.x, "y": trace.y} for trace in group] for group in traces]
-    _slide(fig, slider, given, frames, list(range(len(fig.data))))
+    _slide(fig, slider, given, frames, list(range(len(fig.data))), active=len(given) - 1)
     return fig
 
 
@@ -173,8 +173,10 @@ def _panels(frames: Sequence[Mapping[Any, Any]], rows: Any, columns: Any, diverg
     return [[panel._replace(name=name) for panel, name in zip(panels_of(its, rows, columns, diverging), names)] for its in frames]
 
 
-def _check_frames(frames: Mapping[Any, Mapping[Any, Any]], what: str = "frames", one: str = "frame", of: str = "matrix") -> None:
-    """That there are at least two, each with the same names as the first."""
+def _checked_frames(
+    frames: dict[Any, dict[Any, Any]], what: str = "frames", one: str = "frame", of: str = "matrix"
+) -> dict[Any, dict[Any, Any]]:
+    """Frames, at least two, each with the same names as the first."""
     if len(frames) < 2:
         raise ValueError(f"{what} must be at least two, for a slider between them, got {len(frames)}")
     first, *others = frames
@@ -187,6 +189,23 @@ def _check_frames(frames: Mapping[Any, Mapping[Any, Any]], what: str = "frames",
                 f"each {one} must have the same names in the same order: {arguments.shown(first)} has {arguments.shown(names)}, "
                 f"{arguments.shown(key)} has {arguments.shown(list(frames[key]))}"
             )
+    return frames
+
+
+def _place_of(opens: object, keys: Sequence[Any]) -> int:
+    """Which frame is seen on opening."""
+    if opens is None:
+        return len(keys) - 1
+    if opens not in keys:
+        raise ValueError(f"opens must be one of the frames, {arguments.shown(keys)}, got {arguments.shown(opens)}")
+    return keys.index(opens)
+
+
+def _moving(panels: Sequence[Sequence[Panel]]) -> list[int]:
+    """Which matrices are not the same in all frames."""
+    moving = [k for k, last in enumerate(panels[-1]) if any((frame[k].cells != last.cells).any() for frame in panels)]
+    _check_size(sum(panels[-1][k].cells.size for k in moving) * len(panels))
+    return moving
 
 
 def _check_size(n: int) -> None:
@@ -231,10 +250,10 @@ def _labels(keys: Iterable[Any]) -> list[str]:
     return drawn.words(number(key) if isinstance(key, (int, float)) and not isinstance(key, bool) else key for key in keys)
 
 
-def _rounded(cells: np.ndarray, top: float) -> list[list[Any]]:
-    """Numbers short enough for many frames: to a thousandth of the power of ten that the scale begins with."""
-    decimals = 3 - math.floor(math.log10(top))
-    return [[int(x) if x.is_integer() and abs(x) < 1e15 else x for x in row] for row in np.round(cells, decimals).tolist()]
+def _cells_of(panel: Panel, top: float) -> dict[str, Any]:
+    """A heatmap in a frame, its numbers short enough for many frames: to a thousandth of the power of ten that the scale begins with."""
+    cells = np.round(panel.cells, 3 - math.floor(math.log10(top)))
+    return {"type": "heatmap", "z": [[int(x) if x.is_integer() and abs(x) < 1e15 else x for x in row] for row in cells.tolist()]}
 
 
 def _range(parts: Sequence[np.ndarray], log: bool) -> list[float]:
@@ -243,8 +262,10 @@ def _range(parts: Sequence[np.ndarray], log: bool) -> list[float]:
     return [low - pad, high + pad]
 
 
-def _slide(fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list[dict[str, Any]]], moving: list[int]) -> None:
-    """Add the frames, of which each changes these traces, and the slider and the button that go through them."""
+def _slide(
+    fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list[dict[str, Any]]], moving: list[int], *, active: int
+) -> None:
+    """Add the frames, of which each changes these traces, and the slider and the button that go through them; `active` is seen first."""
     labels = short_labels(_labels(keys))
     fig.frames = [go.Frame(data=data, traces=moving, name=str(k)) for k, data in enumerate(frames)]
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
@@ -254,7 +275,7 @@ def _slide(fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list
     font = {"color": "#6a6a6e", "size": 13}
     current = {"prefix": f"{drawn.escaped(drawn.cut(name, 40))}: ", "xanchor": "left", "font": font}
     beside = {"x": 0.16, "len": 0.84, "ticklen": 0, "minorticklen": 0, "font": {"color": "rgba(0,0,0,0)", "size": 1}}
-    slider = {**above, **beside, "active": len(frames) - 1, "currentvalue": current, "pad": {"b": 40, "t": 0}, "steps": steps}
+    slider = {**above, **beside, "active": active, "currentvalue": current, "pad": {"b": 40, "t": 0}, "steps": steps}
     play = {"label": "Play", "method": "animate", "args": [None, pace]}
     menu = {**above, "type": "buttons", "x": 0, "xanchor": "left", "pad": {"b": 56, "t": 0}, "showactive": False, "buttons": [play]}
     colours = {"bgcolor": "#e3e8ef", "bordercolor": "#8a929c", "font": {"color": "#1c2733", "size": 13}}

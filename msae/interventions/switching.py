@@ -51,7 +51,8 @@ def without(lm: TransformerBridge, sae: SAE, latents: Sequence[int], *, rows: Te
     hook_name, chosen = _checked(lm, sae, latents)
     taken = sae.W_dec[chosen] if rows is None else _checked_rows(rows, len(chosen), sae)
 
-    return _taken_out(lm, sae, chosen, taken, hook_name)
+    first = sae.prefix(int(chosen.max()) + 1)  # reads the chosen ones as the whole does, in a part of the time
+    return _taken_out(lm, first, chosen, taken, hook_name)
 
 
 @contextmanager

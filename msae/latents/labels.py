@@ -100,6 +100,28 @@ def widest_child(acts: Mapping[str, Firings], labels: Mapping[str, str], edges: 
     return None
 
 
+def holed_look_alike(acts: Mapping[str, Firings], labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first labelled latent with SAEs behind its own, and its look-alike there that is silent on most of its clear firings; or None.
+
+    Clear firings, because on its faint ones the labelled latent may itself be wrong: those are no holes of the concept.
+    """
+    from msae.metrics.correlation import mean_max_correlation  # loads torch
+
+    for latent in labels:
+        name, _, its_number = latent.rpartition("/")
+        _fires(acts, latent)  # raises where it is not there
+        alone = as_firings(acts[name])
+        alone = alone.take([alone.column(int(its_number))])
+        clear = alone.where(int(its_number), CLEARLY)
+        found = {
+            other: int(mean_max_correlation(alone, acts[other], n_resamples=1).latents[0])
+            for other in list(acts)[list(acts).index(name) + 1 :]
+        }
+        if alike := [f"{other}/{number}" for other, number in found.items() if number >= 0]:
+            return latent, max(alike, key=lambda each: int((clear & ~_fires(acts, each)).sum()))
+    return None
+
+
 def _fires(acts: Mapping[str, Firings], latent: str) -> np.ndarray:
     """(n_inputs,) bool: where the latent "name/number" fires."""
     name, _, its_number = latent.rpartition("/")

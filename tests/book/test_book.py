@@ -8,7 +8,7 @@ import re
 import nbformat
 import pytest
 import yaml
-from chapters import CHAPTERS, NAMES, NOT_RETOLD, Chapter, Exercise, code_of, defined, tags
+from chapters import CHAPTERS, NAMES, Chapter, Exercise, code_of, defined, tags
 from places import ROOT
 from reading import TIME
 
@@ -58,10 +58,6 @@ def test_a_failing_cell_fails_the_book(chapter: Chapter) -> None:
     assert not CONFIG["execute"].get("allow_errors")
 
 
-def test_chapters_not_retold_are_there() -> None:
-    assert set(NAMES) >= NOT_RETOLD
-
-
 # The shape of a chapter
 
 
@@ -74,11 +70,7 @@ def test_opening(chapter: Chapter) -> None:
     assert "> **You will learn**" in opening
     assert 3 <= len(points) <= 5, f"three to five points to learn, not {len(points)}"
     time = TIME.search(opening)
-    if chapter.retold:
-        assert time, "`> **Time**: about N minutes to read, M minutes to run on two CPU cores; a GPU does not help`"
-    else:
-        time = time or re.search(r"^> \*\*Time\*\*: (\d+) minutes? on two CPU cores; a GPU does not help", opening, flags=re.MULTILINE)
-        assert time, "`> **Time**: N minutes on two CPU cores; a GPU does not help`"
+    assert time, "`> **Time**: about N minutes to read, M minutes to run on two CPU cores; a GPU does not help`"
     assert int(time.groups()[-1]) <= MOST_MINUTES
     assert re.search(r"^> \*\*You need\*\*: \S", opening, flags=re.MULTILINE)
 
@@ -146,8 +138,6 @@ def test_what_is_folded_on_the_page_is_folded_in_jupyter_and_colab(chapter: Chap
 
 def test_a_reader_predicts_and_then_runs(chapter: Chapter) -> None:
     """The lead, a cell whose first line is the one number to change, and what happens in a fold."""
-    if not chapter.retold:
-        return
     (at,) = [i for i, cell in enumerate(chapter.cells) if "predict" in tags(cell)]
     first = chapter.cells[at]["source"].splitlines()[0]
     assert re.match(r"\w+ = [-+\d._]+(e-?\d+)?\s*(#.*)?$", first), f"the first line is the number to change, not {first!r}"
@@ -158,8 +148,6 @@ def test_a_reader_predicts_and_then_runs(chapter: Chapter) -> None:
 
 
 def test_a_reader_reads_a_figure(chapter: Chapter) -> None:
-    if not chapter.retold:
-        return
     _, *behind = chapter.markdown.split("**Read the figure.**")
     assert len(behind) == 1, f"one **Read the figure.** per chapter, not {len(behind)}"
     assert "<details>" in behind[0][:1500], "the answer is in a fold below the question"
@@ -227,11 +215,6 @@ def test_a_solution_has_a_name_of_its_own_and_is_checked(chapter: Chapter) -> No
 
 
 MOST_LINES = 25
-MOST_LINES_BEFORE = 40
-LONGER = {
-    "05_beyond/06_mean_max_correlation.ipynb": {"places": 72},
-}
-"""Visible cells of chapters not retold that are above their limit, and how long they may be; a chapter that is retold leaves this table."""
 
 
 def functions_of(chapter: Chapter) -> set[str]:
@@ -255,13 +238,10 @@ def test_a_chapter_imports_nothing_private(chapter: Chapter) -> None:
 
 
 def test_a_visible_cell_is_seen_at_once(chapter: Chapter) -> None:
-    most, longer = (MOST_LINES, {}) if chapter.retold else (MOST_LINES_BEFORE, LONGER.get(chapter.name, {}))
     lines = {cell["id"]: len(cell["source"].splitlines()) for cell in chapter.code[1:] if "hide-input" not in tags(cell)}
-    assert {name: n for name, n in lines.items() if n > longer.get(name, most)} == {}, "fold drawing away: hide-input"
-    assert longer.keys() <= {name for name, n in lines.items() if n > most}
+    assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}, "fold drawing away: hide-input"
 
 
 def test_a_visible_cell_glues_no_table(chapter: Chapter) -> None:
-    if chapter.retold:
-        glue = [cell["id"] for cell in chapter.code if "hide-input" not in tags(cell) and re.search(r"\| *:?-{3,}", cell["source"])]
-        assert glue == [], "a table is put together in a folded cell"
+    glue = [cell["id"] for cell in chapter.code if "hide-input" not in tags(cell) and re.search(r"\| *:?-{3,}", cell["source"])]
+    assert glue == [], "a table is put together in a folded cell"

@@ -110,9 +110,10 @@ def test_mathematics_is_set_offline(book_page: Open) -> None:
 
 
 def test_a_figure_answers_to_the_mouse_and_its_controls_to_the_keyboard(book_page: Open, site: Path) -> None:
-    pages = [path for path in PAGES if re.search(r'"type": *"heatmap"', (site / f"{path}.html").read_text(encoding="utf8"))]
-    assert pages, "no page has a heatmap, of which every place has a tooltip"
-    visit = book_page(f"{pages[0]}.html")
+    heatmaps = (path for path in PAGES if re.search(r'"type": *"heatmap"', (site / f"{path}.html").read_text(encoding="utf8")))
+    first = next(heatmaps, None)
+    assert first, "no page has a heatmap, of which every place has a tooltip"
+    visit = book_page(f"{first}.html")
     visit.draw_everything()
     heatmap = visit.page.locator(".msae-plot:has(.heatmaplayer image) .nsewdrag").first
     heatmap.scroll_into_view_if_needed()
@@ -121,7 +122,7 @@ def test_a_figure_answers_to_the_mouse_and_its_controls_to_the_keyboard(book_pag
     visit.page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.4, steps=5)
     tooltip = visit.page.locator(".msae-plot .hovertext").first
     tooltip.wait_for()
-    assert (tooltip.text_content() or "").strip(), f"an empty tooltip on {pages[0]}"
+    assert (tooltip.text_content() or "").strip(), f"an empty tooltip on {first}"
     assert visit.page.evaluate(
         "[...document.querySelectorAll('.msae-control :is(button, select, input)')].every(control => control.tabIndex === 0)"
     )

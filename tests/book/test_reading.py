@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import reading
-from chapters import CHAPTERS, Chapter
+from chapters import CHAPTERS, NAMES, Chapter
 
-RETOLD = [chapter for chapter in map(Chapter, CHAPTERS) if chapter.retold]
 MINUTES, SHARE = 5, 0.2
 
 
@@ -80,7 +79,7 @@ def test_the_table_has_a_line_for_each_and_one_for_all():
     assert lines[-1].startswith("all")
 
 
-@pytest.mark.parametrize("chapter", RETOLD, ids=[chapter.name for chapter in RETOLD])
+@pytest.mark.parametrize("chapter", [Chapter(path) for path in CHAPTERS], ids=NAMES)
 def test_a_chapter_says_how_long_it_takes_to_read(chapter: Chapter) -> None:
     said = reading.TIME.search(chapter.cells[0]["source"])
     assert said, "> **Time**: about N minutes to read, M minutes to run on two CPU cores; a GPU does not help"

@@ -159,6 +159,14 @@ def test_hovering_shows_another_latent_while_one_is_pinned(page):
     assert positions(page, ".t.hole") == holes
 
 
+def test_a_pinned_latent_has_its_holes_framed_however_narrow_it_is(page):
+    page.locator(".chip", has_text="B/3").first.click()
+    page.wait_for_selector(".t.hole")
+    parent, narrow = (of(latent).ravel() > 0 for latent in ("A/1", "B/3"))
+    assert (parent & narrow).sum() < parent.sum() / 2
+    assert positions(page, ".t.hole") == {p for p in positions(page, ".t") if parent[p] and not narrow[p]}
+
+
 def test_the_pinned_sentence_has_the_numbers_of_holes(page):
     page.locator(".chip", has_text="B/2").first.click()
     sentence = page.locator(".sentence").text_content()

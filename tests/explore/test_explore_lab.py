@@ -70,7 +70,7 @@ def test_a_latent_chosen_in_the_view_is_read_in_the_next_cell(browser_page: Visi
     view.locator(".row", has_text="S/2").click()
     view.locator("h3", has_text="Latent S/2").wait_for()
     listed = view.locator(".widget-dropdown select")  # a control of ipywidgets around the view: both ways
-    assert listed.evaluate("list => list.selectedOptions[0].text") == "S/2"
+    page.wait_for_function("list => list.selectedOptions[0].text === 'S/2'", arg=listed.element_handle())  # through the kernel and back
     listed.select_option("S/4")
     view.locator("h3", has_text="Latent S/4").wait_for()
     view.locator(".row", has_text="S/2").click()

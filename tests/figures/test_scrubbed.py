@@ -69,6 +69,12 @@ def test_the_slider_opens_on_the_last_frame_and_frames_hold_what_moves():
         assert np.array_equal(frame.data[0].z, its["plain"])
 
 
+def test_it_opens_where_it_is_asked_to():
+    fig = figures.scrub(FRAMES, slider="step", opens=1000, **SMALL)
+    assert fig.layout.sliders[0].active == 1
+    assert np.array_equal(fig.data[1].z, FRAMES[1000]["plain"])
+
+
 def test_one_scale_holds_all_frames():
     fig = figures.scrub({1: {"a": [[80]]}, 2: {"a": [[1]]}}, diverging=False, rows="r", columns="c", slider="step", **AXES, **WORDS)
     assert (fig.data[0].zmin, fig.data[0].zmax) == (0, 80)

@@ -13,15 +13,6 @@ from places import ROOT
 CHAPTERS = sorted(ROOT.glob("book/*/*.ipynb"))
 NAMES = [path.relative_to(ROOT / "book").as_posix() for path in CHAPTERS]
 
-NOT_RETOLD = {
-    "05_beyond/02_speed.ipynb",
-    "05_beyond/03_one_of_two.ipynb",
-    "05_beyond/04_by_the_fields_standard.ipynb",
-    "05_beyond/05_settled.ipynb",
-    "05_beyond/06_mean_max_correlation.ipynb",
-}
-"""Chapters that the rules for text and code do not hold yet; those for exercises do. A chapter that is retold leaves this set."""
-
 
 def tags(cell: dict[str, Any]) -> list[str]:
     return cell["metadata"].get("tags", [])
@@ -56,7 +47,6 @@ class Chapter:
         self.path = path
         self.name = path.relative_to(ROOT / "book").as_posix()
         self.short = re.sub(r"^\d+_", "", path.stem)
-        self.retold = self.name not in NOT_RETOLD
         self.raw: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
         self.cells: list[dict[str, Any]] = [{**cell, "source": "".join(cell["source"])} for cell in self.raw["cells"]]
         self.code = [cell for cell in self.cells if cell["cell_type"] == "code"]

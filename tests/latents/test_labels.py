@@ -8,7 +8,7 @@ import pytest
 import msae
 from msae.explore import LatentActivations
 from msae.latents import concept_labels, holes_to_search
-from msae.latents.labels import widest_child
+from msae.latents.labels import holed_look_alike, widest_child
 from msae.patterns.matching import match
 
 
@@ -58,6 +58,28 @@ def test_the_widest_child_is_that_of_the_first_label_that_has_one():
     acts, edges = holed(), [("S/0", "L/1", 0.9), ("S/0", "L/0", 0.8)]
     assert widest_child(acts, {"L/1": "a leaf", "S/0": "all"}, edges) == ("S/0", "L/0")
     assert widest_child(acts, {"L/1": "a leaf"}, edges) is None
+
+
+def test_of_the_look_alikes_that_one_is_pinned_which_misses_most_of_the_clear_firings():
+    rng = np.random.default_rng(1)
+    parent = np.zeros((1, 80), np.float32)
+    parent[0, :40], parent[0, 40:60] = 1.0, 0.1  # the last twenty are faint
+    faithful, misses_clear = parent.copy(), parent.copy()
+    faithful[0, 35:60] = 0  # 25 tokens silent, 5 of them clear
+    misses_clear[0, 20:40] = 0  # 20 tokens silent, all of them clear
+    noise = (rng.random((1, 80)) < 0.1).astype(np.float32)
+    acts = {
+        "XS": LatentActivations.from_dense(np.stack([parent, noise], -1)),  # before its own: not asked
+        "S": LatentActivations.from_dense(parent[..., None]),
+        "M": LatentActivations.from_dense(np.stack([noise, faithful], -1)),
+        "L": LatentActivations.from_dense(np.stack([misses_clear, noise], -1)),
+    }
+    assert holed_look_alike(acts, {"L/1": "no SAE behind it", "S/0": "all"}) == ("S/0", "L/0")
+    assert holed_look_alike({name: acts[name] for name in ("S", "M")}, {"S/0": "all"}) == ("S/0", "M/1")
+    assert holed_look_alike(acts, {"L/0": "the last"}) is None
+    assert holed_look_alike(acts, {}) is None
+    with pytest.raises(ValueError, match=r"there is no latent 'Q/0'"):
+        holed_look_alike(acts, {"Q/0": "all"})
 
 
 def test_a_latent_that_is_not_there_is_named():

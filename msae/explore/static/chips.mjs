@@ -40,7 +40,8 @@ export function overlay(app, panel, within, width, onPlaces = () => {}) {
     const [whole, part] = await Promise.all([bundle.firings(panel.latent), bundle.firings(latent)]);
     if (wanted !== latent) return undefined; // the pointer has moved on
     const covered = shared(whole.positions, part.positions);
-    const marked = panel.holesOf === latent || covered >= whole.positions.length / 2; // holes that were asked for are marked in any case
+    const asked = [panel.holesOf, app.state.pinned].includes(latent); // then its holes are marked in any case
+    const marked = asked || covered >= whole.positions.length / 2;
     return panel.lay(latent, part, latent !== panel.latent && marked);
   }
 

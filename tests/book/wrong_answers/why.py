@@ -29,6 +29,7 @@ WRONG = {
         Wrong(two_numbers(RIGHT_L0, "error / (x - x.mean()).square().sum()"), "the mean input is a vector"),
         Wrong(two_numbers(RIGHT_L0, "spread / error"), "upside down"),
         Wrong(two_numbers(RIGHT_L0, "(error / spread).sqrt()"), "you take a root"),
+        Wrong(two_numbers(RIGHT_L0, "(x - z @ D).square().mean() / x.var(0).mean()"), "take both as sums"),
         Wrong(two_numbers(RIGHT_L0, "error / len(x)"), "FVU should be"),
         Wrong("def l0_and_fvu(x, z, D):\n    return 1.25", "return two numbers"),
     ],

@@ -140,7 +140,7 @@ TABLE = [
     Function(
         Family.check_stories,
         lambda: {"self": family()},
-        {"self": [Says(replace(family(), stories_made_by="this", stories="nowhere"), "make it with `this`")]},
+        {"self": [Says(replace(Family(**fields()), stories_made_by="this", stories="nowhere"), "make it with `this`")]},
     ),
     Function(
         load_family,

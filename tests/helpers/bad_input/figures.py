@@ -119,6 +119,7 @@ TABLE = [
                 Says({k: {key: [[0, k]] for key in range(13)} for k in (0, 1)}, "at most 12 matrices side by side, got 13"),
             ],
             "slider": NOT_TEXT,
+            "opens": [Says(3, "one of the frames"), "ab", [1], {"a": 1}],
         },
     ),
     Function(
