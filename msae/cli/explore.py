@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +39,9 @@ def _add_options(explore: argparse.ArgumentParser) -> None:
 def explore_saes(options: argparse.Namespace) -> None:
     """`explore`: SAEs on held-out stories, as a folder of pages and data."""
     from msae.explore.explorer import Explorer
-    from msae.latents.labels import holed_look_alike, holes_to_search
+    from msae.latents.labels import holed_look_alike
     from msae.lm.sources import recorded_source
-    from msae.patterns.examples import EXAMPLES
+    from msae.patterns.examples import EXAMPLES, hole_examples
     from msae.support.version import __version__
 
     out = _out(options)
@@ -53,9 +52,9 @@ def explore_saes(options: argparse.Namespace) -> None:
     lm, activations = read_source(model, stories, hook, options.n_ctx, options.n_tokens, held_out=True)
     check_activations(saes, activations)
     unlabelled = Explorer.from_saes(saes, activations, lm)
-    explorer = unlabelled.with_labels(_or_nothing(lambda: _labels(unlabelled), "no latent is called by its concept's name"))
-    holes = _or_nothing(lambda: holes_to_search(explorer.acts, explorer.labels, explorer.edges), "no pattern for a hole is offered")
-    pair = holed_look_alike(explorer.acts, explorer.labels) if holes else None
+    explorer = unlabelled.with_labels(_labels_or_none(unlabelled))
+    pair = holed_look_alike(explorer.acts, explorer.labels)
+    holes = hole_examples(*pair) if pair else {}
     opened = explorer.search(examples=EXAMPLES | holes).latent(*(pair or [explorer.open]))
     provenance = {"msae": __version__, "model": model, "stories": stories, "n_ctx": options.n_ctx, "n_tokens": len(activations)}
     page = opened.save(out, options.title, back=options.back, provenance=provenance)
@@ -92,6 +91,15 @@ def _saes_of_one_hook(given: list[str]) -> tuple[dict[str, SAE], str]:
     return saes, hooks[0]
 
 
+def _labels_or_none(explorer: Explorer) -> dict[str, str]:
+    """As `_labels`: what helps to read the page must not be what keeps it from being written."""
+    try:
+        return _labels(explorer)
+    except Exception as error:
+        warn(f"no latent is called by its concept's name: {one_line(error)}")
+        return {}
+
+
 def _labels(explorer: Explorer) -> dict[str, str]:
     """Which latents are good answers to the concepts of the bundled family, at the level of the table of results."""
     from msae.family.members import load_family
@@ -102,15 +110,6 @@ def _labels(explorer: Explorer) -> dict[str, str]:
     texts = explorer.tokens, explorer.str_tokens
     concepts = {name: match(pattern, *texts, mask=explorer.mask) for name, pattern in load_family("bundled").concepts.items()}
     return concept_labels(explorer.acts, concepts, level=CLEARLY)
-
-
-def _or_nothing(make: Callable[[], dict[str, str]], without: str) -> dict[str, str]:
-    """What helps to read the page must not be what keeps it from being written."""
-    try:
-        return make()
-    except Exception as error:
-        warn(f"{without}: {one_line(error)}")
-        return {}
 
 
 def _name_and_folder(given: str) -> tuple[str, Path]:

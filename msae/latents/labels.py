@@ -1,14 +1,13 @@
-"""What to call latents, and what to search below them: the words that an explorer shows beside numbers."""
+"""What to call latents, and where their holes are seen: what an explorer opens on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from msae.firings.firings import Firings, as_firings
 from msae.firings.reading import CLEARLY
-from msae.patterns.examples import hole_examples
 from msae.support.arguments import number, shown
 
 GOOD = 0.6
@@ -56,66 +55,45 @@ def concept_labels(
     return labels
 
 
-def holes_to_search(acts: Mapping[str, Firings], labels: Mapping[str, str], edges: Sequence[tuple[str, str, float]]) -> dict[str, str]:
-    """Token patterns for the holes under the first labelled latent that has children: those of the child that covers most of it.
+def holed_look_alike(acts: Mapping[str, Firings], labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """Where to see holes: the first labelled latent that has SAEs behind its own, and its look-alike in the largest of those.
+
+    Of several largest SAEs, that one whose look-alike is silent on most of the labelled latent's clear firings. Clear ones, because on its
+    faint ones the labelled latent may itself be wrong: those are no holes of the concept.
 
     Args:
-        acts: name → where the latents of that SAE fire, all on the same texts.
+        acts: name → where the latents of that SAE fire, all on the same texts, from small to large.
         labels: "name/number" of a latent → what it is called.
-        edges: (parent, child, score), as `latent_tree` gives them.
 
     Returns:
-        what a pattern finds → the pattern; empty where no labelled latent has children.
+        "name/number" of both latents; None where there is no such pair.
 
     Raises:
         ValueError: a latent that is not there.
 
     Example:
         >>> import msae, torch
-        >>> parent, child = torch.tensor([[1.0, 1.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0]])  # (1 text, 3 tokens) each
-        >>> acts = {"S": msae.firings.as_firings(parent[..., None]), "L": msae.firings.as_firings(child[..., None])}
-        >>> list(msae.latents.holes_to_search(acts, {"S/0": "she"}, [("S/0", "L/0", 0.9)]).values())[0]
-        '[S/0 & !L/0]'
-    """
-    from msae.patterns.matching import MAX_TESTS  # loads lark
-
-    _check_mapping("acts", acts, 'where latents fire, by the SAE\'s name, such as {"S/2": acts}')
-    _check_mapping("labels", labels, 'names by latent, such as {"S/7": "she"}')
-    if not isinstance(edges, Sequence) or not all(isinstance(edge, tuple) and len(edge) == 3 for edge in edges):
-        raise ValueError(f"edges must be a list of (parent, child, score), got {shown(edges)}")
-    if not (pair := widest_child(acts, labels, edges)):
-        return {}
-    parent, child = pair
-    of_same_sae = child.rpartition("/")[0] + "/"
-    siblings = [below for above, below, _ in edges if above == parent and below != child and below.startswith(of_same_sae)]
-    return hole_examples(parent, child, siblings[: MAX_TESTS - 2])
-
-
-def widest_child(acts: Mapping[str, Firings], labels: Mapping[str, str], edges: Sequence[tuple[str, str, float]]) -> tuple[str, str] | None:
-    """The first labelled latent that has children, and the child that covers most of it; None where there is none. As `holes_to_search`."""
-    for parent in labels:
-        if children := [below for above, below, _ in edges if above == parent]:
-            fires = _fires(acts, parent)
-            return parent, max(children, key=lambda latent: int((_fires(acts, latent) & fires).sum()))
-    return None
-
-
-def holed_look_alike(acts: Mapping[str, Firings], labels: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first labelled latent with SAEs behind its own, and its look-alike there that is silent on most of its clear firings; or None.
-
-    Clear firings, because on its faint ones the labelled latent may itself be wrong: those are no holes of the concept.
+        >>> small, large = torch.tensor([[1.0, 2.0, 1.0, 0.0]]), torch.tensor([[0.0, 2.0, 1.0, 0.0]])  # (1 text, 4 tokens) each
+        >>> acts = {"S": msae.firings.as_firings(small[..., None]), "L": msae.firings.as_firings(large[..., None])}
+        >>> msae.latents.holed_look_alike(acts, {"S/0": "she"})
+        ('S/0', 'L/0')
     """
     from msae.metrics.correlation import mean_max_correlation  # loads torch
 
+    _check_mapping("acts", acts, 'where latents fire, by the SAE\'s name, such as {"S/2": acts}')
+    _check_mapping("labels", labels, 'names by latent, such as {"S/7": "she"}')
     for latent in labels:
         name, _, its_number = latent.rpartition("/")
         _fires(acts, latent)  # raises where it is not there
+        behind = list(acts)[list(acts).index(name) + 1 :]
+        size = max((len(as_firings(acts[other]).latents) for other in behind), default=0)
         alone = as_firings(acts[name])
         alone = alone.take([alone.column(int(its_number))])
         clear = alone.where(int(its_number), CLEARLY)
         found = {
             other: int(mean_max_correlation(alone, acts[other], n_resamples=1).latents[0])
-            for other in list(acts)[list(acts).index(name) + 1 :]
+            for other in behind
+            if len(as_firings(acts[other]).latents) == size
         }
         if alike := [f"{other}/{number}" for other, number in found.items() if number >= 0]:
             return latent, max(alike, key=lambda each: int((clear & ~_fires(acts, each)).sum()))

@@ -1,7 +1,6 @@
 """Token patterns for stories in simple English: what the book explains, and what the explorer offers to try."""
 
 import re
-from collections.abc import Sequence
 
 from msae.support.arguments import shown, text
 
@@ -20,13 +19,12 @@ EXAMPLES = {
 """Name → pattern."""
 
 
-def hole_examples(parent: str, child: str, siblings: list[str]) -> dict[str, str]:
-    """Patterns for the holes of a child in its parent, and for those that no sibling fills.
+def hole_examples(parent: str, child: str) -> dict[str, str]:
+    """Patterns for the holes of one latent in another.
 
     Args:
-        parent: "name/number" of a latent.
-        child: of the latent below it.
-        siblings: of the other latents below it.
+        parent: "name/number" of the latent that fires.
+        child: of the one that is silent there, below it in a tree or its look-alike.
 
     Returns:
         what each pattern looks for → the pattern.
@@ -36,16 +34,13 @@ def hole_examples(parent: str, child: str, siblings: list[str]) -> dict[str, str
 
     Example:
         >>> from msae.patterns import hole_examples
-        >>> hole_examples("S/2/66", "S/4/7", [])["holes of S/4/7 in S/2/66"]
+        >>> hole_examples("S/2/66", "S/4/7")["holes of S/4/7 in S/2/66"]
         '[S/2/66 & !S/4/7]'
     """
-    if isinstance(siblings, str) or not isinstance(siblings, Sequence):
-        raise ValueError(f"siblings must be a list of latents, got {shown(siblings)}")
-    for name, latent in [("parent", parent), ("child", child), *(("siblings", each) for each in siblings)]:
+    for name, latent in (("parent", parent), ("child", child)):
         if not re.fullmatch(r".+/[0-9]+", text(name, latent)):
-            raise ValueError(f"{name} must be latents as S/7, got {shown(latent)}")
-    explained = " & ".join(f"!{latent}" for latent in (child, *siblings))
+            raise ValueError(f"{name} must be a latent as S/7, got {shown(latent)}")
     return {
         f"holes of {child} in {parent}": f"[{parent} & !{child}]",
-        "holes that no sibling explains": f"[{parent} >= 25% & {explained}]",
+        f"those where {parent} fires clearly": f"[{parent} >= 25% & !{child}]",
     }

@@ -1,4 +1,4 @@
-"""What latents are called, and what is searched below them."""
+"""What latents are called, and where their holes are seen."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import pytest
 
 import msae
 from msae.explore import LatentActivations
-from msae.latents import concept_labels, holes_to_search
-from msae.latents.labels import holed_look_alike, widest_child
-from msae.patterns.matching import match
+from msae.latents import concept_labels, holed_look_alike
 
 
 def test_a_concept_names_the_best_latent_of_each_sae_where_it_is_good():
@@ -37,53 +35,28 @@ def test_a_faint_latent_is_named_at_the_level_at_which_it_fires():
     assert concept_labels(acts, {"she": she}, least_f1=0.9, level=0.0) == {}
 
 
-def holed() -> dict[str, LatentActivations]:
-    """S/0 fires on 60 of 80 tokens; of its children L/0 fires on 46 of those, L/1 on 12."""
-    fires = np.zeros((1, 80, 3), np.float32)
-    fires[0, :60, 0], fires[0, 14:60, 1], fires[0, :12, 2] = 1, 1, 1
-    return {"S": LatentActivations.from_dense(fires[..., :1]), "L": LatentActivations.from_dense(fires[..., 1:])}
-
-
-def test_holes_to_search_are_those_of_the_child_that_covers_most():
-    acts, edges = holed(), [("S/0", "L/1", 0.9), ("S/0", "L/0", 0.8)]
-    offered = list(holes_to_search(acts, {"L/1": "a leaf", "S/0": "all"}, edges).values())
-    assert offered == ["[S/0 & !L/0]", "[S/0 >= 25% & !L/0 & !L/1]"]
-    counts = [int(match(pattern, np.zeros((1, 80), int), ["a"], acts=acts).sum()) for pattern in offered]
-    assert counts == [14, 2]
-    assert holes_to_search(acts, {}, edges) == {}
-    assert holes_to_search(acts, {"S/0": "all"}, []) == {}
-
-
-def test_the_widest_child_is_that_of_the_first_label_that_has_one():
-    acts, edges = holed(), [("S/0", "L/1", 0.9), ("S/0", "L/0", 0.8)]
-    assert widest_child(acts, {"L/1": "a leaf", "S/0": "all"}, edges) == ("S/0", "L/0")
-    assert widest_child(acts, {"L/1": "a leaf"}, edges) is None
-
-
-def test_of_the_look_alikes_that_one_is_pinned_which_misses_most_of_the_clear_firings():
+def test_of_the_look_alikes_in_the_largest_saes_that_one_is_pinned_which_misses_most_of_the_clear_firings():
     rng = np.random.default_rng(1)
     parent = np.zeros((1, 80), np.float32)
     parent[0, :40], parent[0, 40:60] = 1.0, 0.1  # the last twenty are faint
     faithful, misses_clear = parent.copy(), parent.copy()
     faithful[0, 35:60] = 0  # 25 tokens silent, 5 of them clear
     misses_clear[0, 20:40] = 0  # 20 tokens silent, all of them clear
+    nearly_silent = np.where(np.arange(80) < 5, parent, 0).astype(np.float32)
     noise = (rng.random((1, 80)) < 0.1).astype(np.float32)
     acts = {
         "XS": LatentActivations.from_dense(np.stack([parent, noise], -1)),  # before its own: not asked
         "S": LatentActivations.from_dense(parent[..., None]),
+        "MS": LatentActivations.from_dense(nearly_silent[..., None]),  # smaller than those behind it
         "M": LatentActivations.from_dense(np.stack([noise, faithful], -1)),
         "L": LatentActivations.from_dense(np.stack([misses_clear, noise], -1)),
     }
     assert holed_look_alike(acts, {"L/1": "no SAE behind it", "S/0": "all"}) == ("S/0", "L/0")
-    assert holed_look_alike({name: acts[name] for name in ("S", "M")}, {"S/0": "all"}) == ("S/0", "M/1")
+    assert holed_look_alike({name: acts[name] for name in ("S", "MS", "M")}, {"S/0": "all"}) == ("S/0", "M/1")
+    assert holed_look_alike({name: acts[name] for name in ("S", "MS")}, {"S/0": "all"}) == ("S/0", "MS/0")
     assert holed_look_alike(acts, {"L/0": "the last"}) is None
     assert holed_look_alike(acts, {}) is None
     with pytest.raises(ValueError, match=r"there is no latent 'Q/0'"):
         holed_look_alike(acts, {"Q/0": "all"})
-
-
-def test_a_latent_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match=r"there is no latent 'M/0'; the SAEs are S, L"):
-        holes_to_search(holed(), {"S/0": "all"}, [("S/0", "M/0", 0.9)])
-    with pytest.raises(ValueError, match=r"there is no latent 7 here; there are 2"):
-        holes_to_search(holed(), {"S/0": "all"}, [("S/0", "L/7", 0.9)])
+    with pytest.raises(ValueError, match=r"there is no latent 7 here; there are"):
+        holed_look_alike(acts, {"S/7": "all"})

@@ -1,4 +1,4 @@
-"""What latents are called, and what is searched below them."""
+"""What latents are called, and where their holes are seen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from bad_input import INF, NAN, Function, Says
 
 from msae.firings import as_firings
-from msae.latents import concept_labels, holes_to_search
+from msae.latents import concept_labels, holed_look_alike
 
 DENSE = np.array([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
 ACTS = {"S": as_firings(DENSE[..., :1]), "L": as_firings(DENSE)}
@@ -26,15 +26,11 @@ TABLE = [
         },
     ),
     Function(
-        holes_to_search,
-        lambda: {"acts": ACTS, "labels": {"S/0": "she"}, "edges": [("S/0", "L/0", 0.9)]},
+        holed_look_alike,
+        lambda: {"acts": ACTS, "labels": {"S/0": "she"}},
         {
             "acts": [*NO_ACTS, Says({"L": DENSE}, "'S/0'")],
-            "labels": [None, 3, "S/0", ["S/0"], {3: "she"}],
-            "edges": [
-                *[None, 3, "S/0", ["S/0"], [("S/0", "L/0")]],
-                *[Says([("S/0", child, 0.9)], "'M/0'" if child == "M/0" else "latent") for child in ("M/0", "L/9", "L/x", "L")],
-            ],
+            "labels": [None, 3, "S/0", ["S/0"], {3: "she"}, *[Says({each: "she"}, "latent") for each in ("M/0", "S/9", "S/x", "S")]],
         },
     ),
 ]

@@ -54,7 +54,7 @@ TABLE = [
     ),
     Function(
         hole_examples,
-        lambda: {"parent": "S/1", "child": "T/2", "siblings": ["T/3"]},
-        {"parent": [None, 3, "S"], "child": [None, 3, "T"], "siblings": [None, 3, "T/3", [3], ["T"]]},
+        lambda: {"parent": "S/1", "child": "T/2"},
+        {"parent": [None, 3, "S"], "child": [None, 3, "T"]},
     ),
 ]
