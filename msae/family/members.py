@@ -32,7 +32,7 @@ class Member(NamedTuple):
     Example:
         >>> import msae
         >>> msae.load_family("bundled").members()[0].id
-        'blocks.3.hook_resid_pre/S0-seed0'
+        'blocks.3.hook_resid_pre/S0-seed3'
     """
 
     hook_name: str

@@ -4,7 +4,7 @@
 
     latents = msae.Latents(saes, activations)
     latents.best("she|her|Lily", "S/2")
-    # Best(latent="S/2/66", score=ConceptScore(recall=0.95 [0.94, 0.96], …))
+    # Best(latent="S/2/66", score=ConceptScore(recall=1.00, precision=…))
 """
 
 from msae.latents.answers import Best, LookAlike

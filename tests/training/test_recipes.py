@@ -78,7 +78,7 @@ def test_the_saes_that_ship_are_those_of_their_family():
     assert len(shipped) == 8
     for path in shipped:
         config = json.loads(path.read_text())["config"]
-        assert "loss" in config
+        assert "prefixes" in config
         assert other_than(members[config["family"]["id"]], config | config["family"]) == []
 
 
