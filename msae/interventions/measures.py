@@ -134,6 +134,9 @@ class Alone(NamedTuple):
     kl: Tensor
     """(n,) float32, in nats: KL(before ‖ after) of the next token where this one alone is switched off at the last token."""
 
+    log_p: Tensor
+    """(n,) float32, in nats: of the token that was the likeliest to come next, its log probability then, less before."""
+
 
 @torch.no_grad()
 def each_alone(lm: TransformerBridge, sae: SAE, tokens: Tensor, *, batch_size: int = 64) -> Alone:
@@ -163,8 +166,9 @@ def each_alone(lm: TransformerBridge, sae: SAE, tokens: Tensor, *, batch_size: i
     whole("batch_size", batch_size, 1)
     acts = sae.encode(wide(run_to_hook(lm, row[None], hook_name)[0, -1].to(sae.W_enc.device)))
     latents = acts.argsort(descending=True)[: int((acts > 0).sum())]
-    before = wide(lm(row[None], return_type="logits"))[:, -1]
-    found = [torch.zeros(0, device=before.device)]
+    before = wide(lm(row[None], return_type="logits"))[:, -1].log_softmax(-1)
+    likeliest = int(before.argmax())
+    found = [torch.zeros(2, 0, device=before.device)]
     for part in latents.split(batch_size) if len(latents) else ():
         taken = acts[part, None] * sae.W_dec[part]
 
@@ -172,8 +176,10 @@ def each_alone(lm: TransformerBridge, sae: SAE, tokens: Tensor, *, batch_size: i
             return torch.cat([x[:, :-1], x[:, -1:] - taken[:, None].to(x)], dim=1)
 
         logits = lm.run_with_hooks(row.expand(len(part), -1), return_type="logits", fwd_hooks=[(hook_name, take_out)])
-        found.append(_kl(before, wide(logits)[:, -1]))
-    return Alone(latents.cpu(), acts[latents].float().cpu(), torch.cat(found).float().cpu())
+        after = wide(logits)[:, -1].log_softmax(-1)
+        found.append(torch.stack([_kl(before, after), after[:, likeliest] - before[0, likeliest]]))
+    kl, log_p = torch.cat(found, dim=1).float().cpu()
+    return Alone(latents.cpu(), acts[latents].float().cpu(), kl, log_p)
 
 
 def _kl(before: Tensor, after: Tensor) -> Tensor:

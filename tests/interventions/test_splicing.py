@@ -168,16 +168,17 @@ def test_each_latent_alone_is_taken_out_at_the_last_token(lm: Any, sae: msae.SAE
     assert sorted(found.latents.tolist()) == acts.nonzero().flatten().tolist()
     torch.testing.assert_close(found.acts, acts.detach().sort(descending=True).values[: len(found.acts)])
     before = lm(row[None], return_type="logits")[0, -1].log_softmax(-1)
-    for latent, kl in zip(found.latents.tolist(), found.kl):
+    for latent, kl, log_p in zip(found.latents.tolist(), found.kl, found.log_p):
         changed = x.clone()
         changed[0, -1] -= acts[latent] * sae.W_dec[latent]
         hooks = [("blocks.1.hook_resid_pre", lambda value, hook, changed=changed: changed)]
         after = lm.run_with_hooks(row[None], return_type="logits", fwd_hooks=hooks)[0, -1].log_softmax(-1)
         assert float(kl) == pytest.approx(float((before.exp() * (before - after)).sum()), rel=1e-2, abs=1e-6)
+        assert float(log_p) == pytest.approx(float((after - before)[before.argmax()]), rel=1e-2, abs=1e-6)
 
 
 def test_no_latent_fires_and_none_is_taken_out(lm: Any) -> None:
     silent = an_sae(lm.cfg.d_model, "blocks.1.hook_resid_pre")
     with torch.no_grad():
         silent.b_enc -= 1000
-    assert [len(each) for each in each_alone(lm, silent, torch.tensor([0, 5]))] == [0, 0, 0]
+    assert [len(each) for each in each_alone(lm, silent, torch.tensor([0, 5]))] == [0, 0, 0, 0]
