@@ -13,7 +13,14 @@ from msae.support.arguments import items, number, shown, whole
 
 
 class Change(NamedTuple):
-    """Some latents, and what becomes of their activations: what `spliced` does while it lasts."""
+    """Some latents, and what becomes of their activations: what `spliced` does while it lasts.
+
+    Example:
+        >>> import msae, torch
+        >>> half = msae.interventions.Change((66,), lambda acts: acts / 2)
+        >>> half.of(torch.tensor([[1.0]]))
+        tensor([[0.5000]])
+    """
 
     latents: tuple[int, ...]
     """Their numbers, each once."""

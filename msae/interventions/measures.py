@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 
 class Effect(NamedTuple):
-    """What a change does to the model's predictions; NaN at the first place and where `texts.mask` is False."""
+    """What a change does to the model's predictions; NaN at the first place and where `texts.mask` is False.
+
+    Example:
+        >>> import msae
+        >>> lm, sae = msae.load_language_model(), msae.load_saes(["S/2"])["S/2"]  # doctest: +SKIP
+        >>> texts = msae.activations.read_texts(lm, ["Lily took her hat."])  # doctest: +SKIP
+        >>> found = msae.interventions.effect(lm, sae, msae.interventions.ablate([66]), texts=texts)  # doctest: +SKIP
+        >>> found.kl.shape == texts.tokens.shape  # doctest: +SKIP
+        True
+    """
 
     kl: Tensor
     """(n_texts, n_ctx) float32, in nats: at place t KL(before ‖ after) of the predictions of token t."""
@@ -75,7 +84,15 @@ def effect(lm: TransformerBridge, sae: SAE, change: Change, *, texts: HasTexts, 
 
 
 class Responses(NamedTuple):
-    """Mean activations of the latents of an SAE that reads behind a change."""
+    """Mean activations of the latents of an SAE that reads behind a change.
+
+    Example:
+        >>> import msae
+        >>> lm, sae = msae.load_language_model(), msae.load_saes(["S/2"])["S/2"]  # doctest: +SKIP
+        >>> texts = msae.activations.read_texts(lm, ["Lily took her hat."])  # doctest: +SKIP
+        >>> found = msae.interventions.responses(lm, sae, msae.interventions.ablate([66]), texts=texts)  # doctest: +SKIP
+        >>> found.before[66] > found.after[66]  # doctest: +SKIP
+    """
 
     before: Tensor
     """(n_latents,) float64: with the model as it is, over the places of the texts that count."""
@@ -123,7 +140,14 @@ def responses(
 
 
 class Alone(NamedTuple):
-    """The latents that fire at the last token of a text, and what each does there; the strongest first."""
+    """The latents that fire at the last token of a text, and what each does there; the strongest first.
+
+    Example:
+        >>> import msae
+        >>> lm, sae = msae.load_language_model(), msae.load_saes(["S/2"])["S/2"]  # doctest: +SKIP
+        >>> one = msae.interventions.each_alone(lm, sae, lm.to_tokens("Lily took")[0])  # doctest: +SKIP
+        >>> one.latents[one.kl.argmax()]  # doctest: +SKIP
+    """
 
     latents: Tensor
     """(n,) int64."""
