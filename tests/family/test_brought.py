@@ -15,7 +15,7 @@ from msae.family.planning import TIMES, plan_family
 from msae.family.recorded import brought
 from msae.family.together import together
 
-FAMILY = msae.load_family("bundled")
+FAMILY = msae.load_family("first")  # the SAEs of a seed are one run there
 MEMBER = FAMILY.members()[0]
 ROW = {"id": MEMBER.id, "recipe": {"lr": MEMBER.config.lr}, "asked": {"n_tokens": 100}, "measured": {"held_out": {}}}
 
