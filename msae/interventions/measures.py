@@ -13,7 +13,7 @@ from msae.activations.rows import Texts
 from msae.firings.reading import checked_sae
 from msae.interventions.changes import Change, ablate
 from msae.interventions.splicing import checked_splice, spliced
-from msae.metrics.spliced import HasTexts, hook_of
+from msae.metrics.spliced import HasTexts, checked_texts, divergence, hook_of
 from msae.sae.sae import SAE
 from msae.support.arguments import items, shown, tensor, whole
 from msae.support.sums import wide
@@ -67,7 +67,7 @@ def effect(lm: TransformerBridge, sae: SAE, change: Change, *, texts: HasTexts, 
         >>> effect(lm, sae, ablate([66]), texts=texts).kl.nanmean()  # doctest: +SKIP
     """
     checked_splice(lm, sae, change)
-    read = _checked_texts(texts)
+    read = checked_texts(texts)
     chosen = torch.tensor([whole("each of tokens", token, 0, lm.cfg.d_vocab - 1) for token in items("tokens", tokens)], dtype=torch.long)
     whole("batch_size", batch_size, 1)
     kl = torch.full(read.tokens.shape, torch.nan)
@@ -132,7 +132,7 @@ def responses(
     checked_splice(lm, sae, change)
     reader = sae if reader is None else checked_sae(reader, "reader")
     hook_of(lm, reader, "reader")
-    read = _checked_texts(texts)
+    read = checked_texts(texts)
     whole("batch_size", batch_size, 1)
     before = _means(lm, reader, read, batch_size)
     with spliced(lm, sae, change):
@@ -208,8 +208,7 @@ def each_alone(lm: TransformerBridge, sae: SAE, tokens: Tensor, *, batch_size: i
 
 def _kl(before: Tensor, after: Tensor) -> Tensor:
     """KL(before ‖ after) of logits (..., d_vocab), never below 0 by rounding."""
-    p, q = before.log_softmax(-1), after.log_softmax(-1)
-    return torch.where(p > -torch.inf, p.exp() * (p - q), 0).sum(-1).clamp(min=0)  # 0 log 0 = 0
+    return divergence(before.log_softmax(-1), after.log_softmax(-1)).clamp(min=0)
 
 
 def _means(lm: TransformerBridge, reader: SAE, texts: Texts, batch_size: int) -> Tensor:
@@ -218,9 +217,3 @@ def _means(lm: TransformerBridge, reader: SAE, texts: Texts, batch_size: int) ->
     for _, values in forward(lm, texts, [hook_name], batch_size):
         sums += reader.encode(wide(values[hook_name].to(device))).double().sum(0).cpu()
     return sums / int(texts.mask.sum())
-
-
-def _checked_texts(texts: HasTexts) -> Texts:
-    if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
-        raise ValueError(f"texts must be msae.Activations, or Texts of msae.activations.rows.read_texts, got {shown(texts)}")
-    return Texts(texts.tokens.cpu(), texts.mask.cpu(), texts.story.cpu())

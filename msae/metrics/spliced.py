@@ -118,7 +118,7 @@ def _result(name: str, sums: Tensor) -> Splice:
 
 def _drawn(texts: HasTexts, n_texts: int | None) -> Texts:
     """Some texts at random, in their order, on the CPU."""
-    read = Texts(texts.tokens.cpu(), texts.mask.cpu(), texts.story.cpu())
+    read = checked_texts(texts)
     n = len(read.tokens)
     if n_texts is None or whole("n_texts", n_texts, 1) >= n:
         return read
@@ -140,10 +140,16 @@ def _check(lm: TransformerBridge, saes: Mapping[str, SAE], texts: HasTexts, what
         raise ValueError("saes must name at least one SAE, got none")
     if not hasattr(lm, "run_with_hooks"):
         raise ValueError(f"lm must be a language model of msae.load_language_model, got {shown(lm)}")
-    if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
-        raise ValueError(f"texts must be msae.Activations, or Texts of msae.activations.rows.read_texts, got {shown(texts)}")
+    checked_texts(texts)
     for name, sae in saes.items():
         hook_of(lm, checked_sae(sae, what), repr(name))
+
+
+def checked_texts(texts: HasTexts) -> Texts:
+    """Texts on the CPU; a ValueError where they are none."""
+    if not all(isinstance(getattr(texts, name, None), Tensor) for name in ("tokens", "mask", "story")):
+        raise ValueError(f"texts must be msae.Activations, or Texts of msae.activations.rows.read_texts, got {shown(texts)}")
+    return Texts(texts.tokens.cpu(), texts.mask.cpu(), texts.story.cpu())
 
 
 def hook_of(lm: TransformerBridge, sae: SAE, name: str) -> str:
@@ -180,7 +186,7 @@ class _Spliced(NamedTuple):
                 changes = [_Change(hook_name, nothing, mask) for nothing in nothings]
                 ablated[hook_name] = [_loss(_log_probabilities(self.lm, tokens, at, change), target) for change in changes]
             spliced = _log_probabilities(self.lm, tokens, at, _Change(hook_name, partial(_reconstruct, sae), mask))
-            kl = torch.where(clean > -torch.inf, clean.exp() * (clean - spliced), 0).sum(-1)  # 0 log 0 = 0
+            kl = divergence(clean, spliced)
             losses = [_loss(clean, target), _loss(spliced, target), *ablated[hook_name], kl]
             columns[name] = torch.stack([torch.ones_like(kl), *losses], dim=1).double().cpu()
         return columns
@@ -192,6 +198,11 @@ def _mean_like(mean: Tensor, x: Tensor) -> Tensor:
 
 def _reconstruct(sae: SAE, x: Tensor) -> Tensor:
     return sae(wide(x.to(sae.W_enc.device))).to(x)
+
+
+def divergence(before: Tensor, after: Tensor) -> Tensor:
+    """KL(before ‖ after) of log probabilities (..., d_vocab), in nats."""
+    return torch.where(before > -torch.inf, before.exp() * (before - after), 0).sum(-1)  # 0 log 0 = 0
 
 
 def _loss(log_probabilities: Tensor, target: Tensor) -> Tensor:
