@@ -44,8 +44,8 @@ def principal_components(directions: Numbers, *, n_dims: int = 2) -> Components:
 
     Example:
         >>> from msae.latents import principal_components
-        >>> principal_components([[2.0, 0.0], [0.0, 1.0]], n_dims=1).points.round(2).tolist()
-        [[0.71], [-0.71]]
+        >>> principal_components([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]], n_dims=1).points.round(2).tolist()
+        [[0.94], [-0.47], [-0.47]]
     """
     import torch
 

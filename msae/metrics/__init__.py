@@ -34,8 +34,9 @@ from msae.metrics.unselected import Unselected, unselected_holes
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "SpliceRatio", "concept_score", "concept_scores",
-    "ConceptScore", "ConceptScores", "concept_ranking", "ConceptRanking", "specificity", "Specificity",
-    "Band", "completeness", "Completeness", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes", "fragmentation", "Fragmentation", "splitting", "Splitting", "absorption", "Absorption", "mean_difference", "absorption_by_probe",
+    "ConceptScore", "ConceptScores", "concept_ranking", "ConceptRanking", "specificity", "Specificity", "Band",
+    "completeness", "Completeness", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes",
+    "fragmentation", "Fragmentation", "splitting", "Splitting", "absorption", "Absorption", "mean_difference", "absorption_by_probe",
     "AbsorptionByProbe", "linear_probe", "Probe", "sparse_probe", "SparseProbe", "mean_max_correlation", "MaxCorrelation",
     "unselected_holes", "Unselected", "cosines", "closest", "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical",
     "Hierarchical", "sum_by_story", "ratio", "as_firings", "encode", "Firings",
