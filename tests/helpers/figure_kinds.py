@@ -51,7 +51,7 @@ def everything(**words: str) -> dict:
             {"toy": {"topk, plain": [2, 3], "five": [1]}, "mid": {"relu": [0.3]}}, axis="x", one="five", **words
         ),
         "neighbourhoods": lambda: figures.neighbourhoods(
-            RNG.normal(size=(4, 2)), {0: [1, 2], 3: []}, labels=LABELS[:4], axis="component", slider="latent", **words
+            [[0, 1], [1, 0], [2, 2], [-1, 0.5]], {0: [1, 2], 3: []}, labels=LABELS[:4], axis="component", slider="latent", **words
         ),
         "tree": lambda: figures.tree(TREE, **words),
     }
