@@ -76,16 +76,7 @@ def neighbourhoods(
     fig = empty_figure(Words(title, alt, lead), words, height=height, top=SLIDER_ROOM)
     rounded = places.astype(np.float32).astype(np.float64).round(4)
     frames = [_frame(rounded, dots, row, its) for row, its in chosen.items()]
-    kind = go.Scatter3d if places.shape[1] == 3 else go.Scatter
-    hover = {"hovertemplate": "%{text}<extra></extra>"}
-    size = 4 if places.shape[1] == 3 else 8
-    fig.add_trace(
-        kind(**_at(rounded), text=dots, mode="markers", marker={"color": translucent(COLORS["truth"], 0.5), "size": size}, **hover)
-    )
-    lines, others, one = ({key: value for key, value in part.items() if key != "type"} for part in frames[active])
-    fig.add_trace(kind(**lines, mode="lines", line={"color": LINE, "width": 1.5}, hoverinfo="skip"))
-    fig.add_trace(kind(**others, mode="markers", marker={"color": COLORS["child"], "symbol": "diamond", "size": size + 3}, **hover))
-    fig.add_trace(kind(**one, mode="markers", marker={"color": COLORS["parent"], "symbol": "circle", "size": size + 6}, **hover))
+    _add_traces(fig, rounded, dots, frames[active])
     fit_hover_boxes(fig, dots)
     fig.update_layout(showlegend=False)
     _axes(fig, places.shape[1], axis)
@@ -119,6 +110,17 @@ def _frame(places: np.ndarray, dots: Sequence[str], row: int, its: Sequence[int]
     }
     near = {"type": kind, **_at(places[list(its)]), "text": [dots[other] for other in its]}
     return [{"type": kind, **ends}, near, {"type": kind, **_at(places[[row]]), "text": [dots[row]]}]
+
+
+def _add_traces(fig: go.Figure, places: np.ndarray, dots: Sequence[str], frame: list[dict[str, Any]]) -> None:
+    """All points, and on them what the frame that is seen first shows."""
+    kind, size = (go.Scatter3d, 4) if places.shape[1] == 3 else (go.Scatter, 8)
+    hover = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
+    lines, near, one = ({key: value for key, value in part.items() if key != "type"} for part in frame)
+    fig.add_trace(kind(**_at(places), text=dots, marker={"color": translucent(COLORS["truth"], 0.5), "size": size}, **hover))
+    fig.add_trace(kind(**lines, mode="lines", line={"color": LINE, "width": 1.5}, hoverinfo="skip"))
+    fig.add_trace(kind(**near, marker={"color": COLORS["child"], "symbol": "diamond", "size": size + 3}, **hover))
+    fig.add_trace(kind(**one, marker={"color": COLORS["parent"], "symbol": "circle", "size": size + 6}, **hover))
 
 
 def _axes(fig: go.Figure, n_dims: int, axis: str) -> None:

@@ -63,7 +63,7 @@ def nearest(of: Firings | Numbers, *, k: int = 6) -> list[list[tuple[int, float]
 
     Args:
         of: (n_latents, width) directions, such as `sae.W_dec`: near is what has a large cosine. Or where latents fire, `Firings`: near is
-            what fires together often, |both fire| / |either fires|, where that is at least 0.01.
+            what fires together: of the inputs on which either fires, the share on which both do, where that is at least 0.01.
         k: how many, at most.
 
     Returns:
