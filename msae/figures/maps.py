@@ -114,13 +114,17 @@ def _frame(places: np.ndarray, dots: Sequence[str], row: int, its: Sequence[int]
 
 def _add_traces(fig: go.Figure, places: np.ndarray, dots: Sequence[str], frame: list[dict[str, Any]]) -> None:
     """All points, and on them what the frame that is seen first shows."""
-    kind, size = (go.Scatter3d, 4) if places.shape[1] == 3 else (go.Scatter, 8)
+    solid = places.shape[1] == 3  # WebGL draws larger, and what is translucent paler
+    kind, size = (go.Scatter3d, 3) if solid else (go.Scatter, 8)
+    grey, line = (
+        (COLORS["truth"], {"color": COLORS["truth"], "width": 4}) if solid else (translucent(COLORS["truth"], 0.5), {"color": LINE})
+    )
     hover = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
     lines, near, one = ({key: value for key, value in part.items() if key != "type"} for part in frame)
-    fig.add_trace(kind(**_at(places), text=dots, marker={"color": translucent(COLORS["truth"], 0.5), "size": size}, **hover))
-    fig.add_trace(kind(**lines, mode="lines", line={"color": LINE, "width": 1.5}, hoverinfo="skip"))
-    fig.add_trace(kind(**near, marker={"color": COLORS["child"], "symbol": "diamond", "size": size + 3}, **hover))
-    fig.add_trace(kind(**one, marker={"color": COLORS["parent"], "symbol": "circle", "size": size + 6}, **hover))
+    fig.add_trace(kind(**_at(places), text=dots, marker={"color": grey, "size": size}, **hover))
+    fig.add_trace(kind(**lines, mode="lines", line=line, hoverinfo="skip"))
+    fig.add_trace(kind(**near, marker={"color": COLORS["child"], "symbol": "diamond", "size": size + 2}, **hover))
+    fig.add_trace(kind(**one, marker={"color": COLORS["parent"], "symbol": "circle", "size": size + 4}, **hover))
 
 
 def _axes(fig: go.Figure, n_dims: int, axis: str) -> None:
@@ -131,5 +135,7 @@ def _axes(fig: go.Figure, n_dims: int, axis: str) -> None:
         fig.update_yaxes(**axis_options(f"{axis} 2"), **quiet)
         return
     grey = {"showticklabels": False, "showbackground": False, "gridcolor": LINE, "zeroline": False, "showspikes": False}
-    scene = {f"{name}axis": {**grey, "title": {"text": drawn.escaped(f"{axis} {k}")}} for k, name in enumerate("xyz", 1)}
-    fig.update_layout(scene={**scene, "dragmode": "turntable"})
+    scene = {
+        f"{name}axis": {**grey, "title": {"text": drawn.escaped(f"{axis} {k}"), "font": {"size": 12}}} for k, name in enumerate("xyz", 1)
+    }
+    fig.update_layout(scene={**scene, "dragmode": "turntable", "camera": {"eye": {"x": 1.6, "y": 1.6, "z": 0.9}}})
