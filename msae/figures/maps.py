@@ -108,8 +108,8 @@ def _frame(places: np.ndarray, dots: Sequence[str], row: int, its: Sequence[int]
         name: [end for other in its for end in (float(places[row, k]), float(places[other, k]), None)]
         for k, name in enumerate("xyz"[: places.shape[1]])
     }
-    near = {"type": kind, **_at(places[list(its)]), "text": [dots[other] for other in its]}
-    return [{"type": kind, **ends}, near, {"type": kind, **_at(places[[row]]), "text": [dots[row]]}]
+    near = {"type": kind, **_at(places[list(its)]), "customdata": [dots[other] for other in its]}
+    return [{"type": kind, **ends}, near, {"type": kind, **_at(places[[row]]), "customdata": [dots[row]]}]
 
 
 def _add_traces(fig: go.Figure, places: np.ndarray, dots: Sequence[str], frame: list[dict[str, Any]]) -> None:
@@ -119,9 +119,9 @@ def _add_traces(fig: go.Figure, places: np.ndarray, dots: Sequence[str], frame: 
     grey, line = (
         (COLORS["truth"], {"color": COLORS["truth"], "width": 4}) if solid else (translucent(COLORS["truth"], 0.5), {"color": LINE})
     )
-    hover = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
+    hover = {"mode": "markers", "hovertemplate": "%{customdata}<extra></extra>"}
     lines, near, one = ({key: value for key, value in part.items() if key != "type"} for part in frame)
-    fig.add_trace(kind(**_at(places), text=dots, marker={"color": grey, "size": size}, **hover))
+    fig.add_trace(kind(**_at(places), customdata=dots, marker={"color": grey, "size": size}, **hover))
     fig.add_trace(kind(**lines, mode="lines", line=line, hoverinfo="skip"))
     fig.add_trace(kind(**near, marker={"color": COLORS["child"], "symbol": "diamond", "size": size + 2}, **hover))
     fig.add_trace(kind(**one, marker={"color": COLORS["parent"], "symbol": "circle", "size": size + 4}, **hover))

@@ -16,8 +16,8 @@ def test_a_map_opens_on_a_neighbourhood_and_each_step_shows_another(n_dims):
     fig = figures.neighbourhoods([point[:n_dims] for point in POINTS], NEAR, lead="A map.", opens=0, **WORDS)
     everything, lines, near, one = fig.data
     assert [trace.type for trace in fig.data] == ["scatter3d" if n_dims == 3 else "scatter"] * 4
-    assert everything.text == ("she", "her", "dog", "cat")
-    assert (near.text, one.text) == (("her", "cat"), ("she",))
+    assert everything.customdata == ("she", "her", "dog", "cat")
+    assert (near.customdata, one.customdata) == (("her", "cat"), ("she",))
     assert list(lines.y) == [1, 2, None, 1, 1, None], "from the one to each that is near"
     assert fig.layout.meta["alt"] == "A map. Near she: her, cat."
     (slider,) = fig.layout.sliders
@@ -25,7 +25,7 @@ def test_a_map_opens_on_a_neighbourhood_and_each_step_shows_another(n_dims):
     assert slider.active == 0
     frame = fig.frames[1]
     assert list(frame.traces) == [1, 2, 3]
-    assert (frame.data[1].text, frame.data[2].text) == (("cat",), ("dog",))
+    assert (frame.data[1].customdata, frame.data[2].customdata) == (("cat",), ("dog",))
 
 
 def test_it_opens_on_the_last_where_nothing_is_said_and_one_may_have_no_neighbours():
