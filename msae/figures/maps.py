@@ -59,11 +59,7 @@ def neighbourhoods(
         >>> figures.neighbourhoods([[0, 1], [0, 2], [3, 0]], {0: [1], 2: [1]}, labels=labels, opens=0, **words).layout.meta["alt"]
         'A map. Near she: her.'
     """
-    places = array(points, "points", 2)
-    if places.shape[1] not in (2, 3):
-        raise ValueError(f"points must have 2 or 3 dimensions, got shape {places.shape}")
-    if isinstance(labels, (str, set, frozenset, Mapping)) or not is_list(labels) or len(labels) != len(places):
-        raise ValueError(f"labels must be a list of one label for each of {len(places)} points, got {arguments.shown(labels)}")
+    places = _checked_points(points, labels)
     axis, slider = prose(axis=axis, slider=slider)
     height = arguments.whole("height", height, 1, 10_000)
     chosen = _checked_near(near, len(places))
@@ -83,6 +79,16 @@ def neighbourhoods(
     keys = {f"{k + 1}. {said[row]}": None for k, row in enumerate(chosen)}
     slide(fig, slider, keys, frames, [1, 2, 3], active=active)
     return fig
+
+
+def _checked_points(points: Any, labels: Any) -> np.ndarray:
+    """(n_points, 2) or (n_points, 3) finite numbers, with a label for each."""
+    places = array(points, "points", 2)
+    if places.shape[1] not in (2, 3):
+        raise ValueError(f"points must have 2 or 3 dimensions, got shape {places.shape}")
+    if isinstance(labels, (str, set, frozenset, Mapping)) or not is_list(labels) or len(labels) != len(places):
+        raise ValueError(f"labels must be a list of one label for each of {len(places)} points, got {arguments.shown(labels)}")
+    return places
 
 
 def _checked_near(near: Any, n: int) -> dict[int, list[int]]:
