@@ -20,12 +20,13 @@ from msae.figures.bar_charts import bars, histogram
 from msae.figures.comparisons import compare, pairs
 from msae.figures.curves import lines
 from msae.figures.heat import heatmap, heatmaps
+from msae.figures.maps import neighbourhoods
 from msae.figures.repeated import dots, ratios
 from msae.figures.scrubbed import scrub, scrub_lines
 from msae.figures.style import COLORS, role
 from msae.figures.trees import tree
 
 __all__ = [  # noqa: RUF022  (as they are read)
-    "heatmap", "heatmaps", "scrub", "dots", "bars", "lines", "scrub_lines", "histogram", "pairs", "compare", "ratios", "tree", "role",
-    "COLORS",
+    "heatmap", "heatmaps", "scrub", "dots", "bars", "lines", "scrub_lines", "histogram", "pairs", "compare", "ratios", "tree",
+    "neighbourhoods", "role", "COLORS",
 ]  # fmt: skip

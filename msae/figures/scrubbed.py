@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +12,11 @@ import plotly.graph_objects as go
 from msae.figures.cells import traces_of
 from msae.figures.curves import Curve, add_curves, curve_of, ends_of, hovers_of, legend_rows, set_axes
 from msae.figures.digits import apart, number
-from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes, short_labels
+from msae.figures.frame import LEGEND_CHARACTERS, Words, empty_figure, fit_hover_boxes
 from msae.figures.given import mapping_of_mappings, prose
 from msae.figures.matrices import Panel, panels_of
 from msae.figures.side_by_side import lay_side_by_side
+from msae.figures.sliders import SLIDER_ROOM, check_size, place_of, slide, slider_labels
 from msae.support import arguments, drawn
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
     _Matrices: TypeAlias = Mapping[str, Numbers]
     _Curves: TypeAlias = Mapping[str, Sequence[Numbers]]
-
-MOST_NUMBERS = 60_000
-"""Numbers of all frames of a figure together: with more its page becomes slow to load."""
-
-_SLIDER_ROOM = 62
-"""Pixels that plotly's own slider takes above the plot; a page of the book has one of its own."""
 
 
 def scrub(
@@ -81,17 +76,17 @@ def scrub(
         'The cat is found. From step 0 to step 500 most changes: plain, latent S/0, feature cat, from 0.1 to 0.9.'
     """
     given = _checked_frames(mapping_of_mappings("frames", frames, "slider value to matrices", "name to matrix"))
-    active = _place_of(opens, list(given))
+    active = place_of(opens, list(given))
     height = None if height is None else arguments.whole("height", height, 1, 10_000)
     *axes, slider = prose(row_axis=row_axis, column_axis=column_axis, value=value, slider=slider)
     panels = _panels(list(given.values()), rows, columns, arguments.yes_or_no("diverging", diverging))
     moving = _moving(panels)
     said = [_changes_said(list(given), slider, [(panels[0][k], panels[-1][k]) for k in moving], axes)]
-    fig = empty_figure(Words(title, alt, lead), said, height=0, top=46 + _SLIDER_ROOM)
+    fig = empty_figure(Words(title, alt, lead), said, height=0, top=46 + SLIDER_ROOM)
     top = 1.0 if diverging else max(float(panel.cells.max()) for frame in panels for panel in frame) or 1.0
     fig.add_traces(traces_of(panels[active], axes, 1.0 if diverging else None)).update_traces(zmax=top)
     lay_side_by_side(fig, panels[-1], axes, height)
-    _slide(fig, slider, given, [[_cells_of(frame[k], top) for k in moving] for frame in panels], moving, active=active)
+    slide(fig, slider, given, [[_cells_of(frame[k], top) for k in moving] for frame in panels], moving, active=active)
     return fig
 
 
@@ -145,7 +140,7 @@ def scrub_lines(
     curves = [[curve_of(key, its[key], log_x, log_y) for key in keys] for its in given.values()]
     _check_curves(keys, curves)
     bottom = 26 * legend_rows(names) if several else 0
-    fig = empty_figure(Words(title, alt, lead), _ends_said(given, slider, names, curves), height=height, top=_SLIDER_ROOM, bottom=bottom)
+    fig = empty_figure(Words(title, alt, lead), _ends_said(given, slider, names, curves), height=height, top=SLIDER_ROOM, bottom=bottom)
     hovers = hovers_of(names, x_axis, y_axis)
     traces = [add_curves(go.Figure(), group, keys, hovers).data for group in curves]
     fig.add_traces(traces[-1])
@@ -153,7 +148,7 @@ def scrub_lines(
     fig.update_layout(showlegend=several)
     _set_axes_for_all([curve for group in curves for curve in group], fig, (x_axis, log_x), (y_axis, log_y))
     frames = [[{"type": "scatter", "x": trace.x, "y": trace.y} for trace in group] for group in traces]
-    _slide(fig, slider, given, frames, list(range(len(fig.data))), active=len(given) - 1)
+    slide(fig, slider, given, frames, list(range(len(fig.data))), active=len(given) - 1)
     return fig
 
 
@@ -192,30 +187,16 @@ def _checked_frames(
     return frames
 
 
-def _place_of(opens: object, keys: Sequence[Any]) -> int:
-    """Which frame is seen on opening."""
-    if opens is None:
-        return len(keys) - 1
-    if opens not in keys:
-        raise ValueError(f"opens must be one of the frames, {arguments.shown(keys)}, got {arguments.shown(opens)}")
-    return keys.index(opens)
-
-
 def _moving(panels: Sequence[Sequence[Panel]]) -> list[int]:
     """Which matrices are not the same in all frames."""
     moving = [k for k, last in enumerate(panels[-1]) if any((frame[k].cells != last.cells).any() for frame in panels)]
-    _check_size(sum(panels[-1][k].cells.size for k in moving) * len(panels))
+    check_size(sum(panels[-1][k].cells.size for k in moving) * len(panels))
     return moving
-
-
-def _check_size(n: int) -> None:
-    if n > MOST_NUMBERS:
-        raise ValueError(f"a figure with a slider holds at most {MOST_NUMBERS:,} numbers that change, got {n:,}; give fewer frames")
 
 
 def _check_curves(keys: Sequence[Any], groups: Sequence[Sequence[Curve]]) -> None:
     """That they are not too many points, and that a name has a band in all groups or in none."""
-    _check_size(sum(2 * len(curve.x) * (1 + len(curve.band)) for group in groups for curve in group))
+    check_size(sum(2 * len(curve.x) * (1 + len(curve.band)) for group in groups for curve in group))
     for k, key in enumerate(keys):
         if len({bool(group[k].band) for group in groups}) > 1:
             raise ValueError(f"the curve {arguments.shown(key)} has a band in some groups and none in others")
@@ -223,7 +204,7 @@ def _check_curves(keys: Sequence[Any], groups: Sequence[Sequence[Curve]]) -> Non
 
 def _changes_said(keys: Sequence[Any], slider: str, ends: Sequence[tuple[Panel, Panel]], axes: Sequence[str]) -> str:
     """For each matrix the cell that changes most from the first frame to the last, in words."""
-    labels = _labels(keys)
+    labels = slider_labels(keys)
     changes = []
     for first, last in ends:
         row, column = np.unravel_index(np.abs(last.cells - first.cells).argmax(), last.cells.shape)
@@ -237,17 +218,12 @@ def _changes_said(keys: Sequence[Any], slider: str, ends: Sequence[tuple[Panel, 
 
 def _ends_said(keys: Mapping[Any, Any], slider: str, names: Sequence[str], groups: Sequence[Sequence[Curve]]) -> list[str]:
     """Where the curves of the first and of the last group end, in words."""
-    labels, short = _labels(keys), drawn.cut_apart(list(names), LEGEND_CHARACTERS)
+    labels, short = slider_labels(keys), drawn.cut_apart(list(names), LEGEND_CHARACTERS)
     out = []
     for k in (0, -1):
         ends = (apart(np.array([curve.x[-1], curve.y[-1]]), 4) for curve in groups[k])
         out.append(f"{slider} {labels[k]}: " + ", ".join(f"{name} ends at {number(y)} at {number(x)}" for name, (x, y) in zip(short, ends)))
     return out
-
-
-def _labels(keys: Iterable[Any]) -> list[str]:
-    """What the slider says at each of its places; numbers as figures say them."""
-    return drawn.words(number(key) if isinstance(key, (int, float)) and not isinstance(key, bool) else key for key in keys)
 
 
 def _cells_of(panel: Panel, top: float) -> dict[str, Any]:
@@ -260,23 +236,3 @@ def _range(parts: Sequence[np.ndarray], log: bool) -> list[float]:
     low, high = (math.log10(end) if log else end for end in ends_of(parts))
     pad = 0.04 * (high - low) or 0.5
     return [low - pad, high + pad]
-
-
-def _slide(
-    fig: go.Figure, name: str, keys: Mapping[Any, Any], frames: list[list[dict[str, Any]]], moving: list[int], *, active: int
-) -> None:
-    """Add the frames, of which each changes these traces, and the slider and the button that go through them; `active` is seen first."""
-    labels = short_labels(_labels(keys))
-    fig.frames = [go.Frame(data=data, traces=moving, name=str(k)) for k, data in enumerate(frames)]
-    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    steps = [{"label": label, "method": "animate", "args": [[str(k)], at_once]} for k, label in enumerate(labels)]
-    pace = {"frame": {"duration": min(900, max(150, 6000 // len(frames))), "redraw": True}, "transition": {"duration": 0}}
-    above = {"y": 1, "yanchor": "bottom"}
-    font = {"color": "#6a6a6e", "size": 13}
-    current = {"prefix": f"{drawn.escaped(drawn.cut(name, 40))}: ", "xanchor": "left", "font": font}
-    beside = {"x": 0.16, "len": 0.84, "ticklen": 0, "minorticklen": 0, "font": {"color": "rgba(0,0,0,0)", "size": 1}}
-    slider = {**above, **beside, "active": active, "currentvalue": current, "pad": {"b": 40, "t": 0}, "steps": steps}
-    play = {"label": "Play", "method": "animate", "args": [None, pace]}
-    menu = {**above, "type": "buttons", "x": 0, "xanchor": "left", "pad": {"b": 56, "t": 0}, "showactive": False, "buttons": [play]}
-    colours = {"bgcolor": "#e3e8ef", "bordercolor": "#8a929c", "font": {"color": "#1c2733", "size": 13}}
-    fig.update_layout(sliders=[slider], updatemenus=[{**menu, **colours}])

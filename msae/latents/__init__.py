@@ -10,8 +10,10 @@
 from msae.latents.answers import Best, LookAlike
 from msae.latents.labels import concept_labels, holed_look_alike
 from msae.latents.latents import Latents
+from msae.latents.neighbours import Components, nearest, principal_components
 from msae.latents.relations import Edge, best_parents, children, latent_tree
 
 __all__ = [  # noqa: RUF022  (as they are read)
-    "Latents", "Best", "LookAlike", "latent_tree", "Edge", "best_parents", "children", "concept_labels", "holed_look_alike",
+    "Latents", "Best", "LookAlike", "latent_tree", "Edge", "best_parents", "children", "nearest", "principal_components",
+    "Components", "concept_labels", "holed_look_alike",
 ]  # fmt: skip

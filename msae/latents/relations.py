@@ -185,8 +185,8 @@ def cofiring(matrix: csc_array, k: int) -> list[list[tuple[int, float]]]:
     return out
 
 
-def alike(directions: Any, k: int) -> list[list[tuple[int, float]]]:
-    """The k latents with the largest cosine to each latent, at least 0.1.
+def alike(directions: Any, k: int, least: float = 0.1) -> list[list[tuple[int, float]]]:
+    """The k latents with the largest cosine to each latent, at least so large.
 
     Args:
         directions: (n_latents, width), decoder rows; or activations, one latent per row, sparse.
@@ -203,12 +203,12 @@ def alike(directions: Any, k: int) -> list[list[tuple[int, float]]]:
         cosines = unit[first : first + CHUNK] @ unit.T
         if sparse.issparse(cosines):
             found = cosines.tocoo()
-            _note(out, found.row + first, found.col, found.data, k=k, least=0.1)
+            _note(out, found.row + first, found.col, found.data, k=k, least=least)
             continue
         rows = np.arange(len(cosines))
-        cosines[rows, rows + first] = -1  # a latent is no neighbour of itself
+        cosines[rows, rows + first] = -np.inf  # a latent is no neighbour of itself
         for row, columns in enumerate(largest(cosines, k)):
-            out[first + row] = [(int(c), round(float(cosines[row, c]), 3)) for c in columns if cosines[row, c] >= 0.1]
+            out[first + row] = [(int(c), round(float(cosines[row, c]), 3)) for c in columns if cosines[row, c] >= max(least, -2)]
     return out
 
 

@@ -14,6 +14,7 @@ from msae.firings.reading import CLEARLY
 from msae.firings.sources import encode
 from msae.metrics.absorbed import Absorption, absorption, mean_difference
 from msae.metrics.by_probe import AbsorptionByProbe, absorption_by_probe
+from msae.metrics.complete import Completeness, completeness
 from msae.metrics.concepts import ConceptScore, ConceptScores, concept_score, concept_scores
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.costs import Splice, SpliceRatio
@@ -25,6 +26,7 @@ from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
 from msae.metrics.joint import replicates
 from msae.metrics.probing import Probe, SparseProbe, linear_probe, sparse_probe
 from msae.metrics.rankings import ConceptRanking, concept_ranking
+from msae.metrics.specific import Band, Specificity, specificity
 from msae.metrics.spliced import splice
 from msae.metrics.splits import Splitting, splitting
 from msae.metrics.toy import Holes, assign, closest, holes, match
@@ -32,7 +34,8 @@ from msae.metrics.unselected import Unselected, unselected_holes
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "SpliceRatio", "concept_score", "concept_scores",
-    "ConceptScore", "ConceptScores", "concept_ranking", "ConceptRanking", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes",
+    "ConceptScore", "ConceptScores", "concept_ranking", "ConceptRanking", "specificity", "Specificity", "Band",
+    "completeness", "Completeness", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes",
     "fragmentation", "Fragmentation", "splitting", "Splitting", "absorption", "Absorption", "mean_difference", "absorption_by_probe",
     "AbsorptionByProbe", "linear_probe", "Probe", "sparse_probe", "SparseProbe", "mean_max_correlation", "MaxCorrelation",
     "unselected_holes", "Unselected", "cosines", "closest", "assign", "match", "Interval", "bootstrap", "replicates", "hierarchical",

@@ -94,6 +94,9 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "ratios": lambda: figures.ratios({"<s>": each(lambda i: [i + 1])}, axis="<x>", one="<one> $x$ and $y$", **WORDS),
     "tree": lambda: figures.tree(TREE, **WORDS),
     "histogram": lambda: figures.histogram([1, 2], axis="<x>", of="<of> $x$ $y$", **WORDS),
+    "neighbourhoods": lambda: figures.neighbourhoods(
+        [[i, i] for i in range(N)], {i: [0] for i in range(N)}, labels=GIVEN, axis="<x>", slider="<s>", **WORDS
+    ),
 }
 # Nearly equal numbers, each by the name of its figure, with what a reader must be told in the order of the hovered marks.
 NEAR, SAID = [0.99999, 0.99998, 0.5], ["0.99999", "0.99998", "0.5"]
@@ -219,6 +222,7 @@ def test_titles_and_axes_are_drawn_as_they_are_given(kind, read):
         "ratios": ["<x>", "<one> $x$ and $y$"],
         "tree": [],
         "histogram": ["<x>", "<of> $x$ $y$"],
+        "neighbourhoods": ["<x> 1", "<x> 2"],
     }.get(kind, ["<x>"])
     assert [title.strip() for title in read[kind]["titles"]] == expected
 
@@ -263,11 +267,11 @@ def test_the_ticks_of_a_heatmap_are_its_labels(where, read):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("kind", ["bars", "dots", "lines", "heatmap", "compare", "pairs", "ratios", "tree"])
+@pytest.mark.parametrize("kind", ["bars", "dots", "lines", "heatmap", "compare", "pairs", "ratios", "tree", "neighbourhoods"])
 def test_a_hover_box_names_what_is_hovered_in_full(kind, read):
     per_label = {"dots": 2, "lines": 2, "ratios": 2}.get(kind, 1)
     boxes = read[kind]["hover"][::per_label][:N]
-    own = [drawn.visible(given) for given in GIVEN] if kind in ("pairs", "tree") else SEEN
+    own = [drawn.visible(given) for given in GIVEN] if kind in ("pairs", "tree", "neighbourhoods") else SEEN
     before = {"heatmap": "<row> ", "ratios": "<s>: "}.get(kind, "")
     assert len(boxes) == N
     for seen, lines in zip(own, boxes):

@@ -50,6 +50,9 @@ def everything(**words: str) -> dict:
         "ratios": lambda: figures.ratios(
             {"toy": {"topk, plain": [2, 3], "five": [1]}, "mid": {"relu": [0.3]}}, axis="x", one="five", **words
         ),
+        "neighbourhoods": lambda: figures.neighbourhoods(
+            [[0, 1], [1, 0], [2, 2], [-1, 0.5]], {0: [1, 2], 3: []}, labels=LABELS[:4], axis="component", slider="latent", **words
+        ),
         "tree": lambda: figures.tree(TREE, **words),
     }
 

@@ -75,6 +75,10 @@ LINES = {
 }
 SCRUB = {**{name: part for name, part in HEAT_GOOD.items() if name not in ("span", "together")}, "slider": "step"}
 SCRUB["frames"] = {1: dict(SEVERAL), "two": {"one": [[1, 1]], 2: [[0, 1]]}}
+NEAR = {
+    **{"points": [[0, 1], [1, 0], [2, 2]], "near": {0: [1], 1: [0, 2]}, "labels": ["a", 1, None]},
+    **{"title": "t", "alt": "a", "axis": "x", "slider": "s", "opens": 0, "height": 300},
+}
 SCRUB_LINES = {**LINES, "slider": "λ", "groups": {1: {"a": (range(2), HALF)}, "two": {"a": ([1], [2])}}}
 del SCRUB_LINES["series"]
 PAIRS = {"x": HALF, "y": (1, 2), "title": "t", "alt": "a", "x_name": "x", "y_name": "y", "axis": "x", "labels": torch.arange(2)}
@@ -154,6 +158,28 @@ TABLE = [
             "y_axis": NOT_TEXT,
             "log_x": [*NO_FLAG, Says(True, "use log_x=False")],
             "log_y": NO_FLAG,
+            "height": [*NOT_WHOLE, 0, -1],
+        },
+    ),
+    Function(
+        figures.neighbourhoods,
+        lambda: dict(NEAR),
+        {
+            **PROSE,
+            **LEAD,
+            "points": [None, 3, "a", [], [[]], [1, 2, 3], [[1], [2], [3]], [[1, 2, 3, 4]] * 3, [[1, float("nan")]] * 3, [[1, "a"]] * 3],
+            "near": [
+                *NO_MAPPING,
+                Says({0: [1]}, "near must have at least two"),
+                Says({0: [3], 1: [0]}, "each of near[0]"),
+                Says({0: [1], 3: [0]}, "a row of near"),
+                Says({0: 1, 1: [0]}, "near[0]"),
+                {"a": [1], 1: [0]},
+                Says({row: [0, 1, 2] * 2_500 for row in range(3)}, "at most 60,000 numbers that change"),
+            ],
+            "labels": [None, 3, "abc", {"a"}, ["a"]],
+            **dict.fromkeys(("axis", "slider"), NOT_TEXT),
+            "opens": [Says(2, "one of the frames"), "ab", [1]],
             "height": [*NOT_WHOLE, 0, -1],
         },
     ),

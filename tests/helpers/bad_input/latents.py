@@ -10,11 +10,13 @@ from bad_input.firings import acts
 from bad_input.metrics import NO_LEVEL
 
 import msae
-from msae.latents import Latents, best_parents, children, latent_tree
+from msae.latents import Latents, best_parents, children, latent_tree, nearest, principal_components
 
 CONCEPT = np.array([[True, True, False], [False, True, True]])
 NO_CONCEPT = [None, 3, CONCEPT[0], CONCEPT & False, np.full((2, 3), NAN), Says("nobody", "marks none of the 6 tokens")]
 NO_LATENT = [None, 3, "", "S/3", "S/-1", "S/x", "S", "T/0", "/0"]
+ROWS = np.array([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 0.0]])
+NO_ROWS = [None, 3, "a", [[]], ROWS[0], ROWS[None], np.zeros((2, 3)), np.full((2, 3), NAN), [["a", "b"]], [[1.0], [1.0, 2.0]]]
 NO_SAE = [None, 3, "", "T", "S/0", ["S"]]
 SAES = [None, 3, {}, sae(), [sae()], {"S": None}, {"S": torch.ones(2)}, {1: sae()}]
 
@@ -97,4 +99,6 @@ TABLE = [
             "min_firings": [*NOT_WHOLE, -1],
         },
     ),
+    Function(nearest, lambda: {"of": ROWS, "k": 1}, {"of": NO_ROWS, "k": [*NOT_WHOLE, 0, -1]}),
+    Function(principal_components, lambda: {"directions": ROWS, "n_dims": 2}, {"directions": NO_ROWS, "n_dims": [*NOT_WHOLE, 0, -1, 4]}),
 ]

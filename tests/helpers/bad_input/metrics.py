@@ -87,6 +87,21 @@ def texts():
 
 
 TABLE = [
+    Function(
+        metrics.specificity,
+        lambda: {**base("acts", "latent", "concept", "story", "level"), "begins": (0.0, 0.5)},
+        {**SCORED, "begins": [None, 3, "a", (), (0.5, 0.1), (0.2, 0.2), (0.0, 1.0), (-0.1, 0.5)]},
+    ),
+    Function(
+        metrics.completeness,
+        lambda: {**base("acts", "level"), "concepts": {"a": CONCEPT}, "least_f1": 0.5, "min_tokens": 2},
+        {
+            **of(SCORED, "acts", "level"),
+            "concepts": [None, 3, {}, [CONCEPT], {1: CONCEPT}, {"a": None}, {"a": CONCEPT[1:]}, {"a": np.full(N, NAN)}],
+            "least_f1": SHARE,
+            "min_tokens": [*NOT_WHOLE, 0],
+        },
+    ),
     Function(metrics.l0, lambda: base("acts"), {"acts": [*NOT_A_TENSOR, ACTS[:0], one(ACTS, NAN), one(ACTS, INF), torch.tensor(1.0)]}),
     Function(
         metrics.fvu,
