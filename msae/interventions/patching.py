@@ -12,9 +12,9 @@ from torch import Tensor
 from msae.activations.checks import check_hook_names
 from msae.activations.hooks import run_to_hook, widths
 from msae.interventions.decompositions import Decomposition
-from msae.interventions.prompts import Pairs, checked_pairs, logit_differences, of_rows, preferred
+from msae.interventions.prompts import Pairs, batches, checked_pairs, logit_differences, preferred
 from msae.metrics.intervals import Interval, bootstrap, ratio, sum_by_story
-from msae.support.arguments import items, shown, tensor, whole, yes_or_no
+from msae.support.arguments import array, items, shown, tensor, whole, yes_or_no
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -101,7 +101,7 @@ class Restored(NamedTuple):
             the shares with 95 % bootstrap intervals over groups.
 
         Raises:
-            ValueError: groups of another number.
+            ValueError: no whole number from 0 for each pair.
 
         Example:
             >>> import torch
@@ -109,7 +109,9 @@ class Restored(NamedTuple):
             >>> Restored((1,), torch.ones(2), -torch.ones(2), torch.zeros(1, 2)).shares([0, 1])[0].value
             0.5
         """
-        of = np.arange(len(self.clean)) if group is None else np.asarray(group)
+        of = np.arange(len(self.clean)) if group is None else array("group", group, (len(self.clean),), numbers="whole")
+        if of.min() < 0:
+            raise ValueError(f"group must hold numbers from 0, got {shown(group)}")
         clean, other, patched = (each.double().numpy() for each in (self.clean, self.other, self.patched))
         return [bootstrap(ratio, sum_by_story(of, clean - each, clean - other)) for each in patched]
 
@@ -191,8 +193,7 @@ def attribution(lm: TransformerBridge, pairs: Pairs, into: Decomposition, *, pla
     """
     _checked(lm, pairs, into, places)
     total = torch.zeros(len(into.rows), dtype=torch.float64)
-    for rows in torch.arange(len(pairs.at)).split(whole("batch_size", batch_size, 1)):
-        part = of_rows(pairs, rows)
+    for rows, part in batches(pairs, whole("batch_size", batch_size, 1)):
         x, others = _streams(lm, part, into)
         with torch.enable_grad():
             x = x.clone().requires_grad_()
@@ -203,7 +204,7 @@ def attribution(lm: TransformerBridge, pairs: Pairs, into: Decomposition, *, pla
         change = into.read(others) - into.read(x.detach())
         along = -(gradient.to(into.rows) @ into.rows.T) * change
         if places is not None:
-            along = along * places[rows].to(along)[..., None]
+            along = along * places[rows, : x.shape[1]].to(along)[..., None]
         total += along.sum((0, 1)).double().cpu()
     return total / len(pairs.at)
 
@@ -218,22 +219,19 @@ class _Patch(NamedTuple):
 
 def _each_set(lm: TransformerBridge, pairs: Pairs, into: Decomposition, patch: _Patch, batch_size: int) -> Tensor:
     """(n_sets, n_pairs): the logit differences with each set of parts taken over."""
-    found = []
+    found = torch.zeros(len(patch.sets), len(pairs.at))
     with torch.no_grad():
-        for rows in torch.arange(len(pairs.at)).split(batch_size):
-            part = of_rows(pairs, rows)
+        for rows, part in batches(pairs, batch_size):
             x, others = _streams(lm, part, into)
             change = into.read(others) - into.read(x)
             left = others - x - (change @ into.rows.to(change)).to(x) if patch.error else torch.zeros_like(x)
-            each = []
-            for numbers in patch.sets:
+            for row, numbers in enumerate(patch.sets):
                 of = slice(None) if numbers is None else numbers
                 more = (change[..., of] @ into.rows[of].to(change)).to(x) + left
                 if patch.places is not None:
-                    more = more * patch.places[rows].to(more)[..., None]
-                each.append(_with(lm, part, into.hook_name, x + more))
-            found.append(torch.stack(each))
-    return torch.cat(found, dim=1)
+                    more = more * patch.places[rows, : x.shape[1]].to(more)[..., None]
+                found[row, rows] = _with(lm, part, into.hook_name, x + more)
+    return found
 
 
 def _with(lm: TransformerBridge, pairs: Pairs, hook_name: str, x: Tensor) -> Tensor:
