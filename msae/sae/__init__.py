@@ -2,10 +2,10 @@
 
 from msae.sae.nonlinearities import BatchTopK, JumpReLU, Nonlinearity, ReLU, TopK
 from msae.sae.penalties import PENALTIES
-from msae.sae.prefixes import FixedPrefixes, FullPrefix, ParetoPrefixes, PrefixLaw, SquareRootPrefixes, UniformPrefixes
+from msae.sae.prefixes import FixedPrefixes, FullPrefix, ParetoPrefixes, PrefixLaw, SquareRootPrefixes, UniformPrefixes, WeightedPrefixes
 from msae.sae.sae import SAE
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "SAE", "ReLU", "TopK", "BatchTopK", "JumpReLU", "Nonlinearity", "FullPrefix", "SquareRootPrefixes", "ParetoPrefixes",
-    "UniformPrefixes", "FixedPrefixes", "PrefixLaw", "PENALTIES",
+    "UniformPrefixes", "FixedPrefixes", "WeightedPrefixes", "PrefixLaw", "PENALTIES",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from msae.sae.lawful import checked_law
 from msae.sae.nonlinearities import Nonlinearity, ReLU
 from msae.sae.nonlinearities.base import check_answers, check_kind, is_own
 from msae.sae.penalties import PENALTIES
-from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes
+from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes, WeightedPrefixes
 from msae.sae.sae import SAE
 from msae.support.arguments import number, one_of, shown, whole, yes_or_no
 from msae.support.origin import plain
@@ -172,6 +172,8 @@ class TrainConfig:
         self._check_seed()
         self._check_nonlinearity()
         checked_law(self.prefixes, self.n_latents)
+        if self.sample_prefixes and isinstance(self.prefixes, WeightedPrefixes):
+            raise ValueError("sample_prefixes must be False with WeightedPrefixes, whose weights count in the loss over all prefixes alone")
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
