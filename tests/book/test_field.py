@@ -13,9 +13,10 @@ FIELD = json.loads((BOOK / "field.json").read_text(encoding="utf8"))
 ENTRIES = FIELD["entries"]
 KEYS = [entry["key"] for entry in ENTRIES]
 PAGE = (BOOK / "field.md").read_text(encoding="utf8")
+BIB = (BOOK / "references.bib").read_text(encoding="utf8")
 WORKS = {
     key: dict(re.findall(r"^\s+(\w+)\s*=\s*(.+?),?$", body, flags=re.MULTILINE))
-    for key, body in re.findall(r"^@\w+\{(\w+),\n(.*?)^\}$", (BOOK / "references.bib").read_text(encoding="utf8"), flags=re.MULTILINE | re.DOTALL)
+    for key, body in re.findall(r"^@\w+\{(\w+),\n(.*?)^\}$", BIB, flags=re.MULTILINE | re.DOTALL)
 }
 WITHOUT_ADDRESS = {"baig_walks"}
 """A source that this book was given; where it stands is not known."""
@@ -59,7 +60,7 @@ def test_an_entry(entry: dict[str, object]) -> None:
     assert entry["theme"] in FIELD["themes"]
     claim = entry["claim"]
     assert 40 < len(claim) < 200, "one or two short sentences"
-    assert claim.rstrip("?")[-1] in ".?" or claim.endswith("?")
+    assert claim[-1] in ".?"
     for page in entry["pages"]:
         assert (BOOK / f"{page}.ipynb").exists() or (BOOK / f"{page}.md").exists(), page
     assert set(entry["builds_on"]) <= set(KEYS) - {entry["key"]}
