@@ -16,6 +16,7 @@ def threshold_gradient(pre, grad, threshold, width):
     near = (pre - threshold).abs() < width / 2
     return -threshold / width * grad[near].sum()
 """
+ABOVE = JUMP.replace("(pre - threshold).abs() < width / 2", "(pre > threshold) & (pre < threshold + width / 2)")
 
 WRONG = {
     "smallest_kept": [
@@ -36,7 +37,7 @@ WRONG = {
     "threshold_gradient": [
         Wrong(JUMP.replace("-threshold / width", "threshold / width"), "the sign is turned round"),
         Wrong(JUMP.replace("< width / 2", "< width"), "the window is twice too wide"),
-        Wrong(JUMP.replace("(pre - threshold).abs() < width / 2", "(pre > threshold) & (pre < threshold + width / 2)"), "below it counts, too"),
+        Wrong(ABOVE, "below it counts, too"),
         Wrong(JUMP.replace("-threshold / width", "-1 / width"), "multiply with it"),
         Wrong(JUMP.replace(".sum()", ".sum() / len(pre)"), "sum over the batch"),
         Wrong(JUMP.replace("threshold / width", "0.5 / 0.4").replace("< width / 2", "< 0.2"), "with another threshold"),
