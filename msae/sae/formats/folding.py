@@ -27,8 +27,11 @@ from msae.sae.files import DTYPES, About
 from msae.sae.sae import SAE
 from msae.support.arguments import tensor
 
+ROUNDING = 1e-3
+"""Rows whose norms are so near 1 are unit rows in half precision, and stay as they are, to the last bit."""
+
 MOST_SPREAD = 0.01
-"""Of the norms of decoder rows whose latents compete by their activations as they are: what half precision leaves of unit rows."""
+"""Of the norms of decoder rows whose latents compete by their activations as they are."""
 
 
 @torch.no_grad()
@@ -49,7 +52,9 @@ def folded(weights: Mapping[str, Tensor], about: About, *, subtracts_b_dec: bool
     dtype = torch.promote_types(weights["W_enc"].dtype, torch.float32)
     w = {name: weight.double() for name, weight in weights.items()}
     norm = w["W_dec"].norm(dim=1) / scale
-    if about.nonlinearity.latents_compete and not by_length:
+    if not by_length and (norm - 1).abs().max() <= ROUNDING:
+        norm = torch.ones_like(norm)
+    elif not by_length and about.nonlinearity.latents_compete:
         norm = _one_for_all(norm)
     found = {
         "W_enc": w["W_enc"] * (scale * norm),
@@ -67,8 +72,8 @@ def _one_for_all(norm: Tensor) -> Tensor:
     mean = norm.mean()
     if (norm - mean).abs().max() > MOST_SPREAD * mean:
         raise ValueError(
-            f"the rows of W_dec have norms from {norm.min():.3g} to {norm.max():.3g}, and the latents of a TopK compete by activations that "
-            "do not count them (rescale_acts_by_decoder_norm=False): activations of msae are lengths, and would compete otherwise"
+            f"the rows of W_dec have norms from {norm.min():.3g} to {norm.max():.3g}, and the latents of a TopK compete without them "
+            "(rescale_acts_by_decoder_norm=False): activations of msae are lengths, and would compete otherwise"
         )
     return mean.expand_as(norm)
 
@@ -140,6 +145,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def source_of(model: Any, n_ctx: Any) -> dict[str, Any]:
-    """The language model and the length of a text as `config["data"]` has them, so that commands know the source; what is no such is left out."""
+    """The language model and the length of a text, as `config["data"]` has them and commands look them up; what is no such is left out."""
     found = {"model": model} if isinstance(model, str) and model else {}
     return found | ({"n_ctx": n_ctx} if isinstance(n_ctx, int) and not isinstance(n_ctx, bool) and n_ctx > 1 else {})

@@ -188,9 +188,9 @@ def write_saelens(sae: SAE, folder: str | os.PathLike[str]) -> None:
         OSError: a place that cannot be written.
 
     Example:
-        >>> msae.sae.write_saelens(msae.load_saes()["S/0"], "for-saelens")
-        >>> msae.sae.read_saelens("for-saelens").hook_name
-        'blocks.3.hook_resid_pre'
+        >>> msae.sae.write_saelens(msae.SAE(4, 8, msae.BatchTopK(2), hook_name="blocks.1.hook_resid_pre"), "for-saelens")
+        >>> msae.sae.read_saelens("for-saelens")
+        SAE(d_model=4, n_latents=8, BatchTopK(k=2), hook_name='blocks.1.hook_resid_pre')
     """
     from msae.lm.sources import recorded_source
 
