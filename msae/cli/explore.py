@@ -87,9 +87,8 @@ def _saes_of_one_hook(given: list[str], read: str | None) -> tuple[dict[str, SAE
     check_each(saes)
     hooks = sorted({str(sae.hook_name) for sae in saes.values()})
     if len(hooks) > 1 or hooks == ["None"]:
-        raise ValueError(
-            f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: write one folder for each; --hook says what files do not"
-        )
+        hint = "write one folder for each; --hook says what files do not"
+        raise ValueError(f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: {hint}")
     return saes, hooks[0]
 
 

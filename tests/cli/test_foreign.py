@@ -40,9 +40,13 @@ def said(line, capsys):
 
 def test_evaluate_and_about(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    ours = json.loads(said("evaluate ours --stories stories.txt --json", capsys))
-    for line in ("saelens", f"dictionary --hook {HOOK}"):
-        assert json.loads(said(f"evaluate {line} --stories stories.txt --json", capsys)) == pytest.approx(ours, rel=1e-4)
+    ours, *foreign = (
+        json.loads(said(f"evaluate {line} --stories stories.txt --json", capsys))
+        for line in ("ours", "saelens", f"dictionary --hook {HOOK}")
+    )
+    for found in foreign:
+        assert (found["l0"], found["fvu"]) == pytest.approx((ours["l0"], ours["fvu"]), rel=1e-4)
+        assert found["n_tokens"] == ours["n_tokens"]
     about = json.loads(said("about dictionary --json", capsys))
     assert (about["made_by"], about["n_latents"], about["trainer"]["dict_class"]) == ("dictionary_learning", ours_n(place), "AutoEncoder")
     assert "bundled" in said("about saelens", capsys)
