@@ -1,7 +1,7 @@
 """dictionary_learning's folder: `config.json`, what the dictionary is, and `ae.pt`, a pickle of its weights.
 
-What its classes compute is in https://github.com/saprmarks/dictionary_learning: `dictionary.py` and, for TopK, BatchTopK and Matryoshka,
-`trainers/`. A pickle can run whatever its author likes. This one is not unpickled: torch reads tensors from it and nothing else
+What its classes compute is in https://github.com/saprmarks/dictionary_learning, the class `Dictionary` and those beneath it; those of TopK,
+BatchTopK and Matryoshka stand beside their trainers. A pickle can run whatever its author likes. This one is not unpickled: torch reads tensors from it and nothing else
 (`weights_only`), and every tensor is judged.
 """
 
@@ -68,6 +68,9 @@ def read_dictionary_learning(folder: str | os.PathLike[str], device: str | torch
     Args:
         folder: that `trainSAE` wrote, one for each trainer.
         device: where the SAE is to lie.
+
+    Returns:
+        the SAE, with unit decoder rows and in float32 at least.
 
     Raises:
         FileNotFoundError: naming the file that is missing.

@@ -19,6 +19,9 @@ def read_sae(folder: str | os.PathLike[str], device: str | torch.device = "cpu")
             `config.json` of dictionary_learning, as `read_dictionary_learning`. The first that is there counts.
         device: where the SAE is to lie.
 
+    Returns:
+        the SAE.
+
     Raises:
         FileNotFoundError: there is none of these, or a file is missing.
         ValueError: as of `SAE.load`, `read_saelens` and `read_dictionary_learning`.

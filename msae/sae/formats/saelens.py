@@ -1,7 +1,7 @@
 """SAELens' folder, of its version 6: `cfg.json`, what the SAE is, and `sae_weights.safetensors`.
 
-What SAELens 6 computes is in https://github.com/decoderesearch/SAELens under sae_lens/saes/: `sae.py` what all kinds share, a file for each
-kind the rest.
+What SAELens 6 computes is in https://github.com/decoderesearch/SAELens under sae_lens/saes/: the class `SAE` for what all kinds share, a file
+for each kind.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ def read_saelens(folder: str | os.PathLike[str], device: str | torch.device = "c
         folder: that `sae.save_model`, `sae.save_inference_model` or a checkpoint of SAELens wrote.
         device: where the SAE is to lie.
         scale: what inputs were multiplied with in training, for a file that says "expected_average_only_in" and does not hold it.
+
+    Returns:
+        the SAE, with unit decoder rows and in float32 at least.
 
     Raises:
         FileNotFoundError: naming the file that is missing.
