@@ -1,8 +1,8 @@
 """dictionary_learning's folder: `config.json`, what the dictionary is, and `ae.pt`, a pickle of its weights.
 
 What its classes compute is in https://github.com/saprmarks/dictionary_learning, the class `Dictionary` and those beneath it; those of TopK,
-BatchTopK and Matryoshka stand beside their trainers. A pickle can run whatever its author likes. This one is not unpickled: torch reads tensors from it and nothing else
-(`weights_only`), and every tensor is judged.
+BatchTopK and Matryoshka stand beside their trainers. A pickle can run whatever its author likes. This one is not unpickled: torch reads
+tensors from it and nothing else (`weights_only`), and every tensor is judged.
 """
 
 from __future__ import annotations

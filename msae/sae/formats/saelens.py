@@ -1,7 +1,7 @@
 """SAELens' folder, of its version 6: `cfg.json`, what the SAE is, and `sae_weights.safetensors`.
 
-What SAELens 6 computes is in https://github.com/decoderesearch/SAELens under sae_lens/saes/: the class `SAE` for what all kinds share, a file
-for each kind.
+What SAELens 6 computes is in https://github.com/decoderesearch/SAELens under sae_lens/saes/, the class `SAE` for what all kinds share and a
+file for each kind.
 """
 
 from __future__ import annotations
