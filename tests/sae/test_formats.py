@@ -315,6 +315,21 @@ def test_a_pickle_is_never_run(where, tmp_path, monkeypatch):
     assert not (tmp_path / "it-ran").exists()
 
 
+def test_a_forged_archive_is_one_sentence(tmp_path):
+    _, state = learnt("AutoEncoder")
+    path = learnt_folder(tmp_path, "AutoEncoder", state) / "ae.pt"
+    whole, order = path.read_bytes(), torch.Generator().manual_seed(0)
+    for _ in range(60):
+        forged = bytearray(whole)
+        for place in torch.randint(len(whole), (15,), generator=order).tolist():
+            forged[place] ^= 255
+        path.write_bytes(bytes(forged))
+        try:
+            read_sae(tmp_path)
+        except ValueError as error:
+            assert "\n" not in str(error)
+
+
 def packed(path):
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}

@@ -144,16 +144,22 @@ def _weights(kind: str, state: Mapping[str, Tensor], d: int, n: int) -> dict[str
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a state dict, each dense, on the CPU and as large in memory as in the file; no code of the pickle is run."""
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path.name} is no archive that torch.save writes; load and save it again with PyTorch 1.6 or later")
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+        except Exception as error:  # a file that is cut or forged breaks in any way there is
+            raise ValueError(
+                f"{path.name} is no archive that torch.save writes: load and save it again, with PyTorch 1.6 or later"
+            ) from error
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(e.file_size for e in entries) > path.stat().st_size:
         raise ValueError(f"{path.name} is packed, and torch.save does not pack: it may unfold to more than the memory holds")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path.name} holds something else than tensors, and is not unpickled: save its state_dict() alone") from error
+    except Exception as error:  # as above
+        raise ValueError(f"{path.name} is damaged ({type(error).__name__})") from error
     for name, value in as_dict(path.name, state).items():
         if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
             raise ValueError(f"{path.name} must hold tensors by name, got {shown(value)} by the name {shown(name)}")

@@ -110,7 +110,7 @@ def _checked_architecture(cfg: Mapping[str, Any], metadata: Mapping[str, Any]) -
     architecture = one_of("architecture", cfg["architecture"], WEIGHTS)
     for name in cfg:
         if name not in KNOWN | TRAINING:
-            raise ValueError(f"cfg.json has the field {name!r}, {shown(cfg[name])}, and msae does not know what it changes")
+            raise ValueError(f"cfg.json has the field {shown(name)}, {shown(cfg[name])}, and msae does not know what it changes")
     if missing := [name for name in NEEDED if name not in cfg]:
         raise KeyError(missing[0])
     one_of("normalize_activations", cfg["normalize_activations"], ("none", "expected_average_only_in"), hint="no fixed weights do the same")
