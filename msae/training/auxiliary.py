@@ -5,14 +5,14 @@ their own: on each input the k of them with the largest pre-activations reconstr
 
     weight · mean ‖e - ê‖²,     ê = Σ a_i D_i / ‖D_i‖     over those k latents.
 
-Here a_i is the pre-activation itself, times ‖D_i‖: positive or not, before any ReLU and threshold. Gao et al. put it through a ReLU, which
-changes nothing for a TopK SAE while k of its dead latents are positive: they only lose against larger ones. A dead latent of a ReLU SAE is
-negative everywhere, so that a ReLU would leave it without a gradient once more. Without one, the pre-activation is drawn to what the
+Here a_i is the pre-activation itself, times ‖D_i‖: positive or not, before any ReLU and threshold. Gao et al. put it through a ReLU,
+which changes nothing for a TopK SAE while k of its dead latents are positive: they only lose against larger ones. A dead latent of a ReLU
+SAE is negative everywhere, so that a ReLU would leave it without a gradient once more. Without one, the pre-activation is drawn to what the
 residual needs; where that is positive, the latent soon fires, and is dead no more.
 
-The residual is taken as given: no gradient flows through it, nor to latents that live, to b_dec or to thresholds. That of a Matryoshka SAE is
-what its full prefix leaves, so the rank of a dead latent does not matter. Adam divides a latent's gradient by its own size: where it has no
-other, `weight` matters little.
+The residual is taken as given: no gradient flows through it, nor to latents that live, to b_dec or to thresholds. That of a Matryoshka SAE
+is what its full prefix leaves, so the rank of a dead latent does not matter. Adam divides a latent's gradient by its own size: where it has
+no other, `weight` matters little.
 
 Shapes: S SAEs, B inputs, D d_model, N latents; M dead latents of one SAE.
 """

@@ -48,7 +48,9 @@ def reference(x, residual, params, dead, k, weight):
 def test_its_gradients_are_those_of_the_formula(seed, n_dead, k, level, n_saes, shared):
     random = {"dtype": torch.float64, "generator": torch.Generator().manual_seed(seed)}
     n, d = 9, 5
-    params = {name: torch.randn(n_saes, n, d, **random) for name in ("W_encT", "W_dec")} | {"b_enc": torch.randn(n_saes, n, **random) + level}
+    params = {name: torch.randn(n_saes, n, d, **random) for name in ("W_encT", "W_dec")} | {
+        "b_enc": torch.randn(n_saes, n, **random) + level
+    }
     x, residual = torch.randn(1 if shared else n_saes, 7, d, **random), torch.randn(n_saes, 7, d, **random)
     dead = torch.stack([torch.randperm(n, generator=random["generator"]) < n_dead for _ in range(n_saes)])
     before = {name: torch.randn(p.shape, **random) for name, p in params.items()}
