@@ -200,7 +200,8 @@ class Run:
         """(S, B, D) the inputs minus their full reconstructions."""
         p, norm_SN = self.params, torch.linalg.vector_norm(self.params["W_dec"], dim=2)
         _, acts_SBN = self._inputs(x_SBD, self.law_inclusion_N).encode(x_SBD, norm_SN)
-        return x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
+        left_SBD: Tensor = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
+        return left_SBD
 
     def _moments(self) -> Iterator[Tensor]:
         """What the optimizer remembers of the latents; nothing before its first step."""
