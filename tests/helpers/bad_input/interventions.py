@@ -14,6 +14,7 @@ from msae.interventions import (
     add_noise,
     attribution,
     clamp,
+    continuations,
     continued,
     each_alone,
     effect,
@@ -200,5 +201,16 @@ TABLE = [
         {"group": [3, "a", [0], [0.5, 1], [-1, 0]]},
         {"self": "made by restored"},
         name="Restored.shares",
+    ),
+    Function(
+        continuations,
+        lambda: {"lm": language_model(), "start": "Lily ran", "n_tokens": 2, "seeds": [0, 1], "temperature": 1.0},
+        {
+            "lm": NO_MODEL,
+            "start": [*NOT_TEXT, ""],
+            "n_tokens": [*NOT_WHOLE, 0, -1],
+            "seeds": [None, 3, [], [-1], [0.5], ["a"]],
+            "temperature": [*NOT_A_NUMBER, 0, -1],
+        },
     ),
 ]
