@@ -7,18 +7,19 @@
         after = next_token(lm, texts)
 
 `ablate`, `clamp`, `add_noise` and `steer` say what is done; `spliced` does it for as long as the `with` lasts, and `without` is `spliced`
-with `ablate`. `effect`, `responses` and `each_alone` measure it. `walk` goes on from an activation step by step; `placed` puts a point into
-the stream, and `along` measures what comes of it.
+with `ablate`. `effect`, `responses` and `each_alone` measure it. `walk` goes on from an activation step by step, `up_and_down`
+from one to another by their latents; `placed` puts points into the stream, and `along` measures what comes of it.
 """
 
 from msae.interventions.changes import Change, ablate, add_noise, clamp, steer
 from msae.interventions.effects import continued, next_token
 from msae.interventions.measures import Alone, Effect, Responses, each_alone, effect, responses
+from msae.interventions.placing import Along, along, placed
 from msae.interventions.splicing import spliced
 from msae.interventions.switching import without
-from msae.interventions.walks import Along, along, placed, walk
+from msae.interventions.walks import up_and_down, walk
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "spliced", "ablate", "clamp", "add_noise", "steer", "Change", "without", "next_token", "continued", "effect", "Effect", "responses",
-    "Responses", "each_alone", "Alone", "walk", "placed", "along", "Along",
+    "Responses", "each_alone", "Alone", "walk", "up_and_down", "placed", "along", "Along",
 ]  # fmt: skip

@@ -1,25 +1,15 @@
-"""Walks in the stream: from real activations step by step, and what the model and an SAE make of the points on the way."""
+"""Ways through the stream: at random, step by step, and from one activation to another by their latents."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from msae.activations.checks import check_hook_names, check_language_model
-from msae.activations.hooks import widths
 from msae.firings.reading import checked_sae
-from msae.metrics.spliced import HasTexts, checked_texts, divergence, hook_of
 from msae.sae.sae import SAE
 from msae.support import arguments
 from msae.support.arguments import number, shown, tensor, whole
 from msae.support.sums import wide
-
-if TYPE_CHECKING:
-    from transformer_lens.model_bridge import TransformerBridge
 
 
 def walk(
@@ -82,7 +72,8 @@ def _unit(directions: Tensor, width: int) -> Tensor:
     norms = rows.norm(dim=1, keepdim=True)
     if len(rows) == 0 or bool((norms == 0).any()):
         raise ValueError("directions must be at least one, and none of them 0: a step has a length")
-    return rows / norms
+    unit: Tensor = rows / norms
+    return unit
 
 
 def _checked_ways(allowed: Tensor | None, rows: Tensor | None, n: int) -> Tensor | None:
@@ -107,125 +98,34 @@ def _drawn(rows: Tensor, ways: Tensor | None, n: int, source: torch.Generator) -
     return sign.to(rows) * (n_ways > 0) * rows[at]
 
 
-def placed(lm: TransformerBridge, hook_name: str, points: Tensor, *, places: Tensor) -> AbstractContextManager[None]:
-    """While it lasts, the stream at one place of each text is a given point, and elsewhere what it is.
-
-    Args:
-        lm: the language model.
-        hook_name: where in the model, as in `lm.hook_dict`.
-        points: (n_texts, width) what stands in the stream, one for each text that the model then reads.
-        places: (n_texts,) int64, at which token of each; [BEGIN] is 0.
-
-    Returns:
-        a context for `with`.
-
-    Raises:
-        ValueError: no such hook, points of another width than its, or not one place for each point. Inside, where the model reads another
-            number of texts, or texts that are shorter.
-
-    Example:
-        >>> import msae
-        >>> lm = msae.load_language_model()  # doctest: +SKIP
-        >>> with msae.interventions.placed(lm, "blocks.3.hook_resid_pre", points, places=torch.tensor([9])):  # doctest: +SKIP
-        ...     msae.interventions.continued(lm, "Once upon a time there was a girl", 12)
-    """
-    check_language_model(lm)
-    check_hook_names(lm, [hook_name])
-    given = tensor("points", points, ("n_texts", widths(lm, [hook_name])[hook_name]), finite=True)
-    at = tensor("places", places, (len(given),), numbers="whole")
-    if bool((at < 0).any()):
-        raise ValueError(f"places must be 0 or more, got {shown(places)}")
-    return _replacing(lm, hook_name, given, at)
-
-
-@contextmanager
-def _replacing(lm: TransformerBridge, hook_name: str, points: Tensor, places: Tensor) -> Iterator[None]:
-    def replace(x: Tensor, hook: object) -> Tensor:
-        if len(x) != len(points) or x.shape[1] <= int(places.max()):
-            raise ValueError(f"the model reads {len(x)} texts of {x.shape[1]} tokens; placed are {len(points)} points, up to token {places.max()}")
-        changed = x.clone()
-        changed[torch.arange(len(x), device=x.device), places.to(x.device)] = points.to(x)
-        return changed
-
-    with torch.no_grad(), lm.hooks(fwd_hooks=[(hook_name, replace)]):
-        yield
-
-
-class Along(NamedTuple):
-    """What the model and an SAE make of the points of some paths.
-
-    Example:
-        >>> import msae, torch
-        >>> from msae.interventions import along, walk
-        >>> lm, sae = msae.load_language_model(), msae.load_saes(["S/2"])["S/2"]  # doctest: +SKIP
-        >>> texts = msae.activations.read_texts(lm, ["Lily took her hat."])  # doctest: +SKIP
-        >>> found = along(lm, sae, walk(torch.zeros(1, 256), 3, length=1.0), texts=texts)  # doctest: +SKIP
-        >>> found.kl.shape  # doctest: +SKIP
-        torch.Size([4, 1])
-    """
-
-    distance: Tensor
-    """(n_stops, n) float32: from the path's first point, in units of the stream."""
-
-    cosine: Tensor
-    """(n_stops, n) float32: with the path's first point."""
-
-    error: Tensor
-    """(n_stops, n) float32: how far the SAE's reconstruction lies from the point."""
-
-    l0: Tensor
-    """(n_stops, n) float32: how many latents are active."""
-
-    kl: Tensor
-    """(n_stops, n) float32, in nats: KL(before ‖ after) of the next token's prediction where the point stands at the text's last place."""
-
-
 @torch.no_grad()
-def along(lm: TransformerBridge, sae: SAE, path: Tensor, *, texts: HasTexts) -> Along:
-    """Distance, cosine, reconstruction error, L0 and the change of the next token's prediction along some paths.
+def up_and_down(sae: SAE, start: Tensor, end: Tensor) -> Tensor:
+    """A way from one activation to another by their latents: up to what both share, then down.
+
+    With z and z' the activations of the two, each latent first sinks to min(z, z'), so that what only the start has is off, and then rises
+    to z'. The SAE's error stays that of the start: where the two have the same latents, the way stays where it is.
 
     Args:
-        lm: the language model.
-        sae: reads the points, at its own `hook_name`.
-        path: (n_stops, n, d_model) points, as of `walk`.
-        texts: the n texts in which the points stand, each at the last place that counts.
+        sae: reads both.
+        start: (..., d_model) where the way begins.
+        end: (..., d_model) whose latents it ends with.
 
     Returns:
-        the five, for each stop of each path.
+        (3, ..., d_model) float32: the start, the point where the two meet, and the start with the latents of the end.
 
     Raises:
-        ValueError: an SAE that does not fit the model, points of another width, or not one text for each path.
+        ValueError: points of another width than the SAE's, or of different shapes.
 
     Example:
         >>> import msae, torch
-        >>> from msae.interventions import along, walk
-        >>> lm, sae = msae.load_language_model(), msae.load_saes(["S/2"])["S/2"]  # doctest: +SKIP
-        >>> texts = msae.activations.read_texts(lm, ["Lily took her hat."])  # doctest: +SKIP
-        >>> along(lm, sae, walk(torch.zeros(1, 256), 3, length=1.0), texts=texts).distance  # doctest: +SKIP
+        >>> sae = msae.load_saes(["S/2"])["S/2"]
+        >>> msae.interventions.up_and_down(sae, torch.zeros(7, 256), torch.ones(7, 256)).shape
+        torch.Size([3, 7, 256])
     """
-    check_language_model(lm)
-    hook_name = hook_of(lm, checked_sae(sae, "sae"), "sae")
-    read = checked_texts(texts)
-    points = tensor("path", path, ("n_stops", len(read.tokens), sae.d_model), finite=True).float()
-    places = last_places(read.mask)
-    tokens = read.tokens[:, : int(places.max()) + 1].to(lm.cfg.device)
-    each = torch.arange(len(tokens))
-    before = wide(lm(tokens, return_type="logits")[each, places]).log_softmax(-1)
-    errors, l0, kl = [], [], []
-    for stop in points:
-        acts = sae.encode(stop.to(sae.W_enc.device))
-        errors.append((sae.decode(acts).cpu() - stop.cpu()).norm(dim=1))
-        l0.append((acts > 0).sum(1).float().cpu())
-        with _replacing(lm, hook_name, stop, places):
-            after = wide(lm(tokens, return_type="logits")[each, places]).log_softmax(-1)
-        kl.append(divergence(before, after).clamp(min=0).float().cpu())
-    points = points.cpu()
-    cosine = torch.nn.functional.cosine_similarity(points, points[:1], dim=-1)
-    return Along((points - points[0]).norm(dim=-1), cosine, torch.stack(errors), torch.stack(l0), torch.stack(kl))
-
-
-def last_places(mask: Tensor) -> Tensor:
-    """(n_texts,) int64: the last place of each text that counts."""
-    if not mask.any(1).all():
-        raise ValueError("each of texts must have a place that counts")
-    return mask.shape[1] - 1 - mask.flip(1).float().argmax(1)
+    checked_sae(sae, "sae")
+    one, other = (wide(tensor(name, x, finite=True)).float() for name, x in (("start", start), ("end", end)))
+    if one.ndim == 0 or one.shape[-1] != sae.d_model or one.shape != other.shape:
+        raise ValueError(f"start and end must be (..., {sae.d_model}), of the same shape, got {shown(start)} and {shown(end)}")
+    z, wanted = (sae.encode(x.to(sae.W_enc.device)) for x in (one, other))
+    up = one + ((torch.minimum(z, wanted) - z) @ sae.W_dec).to(one)
+    return torch.stack([one, up, one + ((wanted - z) @ sae.W_dec).to(one)])
