@@ -55,14 +55,14 @@ def walk(
     n_steps, length = whole("n_steps", n_steps), number("length", length, least=0)
     source = arguments.generator("generator", generator) or torch.Generator().manual_seed(0)
     rows = None if directions is None else _unit(directions, begin.shape[1])
-    ways = _checked_ways(allowed, rows, len(begin))
+    counted = _counted(allowed, rows, len(begin))
     path = [begin]
     for _ in range(n_steps):
         if rows is None:
             step = torch.randn(begin.shape, generator=source).to(begin)
             step = step / step.norm(dim=1, keepdim=True)
         else:
-            step = _drawn(rows, ways, len(begin), source)
+            step = _drawn(rows, counted, len(begin), source)
         path.append(path[-1] + length * step)
     return torch.stack(path)
 
@@ -76,26 +76,26 @@ def _unit(directions: Tensor, width: int) -> Tensor:
     return unit
 
 
-def _checked_ways(allowed: Tensor | None, rows: Tensor | None, n: int) -> Tensor | None:
+def _counted(allowed: Tensor | None, rows: Tensor | None, n: int) -> Tensor | None:
+    """(n, n_directions) int64: how many of the directions up to each are allowed."""
     if allowed is None:
         return None
     if rows is None:
         raise ValueError("allowed says which of the directions a walk may take: give directions, too")
     if not isinstance(allowed, Tensor) or allowed.dtype != torch.bool or allowed.shape != (n, len(rows)):
         raise ValueError(f"allowed must be a bool tensor of shape ({n}, {len(rows)}), got {shown(allowed)}")
-    return allowed
+    return allowed.to(rows.device).cumsum(1)
 
 
-def _drawn(rows: Tensor, ways: Tensor | None, n: int, source: torch.Generator) -> Tensor:
+def _drawn(rows: Tensor, counted: Tensor | None, n: int, source: torch.Generator) -> Tensor:
     """(n, width): for each walk one of its directions, or 0 where it has none, with either sign."""
-    sign = 2.0 * torch.randint(2, (n, 1), generator=source) - 1
-    if ways is None:
-        return sign.to(rows) * rows[torch.randint(len(rows), (n,), generator=source).to(rows.device)]
-    order = ways.to(rows.device).float().cumsum(1)  # the k-th allowed one is the first at which k are counted
-    n_ways = order[:, -1:]
-    wanted = (torch.rand(n, 1, generator=source).to(rows) * n_ways).floor().clamp(max=(n_ways - 1).clamp(min=0)) + 1
-    at = (order < wanted).sum(1).clamp(max=len(rows) - 1)
-    return sign.to(rows) * (n_ways > 0) * rows[at]
+    sign = (2.0 * torch.randint(2, (n, 1), generator=source) - 1).to(rows)
+    if counted is None:
+        return sign * rows[torch.randint(len(rows), (n,), generator=source).to(rows.device)]
+    n_ways = counted[:, -1:]
+    wanted = 1 + (torch.rand(n, 1, generator=source).to(rows.device) * n_ways).long()  # the k-th of those allowed
+    at = torch.searchsorted(counted, wanted.clamp(max=n_ways))[:, 0]
+    return sign * (n_ways > 0) * rows[at]
 
 
 @torch.no_grad()
