@@ -3,7 +3,7 @@
     python tools/walks.py runs/blocks.3.hook_resid_pre/{plain,matryoshka}-30-seed? --out msae/assets/walks.json
 
 A folder is an SAE of the bundled language model at one place, as `python -m msae family train` leaves it; plain-30-seed3 is its name and
-its seed. About a minute for each on one thread. What is in the file already is not measured again.
+its seed. Ten seconds for each on one thread. What is in the file already is not measured again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from msae.activations.rows import Texts, read_texts
 from msae.interventions import along, placed, up_and_down, walk
 from msae.support.files import as_json, write_file
 
-HOOK, STOPS, WALK_SEEDS, N = "blocks.3.hook_resid_pre", [0, 4, 16, 64], (0, 1, 2), 100
+HOOK, STOPS, N = "blocks.3.hook_resid_pre", [0, 64], 100
 PUSH = 4.0
 """How far each active latent is pushed alone, in units of the stream."""
 
-OTHERS = ("boy", "dog", "cat", "bird")
+OTHERS = ("boy", "dog", "bird")
 NAMES = {
     "girls": "lily sue mia anna lucy sara amy jane mary jill sally molly ella emma kate sarah lisa",
     "boys": "tim tom ben max sam jack john timmy bob billy joe bobby benny mark jimmy tommy leo fred",
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("saes", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    table: dict[str, Any] = {"n_starts": N, "stops": STOPS, "walk_seeds": list(WALK_SEEDS), "push": PUSH, "rows": []}
+    table: dict[str, Any] = {"n_starts": N, "stops": STOPS, "push": PUSH, "rows": []}
     if options.out.is_file():
         table = json.loads(options.out.read_text(encoding="utf-8"))
     torch.set_grad_enabled(False)
@@ -49,14 +49,14 @@ def main() -> None:
     learned, held_out = msae.split_stories(msae.load_stories("bundled"))
     texts = starts(lm, held_out)
     x = run_to_hook(lm, texts.tokens, HOOK)[texts.mask]
-    prompts = beginnings(lm, held_out + learned)
+    pairs = {other: streams(lm, beginnings(lm, held_out + learned), other) for other in OTHERS}
     for folder in options.saes:
         name, _, seed = folder.name.rpartition("-seed")
         if any((row["name"], row["seed"]) == (name, int(seed)) for row in table["rows"]):
             continue
         sae = msae.SAE.load(folder)
-        walks = {kind: walked(lm, sae, x, texts, kind) for kind in ("anywhere", "decoder rows", "active latents")}
-        meets = {other: meeting(lm, sae, prompts, other) for other in OTHERS}
+        walks = {kind: walked(lm, sae, x, texts, kind=kind, seed=int(seed)) for kind in ("anywhere", "decoder rows", "active latents")}
+        meets = {other: meeting(lm, sae, its) for other, its in pairs.items()}
         table["rows"].append({"name": name, "seed": int(seed), "walks": walks, "pushed": pushed(sae, x), "meets": meets})
         write_file(options.out, as_json(table, "table", indent=None))
 
@@ -69,22 +69,14 @@ def starts(lm: Any, stories: list[str]) -> Texts:
     return Texts(read.tokens, torch.arange(16) == places[:, None], read.story)
 
 
-def walked(lm: Any, sae: msae.SAE, x: Tensor, texts: Texts, kind: str) -> dict[str, Any]:
-    """Of one kind of walk, at each stop, [mean, low, high] over starts of what `along` measures; and how much the distance scatters."""
-    found: dict[str, list[Tensor]] = {}
-    squared = []
-    for seed in WALK_SEEDS:
-        generator = torch.Generator().manual_seed(seed)
-        ways = {} if kind == "anywhere" else {"directions": sae.W_dec}
-        if kind == "active latents":
-            ways["allowed"] = sae.encode(x) > 0
-        path = walk(x, STOPS[-1], length=1.0, generator=generator, **ways)
-        squared.append((path[-1] - path[0]).square().sum(-1).double())
-        for name, values in along(lm, sae, path[STOPS], texts=texts)._asdict().items():
-            found.setdefault(name, []).append(values)
-    its: dict[str, Any] = {name: [interval(at) for at in torch.stack(values).mean(0)] for name, values in found.items()}
-    scatter = torch.cat(squared)
-    return its | {"scatter": rounded(scatter.std() / scatter.mean())}
+def walked(lm: Any, sae: msae.SAE, x: Tensor, texts: Texts, *, kind: str, seed: int) -> dict[str, Any]:
+    """Of one kind of walk, at each stop, [mean, low, high] over starts of what `along` measures."""
+    ways = {} if kind == "anywhere" else {"directions": sae.W_dec}
+    if kind == "active latents":
+        ways["allowed"] = sae.encode(x) > 0
+    path = walk(x, STOPS[-1], length=1.0, generator=torch.Generator().manual_seed(seed), **ways)
+    measured = along(lm, sae, path[STOPS], texts=texts)._asdict()
+    return {name: [interval(at) for at in values] for name, values in measured.items()}
 
 
 def pushed(sae: msae.SAE, x: Tensor) -> dict[str, Any]:
@@ -113,25 +105,29 @@ def beginnings(lm: Any, stories: list[str]) -> list[Tensor]:
     return list(found.values())
 
 
-def meeting(lm: Any, sae: msae.SAE, prompts: list[Tensor], other: str) -> dict[str, Any]:
-    """[mean, low, high] over beginnings: what girl and another word share, and the names that the model gives there and half way."""
+def streams(lm: Any, prompts: list[Tensor], other: str) -> list[tuple[Tensor, int, Tensor]]:
+    """Of each beginning its tokens, the place of "girl" behind [BEGIN], and (2, length, width) the streams with it and with the other word."""
     girl, word = (lm.tokenizer.encode(f" {each}", add_special_tokens=False)[0] for each in ("girl", other))
+    both = [torch.stack([tokens, torch.where(tokens == girl, word, tokens)]) for tokens in prompts]
+    return [(its[0], int((its[0] == girl).nonzero()) - 1, run_to_hook(lm, its, HOOK)[:, 1:]) for its in both]
+
+
+def meeting(lm: Any, sae: msae.SAE, pairs: list[tuple[Tensor, int, Tensor]]) -> dict[str, Any]:
+    """[mean, low, high] over beginnings: what girl and the other word share, how long the way is, and which names come where they meet."""
     vocabulary = [lm.tokenizer.decode([i]).strip().lower() for i in range(lm.cfg.d_vocab)]
     ids = {kind: [i for i, text in enumerate(vocabulary) if text in names.split()] for kind, names in NAMES.items()}
     found: dict[str, list[Tensor]] = {}
-    for tokens in prompts:
-        start, end = (run_to_hook(lm, each[None], HOOK)[0, 1:] for each in (tokens, torch.where(tokens == girl, word, tokens)))
+    for tokens, at, (start, end) in pairs:
         path = up_and_down(sae, start, end)
-        z, its = (sae.encode(each[int((tokens == girl).nonzero()) - 1]) for each in (start, end))
-        measured = {"kept": torch.minimum(z, its).sum() / z.sum(), "to the meeting": (path[1] - path[0]).norm()}
-        measured["on the way"] = measured["to the meeting"] + (path[2] - path[1]).norm()
-        for place, x in {"meeting": path[1], "half way": torch.lerp(start, end, 0.5), "end": path[2]}.items():
-            with placed(lm, HOOK, x[None], places=torch.arange(1, len(tokens))[None]):
-                p = lm(tokens[None], return_type="logits")[0, -1].softmax(-1)
-            measured |= {f"{kind}' names, {place}": p[which].sum() for kind, which in ids.items()}
+        z, its = sae.encode(torch.stack([start[at], end[at]]))
+        legs = (path[1:] - path[:-1]).flatten(1).norm(dim=1)
+        measured = {"kept": torch.minimum(z, its).sum() / z.sum(), "way": legs.sum() / (end - start).norm()}
+        with placed(lm, HOOK, path[1][None], places=torch.arange(1, len(tokens))[None]):
+            p = lm(tokens[None], return_type="logits")[0, -1].softmax(-1)
+        measured |= {f"{kind}' names": p[which].sum() for kind, which in ids.items()}
         for name, value in measured.items():
             found.setdefault(name, []).append(value)
-    return {name: interval(torch.stack(values)) for name, values in found.items()} | {"n": len(prompts)}
+    return {name: interval(torch.stack(values)) for name, values in found.items()} | {"n": len(pairs)}
 
 
 def interval(values: Tensor) -> list[float]:
