@@ -1,4 +1,4 @@
-"""How far SAEs follow walks away from real activations, and what the model says where two concepts meet, in SAEs of many seeds.
+"""How far SAEs follow walks away from real activations, and how much two concepts share, in SAEs of many seeds.
 
     python tools/walks.py runs/blocks.3.hook_resid_pre/{plain,matryoshka}-30-seed? --out msae/assets/walks.json
 
@@ -22,18 +22,14 @@ import msae
 from msae import metrics
 from msae.activations.hooks import run_to_hook
 from msae.activations.rows import Texts, read_texts
-from msae.interventions import along, placed, up_and_down, walk
+from msae.interventions import up_and_down, walk
 from msae.support.files import as_json, write_file
 
-HOOK, STOPS, N = "blocks.3.hook_resid_pre", [0, 64], 100
+HOOK, N_STEPS, N = "blocks.3.hook_resid_pre", 64, 100
 PUSH = 4.0
 """How far each active latent is pushed alone, in units of the stream."""
 
 OTHERS = ("boy", "dog", "bird")
-NAMES = {
-    "girls": "lily sue mia anna lucy sara amy jane mary jill sally molly ella emma kate sarah lisa",
-    "boys": "tim tom ben max sam jack john timmy bob billy joe bobby benny mark jimmy tommy leo fred",
-}
 
 
 def main() -> None:
@@ -41,7 +37,7 @@ def main() -> None:
     parser.add_argument("saes", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    table: dict[str, Any] = {"n_starts": N, "stops": STOPS, "push": PUSH, "rows": []}
+    table: dict[str, Any] = {"n_starts": N, "n_steps": N_STEPS, "push": PUSH, "rows": []}
     if options.out.is_file():
         table = json.loads(options.out.read_text(encoding="utf-8"))
     torch.set_grad_enabled(False)
@@ -55,8 +51,8 @@ def main() -> None:
         if any((row["name"], row["seed"]) == (name, int(seed)) for row in table["rows"]):
             continue
         sae = msae.SAE.load(folder)
-        walks = {kind: walked(lm, sae, x, texts, kind=kind, seed=int(seed)) for kind in ("anywhere", "decoder rows", "active latents")}
-        meets = {other: meeting(lm, sae, its) for other, its in pairs.items()}
+        walks = {kind: walked(sae, x, kind=kind, seed=int(seed)) for kind in ("anywhere", "active latents")}
+        meets = {other: meeting(sae, its) for other, its in pairs.items()}
         table["rows"].append({"name": name, "seed": int(seed), "walks": walks, "pushed": pushed(sae, x), "meets": meets})
         write_file(options.out, as_json(table, "table", indent=None))
 
@@ -69,14 +65,11 @@ def starts(lm: Any, stories: list[str]) -> Texts:
     return Texts(read.tokens, torch.arange(16) == places[:, None], read.story)
 
 
-def walked(lm: Any, sae: msae.SAE, x: Tensor, texts: Texts, *, kind: str, seed: int) -> dict[str, Any]:
-    """Of one kind of walk, at each stop, [mean, low, high] over starts of what `along` measures."""
-    ways = {} if kind == "anywhere" else {"directions": sae.W_dec}
-    if kind == "active latents":
-        ways["allowed"] = sae.encode(x) > 0
-    path = walk(x, STOPS[-1], length=1.0, generator=torch.Generator().manual_seed(seed), **ways)
-    measured = along(lm, sae, path[STOPS], texts=texts)._asdict()
-    return {name: [interval(at) for at in values] for name, values in measured.items()}
+def walked(sae: msae.SAE, x: Tensor, *, kind: str, seed: int) -> list[float]:
+    """[mean, low, high] over starts: the error of the reconstruction at the end of one kind of walk."""
+    ways = {} if kind == "anywhere" else {"directions": sae.W_dec, "allowed": sae.encode(x) > 0}
+    end = walk(x, N_STEPS, length=1.0, generator=torch.Generator().manual_seed(seed), **ways)[-1]
+    return interval((sae(end) - end).norm(dim=1))
 
 
 def pushed(sae: msae.SAE, x: Tensor) -> dict[str, Any]:
@@ -105,29 +98,22 @@ def beginnings(lm: Any, stories: list[str]) -> list[Tensor]:
     return list(found.values())
 
 
-def streams(lm: Any, prompts: list[Tensor], other: str) -> list[tuple[Tensor, int, Tensor]]:
-    """Of each beginning its tokens, the place of "girl" behind [BEGIN], and (2, length, width) the streams with it and with the other word."""
+def streams(lm: Any, prompts: list[Tensor], other: str) -> list[tuple[int, Tensor]]:
+    """Of each beginning, the place of "girl" behind [BEGIN], and (2, length, width) the streams with it and the other word."""
     girl, word = (lm.tokenizer.encode(f" {each}", add_special_tokens=False)[0] for each in ("girl", other))
     both = [torch.stack([tokens, torch.where(tokens == girl, word, tokens)]) for tokens in prompts]
-    return [(its[0], int((its[0] == girl).nonzero()) - 1, run_to_hook(lm, its, HOOK)[:, 1:]) for its in both]
+    return [(int((its[0] == girl).nonzero()) - 1, run_to_hook(lm, its, HOOK)[:, 1:]) for its in both]
 
 
-def meeting(lm: Any, sae: msae.SAE, pairs: list[tuple[Tensor, int, Tensor]]) -> dict[str, Any]:
-    """[mean, low, high] over beginnings: what girl and the other word share, how long the way is, and which names come where they meet."""
-    vocabulary = [lm.tokenizer.decode([i]).strip().lower() for i in range(lm.cfg.d_vocab)]
-    ids = {kind: [i for i, text in enumerate(vocabulary) if text in names.split()] for kind, names in NAMES.items()}
-    found: dict[str, list[Tensor]] = {}
-    for tokens, at, (start, end) in pairs:
-        path = up_and_down(sae, start, end)
+def meeting(sae: msae.SAE, pairs: list[tuple[int, Tensor]]) -> dict[str, Any]:
+    """[mean, low, high] over beginnings: the share of girl's activation that both have, and the way up and down over the straight one."""
+    kept, way = [], []
+    for at, (start, end) in pairs:
         z, its = sae.encode(torch.stack([start[at], end[at]]))
-        legs = (path[1:] - path[:-1]).flatten(1).norm(dim=1)
-        measured = {"kept": torch.minimum(z, its).sum() / z.sum(), "way": legs.sum() / (end - start).norm()}
-        with placed(lm, HOOK, path[1][None], places=torch.arange(1, len(tokens))[None]):
-            p = lm(tokens[None], return_type="logits")[0, -1].softmax(-1)
-        measured |= {f"{kind}' names": p[which].sum() for kind, which in ids.items()}
-        for name, value in measured.items():
-            found.setdefault(name, []).append(value)
-    return {name: interval(torch.stack(values)) for name, values in found.items()} | {"n": len(pairs)}
+        path = up_and_down(sae, start, end)
+        kept.append(torch.minimum(z, its).sum() / z.sum())
+        way.append((path[1:] - path[:-1]).flatten(1).norm(dim=1).sum() / (end - start).norm())
+    return {"kept": interval(torch.stack(kept)), "way": interval(torch.stack(way)), "n": len(pairs)}
 
 
 def interval(values: Tensor) -> list[float]:
