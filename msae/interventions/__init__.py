@@ -12,7 +12,7 @@ from one to another by their latents; `placed` puts points into the stream, and 
 """
 
 from msae.interventions.changes import Change, ablate, add_noise, clamp, steer
-from msae.interventions.effects import continued, next_token
+from msae.interventions.effects import continuations, continued, next_token
 from msae.interventions.measures import Alone, Effect, Responses, each_alone, effect, responses
 from msae.interventions.placing import Along, along, placed
 from msae.interventions.splicing import spliced
@@ -20,6 +20,6 @@ from msae.interventions.switching import without
 from msae.interventions.walks import up_and_down, walk
 
 __all__ = [  # noqa: RUF022  (as they are read)
-    "spliced", "ablate", "clamp", "add_noise", "steer", "Change", "without", "next_token", "continued", "effect", "Effect", "responses",
-    "Responses", "each_alone", "Alone", "walk", "up_and_down", "placed", "along", "Along",
+    "spliced", "ablate", "clamp", "add_noise", "steer", "Change", "without", "next_token", "continued", "continuations", "effect", "Effect",
+    "responses", "Responses", "each_alone", "Alone", "walk", "up_and_down", "placed", "along", "Along",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from msae.interventions import (
     add_noise,
     along,
     clamp,
+    continuations,
     continued,
     each_alone,
     effect,
@@ -175,6 +176,17 @@ TABLE = [
                 torch.full((3, len(texts().tokens), D), INF),
             ],
             "texts": NO_TEXTS,
+        },
+    ),
+    Function(
+        continuations,
+        lambda: {"lm": language_model(), "start": "Lily ran", "n_tokens": 2, "seeds": [0, 1], "temperature": 1.0},
+        {
+            "lm": NO_MODEL,
+            "start": [*NOT_TEXT, ""],
+            "n_tokens": [*NOT_WHOLE, 0, -1],
+            "seeds": [None, 3, [], [-1], [0.5], ["a"]],
+            "temperature": [*NOT_A_NUMBER, 0, -1],
         },
     ),
 ]
