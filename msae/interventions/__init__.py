@@ -11,6 +11,9 @@ with `ablate`. `effect`, `responses` and `each_alone` measure it.
 
 Which latents cause a behaviour? Pairs of prompts that ask for different answers (`prompt_pairs`), a stream taken apart (`into_latents`,
 `into_directions`), and parts of it taken over from one prompt into the other (`patched`, `restored`), ranked by `attribution`.
+
+`walk` goes on from an activation step by step, `up_and_down` from one to another by their latents; `placed` puts points into the stream,
+and `along` measures what comes of it.
 """
 
 from msae.interventions.changes import Change, ablate, add_noise, clamp, steer
@@ -18,12 +21,14 @@ from msae.interventions.decompositions import Decomposition, into_directions, in
 from msae.interventions.effects import continuations, continued, next_token
 from msae.interventions.measures import Alone, Effect, Responses, each_alone, effect, responses
 from msae.interventions.patching import Restored, attribution, patched, restored
+from msae.interventions.placing import Along, along, placed
 from msae.interventions.prompts import Pairs, logit_differences, prompt_pairs
 from msae.interventions.splicing import spliced
 from msae.interventions.switching import without
+from msae.interventions.walks import up_and_down, walk
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "spliced", "ablate", "clamp", "add_noise", "steer", "Change", "without", "next_token", "continued", "continuations", "effect", "Effect",
     "responses", "Responses", "each_alone", "Alone", "prompt_pairs", "Pairs", "logit_differences", "into_latents", "into_directions",
-    "Decomposition", "patched", "restored", "Restored", "attribution",
+    "Decomposition", "patched", "restored", "Restored", "attribution", "walk", "up_and_down", "placed", "along", "Along",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from msae.interventions import (
     Restored,
     ablate,
     add_noise,
+    along,
     attribution,
     clamp,
     continuations,
@@ -23,11 +24,14 @@ from msae.interventions import (
     logit_differences,
     next_token,
     patched,
+    placed,
     prompt_pairs,
     responses,
     restored,
     spliced,
     steer,
+    up_and_down,
+    walk,
     without,
 )
 
@@ -201,6 +205,63 @@ TABLE = [
         {"group": [3, "a", [0], [0.5, 1], [-1, 0]]},
         {"self": "made by restored"},
         name="Restored.shares",
+    ),
+    Function(
+        walk,
+        lambda: {
+            "start": torch.zeros(2, D),
+            "n_steps": 3,
+            "length": 1.0,
+            "directions": torch.eye(D),
+            "allowed": torch.ones(2, D, dtype=torch.bool),
+            "generator": torch.Generator(),
+        },
+        {
+            "start": [*NOT_A_TENSOR, torch.ones(D), torch.full((2, D), INF)],
+            "n_steps": [*NOT_WHOLE, -1],
+            "length": [*NOT_A_NUMBER, -1],
+            "directions": [
+                *NOT_A_TENSOR[1:],
+                Says(None, "give directions, too"),
+                *(torch.ones(3, D + 1), torch.zeros(D, D), torch.zeros(0, D), torch.full((D, D), INF)),
+            ],
+            "allowed": [*NOT_A_TENSOR[1:], torch.ones(2, D), torch.ones(3, D, dtype=torch.bool)],
+            "generator": [3, "a"],
+        },
+    ),
+    Function(
+        up_and_down,
+        lambda: {"sae": an_sae(hook_name=HOOK), "start": torch.zeros(2, D), "end": torch.ones(2, D)},
+        {
+            "sae": [None, 3, "S/2"],
+            "start": [*NOT_A_TENSOR, torch.ones(2, D + 1), torch.ones(3, D), torch.full((2, D), INF)],
+            "end": [*NOT_A_TENSOR, torch.ones(2, D + 1), torch.ones(3, D), torch.full((2, D), INF)],
+        },
+    ),
+    Function(
+        placed,
+        lambda: {"lm": language_model(), "hook_name": HOOK, "points": torch.zeros(2, D), "places": torch.tensor([1, 2])},
+        {
+            "lm": NO_MODEL,
+            "hook_name": [None, 3, "there"],
+            "points": [*NOT_A_TENSOR, torch.ones(D), torch.ones(2, D + 1), torch.zeros(0, D), torch.full((2, D), INF)],
+            "places": [*NOT_A_TENSOR, torch.tensor([1]), torch.tensor([-1, 2]), torch.tensor([0.5, 2])],
+        },
+    ),
+    Function(
+        along,
+        _spliced(path=lambda: torch.zeros(3, len(texts().tokens), D), texts=texts),
+        {
+            "lm": NO_MODEL,
+            "sae": NO_SAE,
+            "path": [
+                *NOT_A_TENSOR,
+                torch.zeros(3, 99, D),
+                torch.zeros(0, len(texts().tokens), D),
+                torch.full((3, len(texts().tokens), D), INF),
+            ],
+            "texts": NO_TEXTS,
+        },
     ),
     Function(
         continuations,
