@@ -3,8 +3,8 @@
     python tools/explained.py --saes FOLDER --out msae/assets/explained.json
 
 The folder holds SAEs by name: `plain-30-seed0`, `matryoshka-30-seed0`, `S3-seed0`, `S2-seed0`, and those of the seeds 1 and 2, trained with
-the recipe of the bundled family. Stories are those that ship: 500 are measured, 163 of which no SAE has seen, and 1,000 are searched. A
-part that is in the file already is not computed again. About 40 minutes on one CPU core.
+the recipe of the bundled family. Stories are those that ship: 300 are measured, 163 of which no SAE has seen, and 600 are searched. A
+part that is in the file already is not computed again. About 10 minutes on one CPU core.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 
 import msae
 from msae.firings.firings import Firings
-from msae.latents.controls import frozen_sae, independent_components, strongest_inputs
+from msae.latents.controls import frozen_sae, independent_components, some_latents, strongest_inputs
 from msae.latents.explained import Explanation, explain
 from msae.sae.nonlinearities.topk import TopK
 from msae.sae.sae import SAE
@@ -33,7 +33,7 @@ from msae.texts.stories import split_stories
 
 HOOK, NEURONS = "blocks.3.hook_resid_pre", "blocks.2.mlp.hook_post"
 LEVEL = 0.25
-DRAWN, EXPLAINED, IN_BAND = 500, 150, 40
+DRAWN, EXPLAINED, IN_BAND = 300, 60, 20
 BANDS = (0, 100, 333, 1000, 3333, 8192)
 """Places in the order of a large SAE, at which it is cut."""
 TRAINED = {"plain-30": "plain-30", "matryoshka-30": "matryoshka-30", "S/3": "S3", "S/2": "S2"}
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--saes", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--stories", type=int, nargs=2, default=[500, 1000], help="measured, searched")
+    parser.add_argument("--stories", type=int, nargs=2, default=[300, 600], help="measured, searched")
     options = parser.parse_args()
     torch.set_grad_enabled(False)
     table: dict[str, Any] = json.loads(options.out.read_text(encoding="utf-8")) if options.out.is_file() else {}
@@ -99,7 +99,7 @@ def decompositions(read: Read, folder: Path, seed: int) -> dict[str, Any]:
     for name, called in TRAINED.items():
         sae = SAE.load(folder / f"{called}-seed{seed}")
         drawn = np.sort(rng.choice(sae.n_latents, min(DRAWN, sae.n_latents), replace=False))
-        firings = Firings.of_sae(some_of(sae, drawn), read.at)
+        firings = Firings.of_sae(some_latents(sae, drawn), read.at)
         chosen, found[name] = explained(read, firings, LEVEL, rng)
         twin = frozen_sae(read.at.x.float(), firings.counts[chosen], seed=seed, hook_name=HOOK)
         found[f"frozen {name}"] = explained(read, Firings.of_sae(twin, read.at), LEVEL, rng)[1]
@@ -113,7 +113,7 @@ def decompositions(read: Read, folder: Path, seed: int) -> dict[str, Any]:
         sae = SAE.load(folder / f"{name}-seed{seed}")
         for low, high in itertools.pairwise(BANDS):
             drawn = np.sort(rng.choice(np.arange(low, high), min(5 * IN_BAND, high - low), replace=False))
-            firings = Firings.of_sae(some_of(sae, drawn), read.at)
+            firings = Firings.of_sae(some_latents(sae, drawn), read.at)
             found["by place"].setdefault(name, []).append(explained(read, firings, LEVEL, rng, most=IN_BAND)[1])
     return found
 
@@ -171,14 +171,6 @@ def topk(x: torch.Tensor, frozen: str, seed: int) -> tuple[SAE, float]:
         rest = x[::4]
         fvu = float((sae(rest) - rest).square().sum() / (rest - rest.mean(0)).square().sum())
     return sae.requires_grad_(False), fvu
-
-
-def some_of(sae: SAE, latents: np.ndarray) -> SAE:
-    """An SAE of some latents of a ReLU SAE; they fire as they do in the whole."""
-    part = SAE(sae.d_model, len(latents), hook_name=sae.hook_name)
-    rows = torch.from_numpy(latents)
-    part.load_state_dict({"W_enc": sae.W_enc[:, rows], "b_enc": sae.b_enc[rows], "W_dec": sae.W_dec[rows], "b_dec": sae.b_dec})
-    return part
 
 
 def explained(

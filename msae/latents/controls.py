@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msae.firings.firings import Firings
-from msae.firings.reading import Numbers
+from msae.firings.reading import Numbers, latent_number
 from msae.support.arguments import array, shown, tensor, whole
 
 if TYPE_CHECKING:
@@ -59,6 +60,47 @@ def strongest_inputs(scores: Numbers, counts: Numbers, *, mask: Numbers | None =
     present = np.zeros(int(np.prod(places)), dtype=bool)
     present[where] = True
     return Firings(np.arange(len(often)), np.array(start), np.concatenate(positions), np.concatenate(values), present.reshape(places))
+
+
+def some_latents(sae: SAE, latents: Iterable[int]) -> SAE:
+    """An SAE of some latents of another, in the order given; each fires as it does in the whole.
+
+    To look at a hundred latents of eight thousand, there is no need to encode with all of them.
+
+    Args:
+        sae: one whose latents do not compete: no TopK, and no BatchTopK in training.
+        latents: their numbers.
+
+    Returns:
+        the SAE; its latent k is `latents[k]`. It reconstructs only what these latents explain.
+
+    Raises:
+        ValueError: no SAE, one whose latents compete, no latents or one that is not there.
+
+    Example:
+        >>> import msae, torch
+        >>> from msae.latents import some_latents
+        >>> sae, x = msae.SAE(4, 9), torch.ones(1, 4)
+        >>> torch.allclose(some_latents(sae, [5, 2]).encode(x), sae.encode(x)[:, [5, 2]])
+        True
+    """
+    import torch
+
+    from msae.sae.sae import SAE
+
+    if not isinstance(sae, SAE) or sae.nonlinearity.latents_compete:
+        raise ValueError(f"sae must be an SAE whose latents do not compete, got {shown(sae)}")
+    if isinstance(latents, str) or not isinstance(latents, Iterable):
+        raise ValueError(f"latents must be a list of numbers, got {shown(latents)}")
+    numbers = [whole("latents", latent_number(each, "latents"), 0, sae.n_latents - 1) for each in latents]
+    if not numbers:
+        raise ValueError("latents must name one latent or more, got none")
+    rows = torch.tensor(numbers)
+    part = SAE(sae.d_model, len(rows), sae.nonlinearity, hook_name=sae.hook_name, scale=sae.scale)
+    whole_one = {name: value.detach() for name, value in sae.state_dict().items() if name not in ("W_rivals", "b_rivals")}
+    cut = {name: value if name == "b_dec" else value[:, rows] if name == "W_enc" else value[rows] for name, value in whole_one.items()}
+    part.load_state_dict(cut)
+    return part
 
 
 def frozen_sae(x: Tensor, counts: Numbers, *, seed: int = 0, hook_name: str | None = None) -> SAE:
@@ -130,7 +172,7 @@ def independent_components(x: Tensor, *, n_steps: int = 200, seed: int = 0) -> T
         >>> torch.corrcoef(torch.cat([sources, found], 1).T)[:2, 2:].abs().max(1).values.gt(0.99).all().item()
         True
 
-    Source: Hyvärinen 1999, the symmetric form with log cosh.
+    Source: FastICA in its symmetric form, with log cosh (https://journal.r-project.org/articles/RJ-2018-046 has its forms side by side).
     """
     import torch
 

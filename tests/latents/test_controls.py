@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import msae
 from msae.firings.firings import Firings
-from msae.latents import frozen_sae, independent_components, strongest_inputs
+from msae.latents import frozen_sae, independent_components, some_latents, strongest_inputs
 
 
 def test_directions_fire_on_their_strongest_inputs():
@@ -62,3 +63,16 @@ def test_a_frozen_sae_can_be_read_as_any_other():
     x = torch.randn(60, 4)
     sae = frozen_sae(x, [5, 6])
     assert Firings.of_dense(sae.encode(x).detach()[:, None]).counts.tolist() == [5, 6]
+
+
+@pytest.mark.parametrize("kind", [msae.ReLU(), msae.JumpReLU()])
+def test_some_latents_fire_as_they_do_in_the_whole(kind):
+    sae = msae.SAE(6, 20, kind, hook_name="here", generator=torch.Generator().manual_seed(0))
+    sae.b_enc.data = torch.linspace(-1, 1, 20)
+    if sae.threshold is not None:
+        sae.threshold.data = torch.linspace(0, 1, 20)
+    x = torch.randn(50, 6)
+    part = some_latents(sae, np.array([7, 3, 19]))
+    torch.testing.assert_close(part.encode(x), sae.encode(x)[:, [7, 3, 19]])
+    torch.testing.assert_close(part.W_dec, sae.W_dec[[7, 3, 19]])
+    assert part.hook_name == "here"

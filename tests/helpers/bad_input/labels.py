@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from bad_input import INF, NAN, NOT_WHOLE, SQUARE, Function, Says
 
+import msae
 from msae.firings import as_firings
-from msae.latents import concept_labels, explain, frozen_sae, holed_look_alike, independent_components, strongest_inputs
+from msae.latents import concept_labels, explain, frozen_sae, holed_look_alike, independent_components, some_latents, strongest_inputs
 
 DENSE = np.array([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
 ACTS = {"S": as_firings(DENSE[..., :1]), "L": as_firings(DENSE)}
@@ -60,6 +61,14 @@ TABLE = [
             "scores": [None, 3, "a", SCORES[0], SCORES * NAN, Says(SCORES[:5], "scores must have a row"), [["a"]]],
             "counts": [None, 3, "abc", [1, 2], [1, 2, 6], [-1, 2, 3], [0.5, 1, 2], [[1, 2, 3]]],
             "mask": [3, "a", np.ones(6, dtype=bool), Says(np.ones((2, 2), dtype=bool), "in mask")],
+        },
+    ),
+    Function(
+        some_latents,
+        lambda: {"sae": msae.SAE(4, 3), "latents": [2, 0]},
+        {
+            "sae": [None, 3, "a", torch.ones(4, 3), msae.SAE(4, 3, msae.TopK(1))],
+            "latents": [None, 3, "0", [], [3], [-1], [0.5], [None]],
         },
     ),
     Function(

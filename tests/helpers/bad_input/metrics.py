@@ -88,6 +88,13 @@ def texts():
 
 MARKED = np.array([[True, False, False, True], [False, False, False, False]])
 
+OF_WINDOWS = {
+    "fires": [None, 3, "a", MARKED[0], MARKED[None], np.full((2, 4), NAN), np.full((2, 4), 2)],
+    "marks": [None, 3, MARKED[0], MARKED[:1], np.full((2, 4), NAN), np.full((2, 4), 2)],
+    "mask": [3, MARKED[0], MARKED[:1], np.full((2, 4), NAN)],
+    "window": [*NOT_WHOLE, 0, -1],
+}
+
 TABLE = [
     Function(
         metrics.specificity,
@@ -124,21 +131,11 @@ TABLE = [
     Function(metrics.encode, lambda: base("sae", "x"), {"sae": SAES, "x": VECTORS, "chunk": CHUNK}),
     Function(metrics.concept_score, lambda: base(*SCORED), SCORED),
     Function(metrics.concept_scores, lambda: base("acts", "concept", "level"), of(SCORED, "acts", "concept", "level")),
-    *(
-        Function(
-            score,
-            lambda score=score: (
-                {"fires": MARKED, "marks": ~MARKED, "mask": MARKED | True, "window": 2} | ({"seed": 1} if score is metrics.fuzzing else {})
-            ),
-            {
-                "fires": [None, 3, "a", MARKED[0], MARKED[None], np.full((2, 4), NAN), np.full((2, 4), 2)],
-                "marks": [None, 3, MARKED[0], MARKED[:1], np.full((2, 4), NAN), np.full((2, 4), 2)],
-                "mask": [3, MARKED[0], MARKED[:1], np.full((2, 4), NAN)],
-                "window": [*NOT_WHOLE, 0, -1],
-            }
-            | ({"seed": [*NOT_WHOLE, -1]} if score is metrics.fuzzing else {}),
-        )
-        for score in (metrics.detection, metrics.fuzzing)
+    Function(metrics.detection, lambda: {"fires": MARKED, "marks": ~MARKED, "mask": MARKED | True, "window": 2}, OF_WINDOWS),
+    Function(
+        metrics.fuzzing,
+        lambda: {"fires": MARKED, "marks": ~MARKED, "mask": MARKED | True, "window": 2, "seed": 1},
+        OF_WINDOWS | {"seed": [*NOT_WHOLE, -1]},
     ),
     Function(
         metrics.hole_rate,
