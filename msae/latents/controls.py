@@ -166,7 +166,7 @@ def independent_components(x: Tensor, *, n_steps: int = 200, seed: int = 0) -> T
     Example:
         >>> import torch
         >>> from msae.latents import independent_components
-        >>> sources = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)) ** 3
+        >>> sources = -torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)).log()  # exponential
         >>> mixed = sources @ torch.tensor([[1.0, 0.5], [0.0, 1.0]])
         >>> found = mixed @ independent_components(mixed).T
         >>> torch.corrcoef(torch.cat([sources, found], 1).T)[:2, 2:].abs().max(1).values.gt(0.99).all().item()
