@@ -10,7 +10,7 @@ and what an unknown latent stands for.
 
 from msae.latents.answers import Best, LookAlike
 from msae.latents.controls import frozen_sae, independent_components, some_latents, strongest_inputs
-from msae.latents.explained import Explainer, Explanation, explain
+from msae.latents.explained import Explanation, explain
 from msae.latents.labels import concept_labels, holed_look_alike
 from msae.latents.latents import Latents
 from msae.latents.neighbours import Components, nearest, principal_components
@@ -18,6 +18,6 @@ from msae.latents.relations import Edge, best_parents, children, latent_tree
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "Latents", "Best", "LookAlike", "latent_tree", "Edge", "best_parents", "children", "nearest", "principal_components",
-    "Components", "concept_labels", "holed_look_alike", "explain", "Explanation", "Explainer", "some_latents", "frozen_sae",
+    "Components", "concept_labels", "holed_look_alike", "explain", "Explanation", "some_latents", "frozen_sae",
     "strongest_inputs", "independent_components",
 ]  # fmt: skip

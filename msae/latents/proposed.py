@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from msae.patterns.corpus import Corpus
+if TYPE_CHECKING:
+    from msae.patterns.corpus import Corpus
 
 MOST = (1, 2, 4, 8, 16)
 """Tokens that a set may hold."""

@@ -2,40 +2,42 @@
 
 from wrong_answer import Wrong
 
+SET = "def f1_of_set(hits, counts, n_fires, chosen):\n    "
+STRETCHES = "def detects(fires, marks):\n    there, marked = fires.any(1), marks.any(1)\n    "
+
 WRONG = {
     "f1_of_set": [
-        Wrong("def f1_of_set(hits, counts, n_fires, chosen):\n    return hits[chosen].sum() / counts[chosen].sum()", "the precision alone"),
-        Wrong("def f1_of_set(hits, counts, n_fires, chosen):\n    return hits[chosen].sum() / n_fires", "the recall alone"),
+        Wrong(SET + "return hits[chosen].sum() / counts[chosen].sum()", "the precision alone"),
+        Wrong(SET + "return hits[chosen].sum() / n_fires", "the recall alone"),
         Wrong(
-            "def f1_of_set(hits, counts, n_fires, chosen):\n    return (2 * hits[chosen] / (counts[chosen] + n_fires)).mean()",
+            SET + "return (2 * hits[chosen] / (counts[chosen] + n_fires)).mean()",
             "add the counts and hits up",
         ),
         Wrong(
-            "def f1_of_set(hits, counts, n_fires, chosen):\n    own = hits[chosen].sum()\n    return 2 * own / (counts[chosen].sum() + own)",
+            SET + "own = hits[chosen].sum()\n    return 2 * own / (counts[chosen].sum() + own)",
             "ALL firings",
         ),
         Wrong(
-            "def f1_of_set(hits, counts, n_fires, chosen):\n    return hits[chosen].sum() / (counts[chosen].sum() + n_fires)", "twice the hits"
+            SET + "return hits[chosen].sum() / (counts[chosen].sum() + n_fires)",
+            "twice the hits",
         ),
-        Wrong("def f1_of_set(hits, counts, n_fires, chosen):\n    return 2 * hits[chosen].sum() / (counts.sum() + n_fires)", "only the marked"),
-        Wrong("def f1_of_set(hits, counts, n_fires, chosen):\n    2 * hits[chosen].sum()", "return the F1"),
+        Wrong(SET + "return 2 * hits[chosen].sum() / (counts.sum() + n_fires)", "only the marked"),
+        Wrong(SET + "2 * hits[chosen].sum()", "return the F1"),
     ],
     "detects": [
         Wrong("def detects(fires, marks):\n    return (fires.any(1) == marks.any(1)).mean()", "each kind counts half"),
         Wrong("def detects(fires, marks):\n    return (marks[fires].mean() + (~marks[~fires]).mean()) / 2", "not for tokens"),
         Wrong("def detects(fires, marks):\n    return marks.any(1)[fires.any(1)].mean()", "the others count half"),
         Wrong(
-            "def detects(fires, marks):\n    there, marked = fires.any(1), marks.any(1)\n"
-            "    return (marked[there].mean() + marked[~there].mean()) / 2",
+            STRETCHES + "return (marked[there].mean() + marked[~there].mean()) / 2",
             "marked NOWHERE",
         ),
         Wrong(
-            "def detects(fires, marks):\n    there, marked = fires.any(1), marks.any(1)\n    return marked[there].mean() + (~marked[~there]).mean()",
+            STRETCHES + "return marked[there].mean() + (~marked[~there]).mean()",
             "halve the sum",
         ),
         Wrong(
-            "def detects(fires, marks):\n    there, marked = fires.any(1), marks.any(1)\n"
-            "    return (there[marked].mean() + (~there[~marked]).mean()) / 2",
+            STRETCHES + "return (there[marked].mean() + (~there[~marked]).mean()) / 2",
             "not of the marked ones",
         ),
     ],

@@ -47,7 +47,7 @@ TABLE = [
         {
             "acts": [None, 3, "a", {"S": FIRES}, FIRES * NAN, Says(FIRES[:2], "tokens: expected ids of shape (2, 2)")],
             "tokens": [None, 3, TOKENS[0], TOKENS[:2], TOKENS * 0.5],
-            "str_tokens": [None, 3, Says(["a"], "1"), Says([], "0")],
+            "str_tokens": [None, 3, ["a"]],
             "latents": [None, 3, "0", [None], [-1], [0.5], Says([9], "no latent 9"), Says([1], "latent 1 fires on none")],
             "measured": [None, 3, [True], [[False, False, True]], [False] * 3, [True] * 3, [0, 0, 2], [NAN] * 3],
             "level": [*NOT_A_SHARE[:-1], 1],
