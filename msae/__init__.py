@@ -32,6 +32,7 @@ _HOMES = {
         "ParetoPrefixes",
         "UniformPrefixes",
         "FixedPrefixes",
+        "WeightedPrefixes",
         "PENALTIES",
     ],
     "latents": ["Latents"],
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from msae.sae import SquareRootPrefixes as SquareRootPrefixes
     from msae.sae import TopK as TopK
     from msae.sae import UniformPrefixes as UniformPrefixes
+    from msae.sae import WeightedPrefixes as WeightedPrefixes
     from msae.sae import nonlinearities as nonlinearities
     from msae.sae import penalties as penalties
     from msae.sae import prefixes as prefixes

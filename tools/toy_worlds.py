@@ -86,10 +86,10 @@ def old_controller() -> Iterator[None]:
         yield
 
 
-def measured(world: World, saes: list[msae.SAE]) -> dict[str, Any]:
+def measured(world: World, saes: list[msae.SAE], seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
     """Of each seed: mean hole rate of the parents at level 0 and a quarter, worst parent, rows that are missing; L0 and FVU."""
     tree, generator, rows = world.tree, torch.Generator().manual_seed(1), []
-    for seed, sae in zip(SEEDS, saes, strict=True):
+    for seed, sae in zip(seeds, saes, strict=True):
         directions = world.directions(seed)
         x, features = tree.sample(6000, directions, generator, jitter=world.jitter, noise=world.noise)
         with torch.no_grad():

@@ -86,6 +86,11 @@ def add_source(command: argparse.ArgumentParser, default: str | None = "bundled"
     )
 
 
+def add_hook(command: argparse.ArgumentParser) -> None:
+    """What an SAE reads, for files that do not say."""
+    command.add_argument("--hook", type=words, metavar="NAME", help="what the SAE reads, where its files name no hook of TransformerLens")
+
+
 def words(text: str) -> str:
     """An option that must not be empty: "" would mean that it was left out, or the folder that one is in."""
     if not text.strip():

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msae.cli.base import Commands, add_command, add_source, one_line, path, warn, whole
-from msae.cli.reading import check_activations, check_model, read_source
+from msae.cli.base import Commands, add_command, add_hook, add_source, one_line, path, warn, whole
+from msae.cli.reading import check_activations, check_model, read_folder, read_source
 from msae.support import arguments
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def _add_options(explore: argparse.ArgumentParser) -> None:
         "--sae", action="append", metavar="NAME=FOLDER", help="an SAE to show, from small to large; those that ship where none is given"
     )
     add_source(explore, default=None)
+    add_hook(explore)
     explore.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
     explore.add_argument("--n-tokens", type=whole(1), help="show this many tokens of the held-out stories; all by default")
     explore.add_argument("--title", default="Latents")
@@ -45,7 +46,7 @@ def explore_saes(options: argparse.Namespace) -> None:
     from msae.support.version import __version__
 
     out = _out(options)
-    saes, hook = _saes_of_one_hook(options.sae or [])
+    saes, hook = _saes_of_one_hook(options.sae or [], options.hook)
     made_from = {"language_model": "bundled", "stories": "bundled"} | recorded_source(next(iter(saes.values())).config)
     model, stories = options.model or made_from["language_model"], options.stories or made_from["stories"]
     check_model(saes, model, stories)
@@ -73,21 +74,21 @@ def _out(options: argparse.Namespace) -> Path:
     return arguments.new_folder("--out", out)
 
 
-def _saes_of_one_hook(given: list[str]) -> tuple[dict[str, SAE], str]:
-    """The SAEs that NAME=FOLDER name, those that ship where none is given; and the hook that all of them read."""
+def _saes_of_one_hook(given: list[str], read: str | None) -> tuple[dict[str, SAE], str]:
+    """The SAEs that NAME=FOLDER name, those that ship where none is given; and the hook that all of them read, which --hook may say."""
     from msae.explore.checks import check_each
     from msae.family.shipped import load_saes
-    from msae.sae.sae import SAE
 
     pairs = [_name_and_folder(each) for each in given]
     folders = dict(pairs)
     if len(folders) < len(pairs):
         raise ValueError(f"two SAEs cannot have one name, got {', '.join(name for name, _ in pairs)}")
-    saes = {name: SAE.load(folder) for name, folder in folders.items()} if folders else load_saes(SHIPPED)
+    saes = {name: read_folder(folder, read) for name, folder in folders.items()} if folders else load_saes(SHIPPED)
     check_each(saes)
     hooks = sorted({str(sae.hook_name) for sae in saes.values()})
     if len(hooks) > 1 or hooks == ["None"]:
-        raise ValueError(f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: write one folder for each")
+        hint = "write one folder for each; --hook says what files do not"
+        raise ValueError(f"the SAEs must all read one hook of a language model, got {', '.join(hooks)}: {hint}")
     return saes, hooks[0]
 
 

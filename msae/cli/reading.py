@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformer_lens.model_bridge import TransformerBridge
 
     from msae.activations.kept import Activations
@@ -27,6 +29,17 @@ def read_source(
         texts = texts[:at_most]  # each has a token at least
         n_tokens = min(at_most, int(read_texts(lm, texts, n_ctx).mask.sum()))
     return lm, Activations(lm, texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
+
+
+def read_folder(folder: str | Path, hook: str | None = None) -> SAE:
+    """The SAE of a folder that msae, SAELens or dictionary_learning wrote; `hook` is what it reads, where its files name none."""
+    from msae.sae.formats import read_sae
+
+    sae = read_sae(folder)
+    if hook is not None and sae.hook_name not in (None, hook):
+        raise ValueError(f"--hook is {hook!r}, and the SAE in {folder} reads {sae.hook_name!r}: leave --hook out")
+    sae.hook_name = hook if sae.hook_name is None else sae.hook_name
+    return sae
 
 
 def check_model(saes: Mapping[str, SAE], model: str, stories: str) -> None:

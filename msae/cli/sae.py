@@ -14,6 +14,7 @@ from msae.cli.base import (
     Stopped,
     add_command,
     add_fields,
+    add_hook,
     add_source,
     config_from,
     one_line,
@@ -22,7 +23,7 @@ from msae.cli.base import (
     whole,
     words,
 )
-from msae.cli.reading import check_activations, check_model, read_source
+from msae.cli.reading import check_activations, check_model, read_folder, read_source
 from msae.support import arguments
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MEASURED_TOKENS = 50_000
 """Held-out tokens that an SAE is measured on, at most."""
+
+FOLDER = "folder of the SAE: of msae, of SAELens 6, or of dictionary_learning"
 
 
 def add_sae_commands(commands: Commands) -> None:
@@ -60,13 +63,14 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument("sae", type=words, help="folder of the SAE")
+    evaluate.add_argument("sae", type=words, help=FOLDER)
     add_source(evaluate, default=None)
+    add_hook(evaluate)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_about_options(about: argparse.ArgumentParser) -> None:
-    about.add_argument("sae", type=words, help="folder of the SAE")
+    about.add_argument("sae", type=words, help=FOLDER)
     about.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -164,9 +168,8 @@ def _measure_and_keep(sae: SAE, options: argparse.Namespace) -> None:
 def evaluate_sae(options: argparse.Namespace) -> None:
     """`evaluate`: measure an SAE on stories, those it was made from where none are named."""
     from msae.lm.sources import recorded_source
-    from msae.sae.sae import SAE
 
-    sae = SAE.load(options.sae)
+    sae = read_folder(options.sae, options.hook)
     made_from = {"language_model": "bundled", "stories": "bundled"} | recorded_source(sae.config)
     measured = _measure(sae, options.sae, options.model or made_from["language_model"], options.stories or made_from["stories"])
     print(json.dumps(measured) if options.json else _sentence(measured))
@@ -179,7 +182,7 @@ def _measure(sae: SAE, name: str, model: str, stories: str) -> dict[str, Any]:
     from msae.texts.stories import HELD_OUT
 
     if sae.hook_name is None:
-        raise ValueError("this SAE names no hook of a language model: it cannot be measured on stories")
+        raise ValueError("this SAE names no hook of a language model: it cannot be measured on stories; --hook says what it reads")
     check_model({name: sae}, model, stories)
     n_ctx = recorded_source(sae.config).get("n_ctx", 128)
     _, activations = read_source(model, stories, sae.hook_name, n_ctx, None, held_out=True, at_most=MEASURED_TOKENS)
@@ -197,9 +200,7 @@ def _measure(sae: SAE, name: str, model: str, stories: str) -> dict[str, Any]:
 
 def about_sae(options: argparse.Namespace) -> None:
     """`about`: what an SAE's own files say."""
-    from msae.sae.sae import SAE
-
-    sae = SAE.load(options.sae)
+    sae = read_folder(options.sae)
     facts = {
         "d_model": sae.d_model,
         "n_latents": sae.n_latents,

@@ -33,7 +33,7 @@ TIMES = ".seconds.json"
 
 IS_NO_WORK = (
     *("seed", "n_steps", "lr", "betas", "penalty", "penalty_weight", "warmup", "decay", "start_l0", "sparsify"),
-    *("fade_prefixes", "fade_penalty", "clip_norm", "exchange_every"),
+    *("fade_prefixes", "fade_penalty", "clip_norm", "exchange_every", "aux_weight", "dead_after"),
 )
 """Fields of `TrainConfig` that change the time of a step little or not at all."""
 

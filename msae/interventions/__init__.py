@@ -11,12 +11,12 @@ with `ablate`. `effect`, `responses` and `each_alone` measure it.
 """
 
 from msae.interventions.changes import Change, ablate, add_noise, clamp, steer
-from msae.interventions.effects import continued, next_token
+from msae.interventions.effects import continuations, continued, next_token
 from msae.interventions.measures import Alone, Effect, Responses, each_alone, effect, responses
 from msae.interventions.splicing import spliced
 from msae.interventions.switching import without
 
 __all__ = [  # noqa: RUF022  (as they are read)
-    "spliced", "ablate", "clamp", "add_noise", "steer", "Change", "without", "next_token", "continued", "effect", "Effect", "responses",
-    "Responses", "each_alone", "Alone",
+    "spliced", "ablate", "clamp", "add_noise", "steer", "Change", "without", "next_token", "continued", "continuations", "effect", "Effect",
+    "responses", "Responses", "each_alone", "Alone",
 ]  # fmt: skip

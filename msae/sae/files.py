@@ -54,7 +54,7 @@ def write(folder: Path, weights: Mapping[str, Tensor], about: About) -> None:
     """
     about = about.checked()
     d_model, n_latents = weights["W_enc"].shape
-    _check_weights(about.nonlinearity, d_model, n_latents, weights)
+    check_weights(about.nonlinearity, d_model, n_latents, weights)
     as_json(about.config, "config")
     described: dict[str, Any] = {"format": FORMAT, "d_model": d_model, "n_latents": n_latents} | about._asdict()
     described["nonlinearity"] = plain(about.nonlinearity)
@@ -95,7 +95,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], About]:
     options, known = dict(described["nonlinearity"]), kinds()
     name = arguments.one_of("nonlinearity", options.pop("name"), known, hint="define one of your own before you load its SAE")
     nonlinearity = known[name](**options)
-    _check_weights(nonlinearity, d_model, n_latents, weights)
+    check_weights(nonlinearity, d_model, n_latents, weights)
     # Copies: else they would be the file itself.
     own = {name: weight.to(torch.promote_types(weight.dtype, torch.float32), copy=True) for name, weight in weights.items()}
     return own, About(nonlinearity, described["hook_name"], described["scale"], described["config"]).checked()
@@ -120,7 +120,7 @@ def check_files(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _check_weights(nonlinearity: Nonlinearity, d_model: int, n_latents: int, weights: Mapping[str, Tensor]) -> None:
+def check_weights(nonlinearity: Nonlinearity, d_model: int, n_latents: int, weights: Mapping[str, Tensor]) -> None:
     """Refuse weights that are not those of an SAE of this kind and these sizes, or that are not finite."""
     shapes: dict[str, tuple[int | str, ...]] = {"W_dec": (n_latents, d_model), "W_enc": (d_model, n_latents)}
     shapes |= {"b_enc": (n_latents,), "b_dec": (d_model,)}

@@ -243,6 +243,58 @@ class FixedPrefixes:
         return inclusion_of(self.sample(n_latents), n_latents)
 
 
+@dataclass(frozen=True)
+class WeightedPrefixes:
+    """The same widths at every step, each with a weight of its own: what the prefixes are worth beside each other.
+
+    The loss is Σ wⱼ · (the loss of the prefix of width j), w summing to 1. Equal weights are `FixedPrefixes`. Chanin et al. 2025
+    (arXiv:2505.11756) weigh the losses of the nested SAEs to balance absorption against hedging.
+
+    Attributes:
+        widths: strictly increasing; the last is the number of latents.
+        weights: one for each width, above 0; only their ratios count.
+
+    Raises:
+        ValueError: widths or weights that are no such lists.
+
+    Example:
+        >>> import msae
+        >>> msae.WeightedPrefixes([1, 4], [3, 1]).inclusion(4)
+        tensor([1.0000, 0.2500, 0.2500, 0.2500], dtype=torch.float64)
+    """
+
+    widths: Sequence[int] = field(default=())
+    weights: Sequence[float] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", FixedPrefixes(self.widths).widths)
+        hint = f"one for each of the {len(self.widths)} widths"
+        if isinstance(self.weights, str) or not isinstance(self.weights, Iterable):
+            raise ValueError(f"weights must be a list of numbers, got {shown(self.weights)}; {hint}")
+        weights = tuple(number("each of weights", weight, above=0) for weight in self.weights)
+        if len(weights) != len(self.widths):
+            raise ValueError(f"weights must be as many as widths, got {len(weights)} weights; {hint}")
+        object.__setattr__(self, "weights", weights)
+
+    def sample(self, n_latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n_prefixes,) the widths, without their weights: a sampled loss counts all alike, and `TrainConfig` refuses it here.
+
+        Args:
+            n_latents: number of latents.
+            generator: not used.
+        """
+        return FixedPrefixes(self.widths).sample(n_latents, generator)
+
+    def inclusion(self, n_latents: int) -> Tensor:
+        """(n_latents,) float64: the share of the weight that lies on widths which hold the latent of each rank.
+
+        Args:
+            n_latents: number of latents.
+        """
+        lengths, weights = self.sample(n_latents), torch.tensor(self.weights, dtype=torch.float64)
+        return ((lengths > torch.arange(n_latents)[:, None]) * weights).sum(1) / weights.sum()
+
+
 def _checked(n_latents: int, generator: torch.Generator | None = None) -> int:
     arguments.generator("generator", generator)
     return whole("n_latents", n_latents, 1)

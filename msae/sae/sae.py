@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msae.sae.files import DTYPES, About, read, write
+from msae.sae.files import DTYPES, About, check_weights, read, write
 from msae.sae.nonlinearities.base import Nonlinearity
 from msae.sae.nonlinearities.relu import ReLU
 from msae.support import arguments
@@ -95,6 +95,23 @@ class SAE(nn.Module):
         sae._describe(about)
         sae._take(weights)
         return sae
+
+    @classmethod
+    @torch.no_grad()
+    def from_weights(cls, weights: Mapping[str, Tensor], about: About) -> SAE:
+        """An SAE of copies of these weights, in float32 at least.
+
+        Args:
+            weights: `W_enc`, `b_enc`, `W_dec`, `b_dec` and, for a nonlinearity that has one, `threshold`, of the shapes above.
+            about: its nonlinearity, and the rest of what it is.
+
+        Raises:
+            ValueError: weights that are not those of such an SAE, or not finite, or a description that is none.
+        """
+        about = about.checked()
+        d_model, n_latents = tensor("W_enc", weights.get("W_enc"), ("d_model", "n_latents")).shape
+        check_weights(about.nonlinearity, d_model, n_latents, weights)
+        return cls._of({name: w.detach().to(torch.promote_types(w.dtype, torch.float32), copy=True) for name, w in weights.items()}, about)
 
     @classmethod
     @torch.no_grad()

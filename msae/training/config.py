@@ -12,7 +12,7 @@ from msae.sae.lawful import checked_law
 from msae.sae.nonlinearities import Nonlinearity, ReLU
 from msae.sae.nonlinearities.base import check_answers, check_kind, is_own
 from msae.sae.penalties import PENALTIES
-from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes
+from msae.sae.prefixes import PrefixLaw, SquareRootPrefixes, WeightedPrefixes
 from msae.sae.sae import SAE
 from msae.support.arguments import number, one_of, shown, whole, yes_or_no
 from msae.support.origin import plain
@@ -144,6 +144,16 @@ class TrainConfig:
     """Leave a latent that did not fire in a batch as it is, its moments too (`msae.training.lazy_adam`): else one firing pushes a rare
     latent on for many steps, often until nothing makes it fire again."""
 
+    aux_latents: int = 0
+    """Dead latents of each input that an auxiliary loss (`msae.training.auxiliary`) asks to reconstruct what the SAE leaves, k_aux of Gao
+    et al. 2024; 0 for no such loss. A step then costs an encoder's and a decoder's product more."""
+
+    aux_weight: float = 1 / 32
+    """Of the auxiliary loss."""
+
+    dead_after: int = 65_536
+    """Inputs on which a latent must have been silent, one after the other, to count as dead in the auxiliary loss."""
+
     clip_norm: float = 1.0
     """Largest norm of one SAE's gradient. At 1 it is no guard against a rare huge step but scales every one: on TinyStories the norm lies
     between 3 and 150 throughout, so Adam is given the gradient's direction alone."""
@@ -153,11 +163,13 @@ class TrainConfig:
     Ampere, such as Colab's T4, have fast float16 and no fast bfloat16."""
 
     def __post_init__(self) -> None:
-        for name, least in (("n_latents", 1), ("n_steps", 1), ("batch_size", 1), ("exchange_every", 0), ("exchange_moves", 1)):
-            self._set(name, whole(name, getattr(self, name), least))
+        for name in ("n_latents", "n_steps", "batch_size", "exchange_moves", "dead_after"):
+            self._set(name, whole(name, getattr(self, name), 1))
+        for name in ("exchange_every", "aux_latents"):
+            self._set(name, whole(name, getattr(self, name), 0))
         for name in ("warmup", "decay", "sparsify", "fade_prefixes", "fade_penalty"):
             self._set(name, number(f"{name} is a share of the run, 0 to 1: it", getattr(self, name), 0, 1))
-        for name in ("penalty_weight", "clip_norm"):
+        for name in ("penalty_weight", "clip_norm", "aux_weight"):
             self._set(name, number(name, getattr(self, name), above=0))
         if self.start_l0 is not None:
             self._set("start_l0", number("start_l0", self.start_l0, above=0, also=" or None", hint="100 is usual"))
@@ -172,6 +184,8 @@ class TrainConfig:
         self._check_seed()
         self._check_nonlinearity()
         checked_law(self.prefixes, self.n_latents)
+        if self.sample_prefixes and isinstance(self.prefixes, WeightedPrefixes):
+            raise ValueError("sample_prefixes must be False with WeightedPrefixes, whose weights count in the loss over all prefixes alone")
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

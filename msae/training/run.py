@@ -17,6 +17,7 @@ from msae.sae.penalties import PENALTIES
 from msae.sae.prefixes import inclusion_of
 from msae.sae.sae import SAE
 from msae.support.schedules import trapezoid
+from msae.training.auxiliary import add_auxiliary
 from msae.training.buffers import Buffers, keep_freed_memory
 from msae.training.config import Stream, TrainConfig, TrainResult, origin_of
 from msae.training.controller import L0Controller, integral_for, integral_in_fade
@@ -55,6 +56,7 @@ class Run:
         self.controller = L0Controller(n_seeds, config.penalty_weight, device, integral=integral_for(config.n_steps))
         self.weight_S = torch.full((n_seeds,), config.penalty_weight, device=device)
         self.power_SN = torch.zeros(n_seeds, n, device=device)
+        self.silent_SN = torch.zeros(n_seeds, n, dtype=torch.long, device=device)
         self.threshold_mass = 0.0
         self.first_l0_S: Tensor | None = None
         self.rank_SN = torch.arange(n, device=device).expand(n_seeds, n).clone()
@@ -73,6 +75,9 @@ class Run:
             self._start_sparse(x_SBD[:, :256])
         self.weight_S = self._penalty_weight()
         seen = self.gradients(x_SBD)
+        self.silent_SN = (self.silent_SN + x_SBD.shape[1]) * (seen.power_N == 0)
+        if config.aux_latents:
+            self._add_auxiliary(x_SBD)
         self.last_loss, logged = (t, seen.error), self.logged
         if logged or x_SBD.device.type == "cpu":  # elsewhere a look costs a stall
             self.look()
@@ -111,6 +116,13 @@ class Run:
             if seen is not None:
                 return Observed(*(value[None] for value in seen))
         return dense_step(inputs, self.grads, blocks(by_rank_N))
+
+    def _add_auxiliary(self, x_SBD: Tensor) -> None:
+        """Give the dead latents gradients, so that `lazy_adam` does not skip them either."""
+        config, dead_SN = self.config, self.silent_SN >= self.config.dead_after
+        if dead_SN.any():
+            residual_SBD = self._residual(x_SBD)
+            add_auxiliary((x_SBD, residual_SBD), dead_SN, self.params, self.grads, k=config.aux_latents, weight=config.aux_weight)
 
     def _inputs(self, x_SBD: Tensor, by_rank_N: Tensor) -> StepInputs:
         there_N = self.law_on_device_N if by_rank_N is self.law_inclusion_N else by_rank_N.to(x_SBD.device)
@@ -175,15 +187,21 @@ class Run:
     @torch.no_grad()
     def exchange(self, x_SBD: Tensor) -> None:
         """Start at most `exchange_moves` latents of each SAE anew (`find_moves`), moments and all; ranks stay until the next step."""
-        p, norm_SN = self.params, torch.linalg.vector_norm(self.params["W_dec"], dim=2)
-        _, acts_SBN = self._inputs(x_SBD, self.law_inclusion_N).encode(x_SBD, norm_SN)
-        residual_SBD = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
-        moves = find_checked_moves(x_SBD, residual_SBD, self.power_SN, most=self.config.exchange_moves)
-        start_anew(moves, p, norm_SN, self._moments())
+        p = self.params
+        moves = find_checked_moves(x_SBD, self._residual(x_SBD), self.power_SN, most=self.config.exchange_moves)
+        start_anew(moves, p, torch.linalg.vector_norm(p["W_dec"], dim=2), self._moments())
         start = self.nonlinearity.start_threshold
         if self.nonlinearity.learns_threshold and start is not None:
             p["threshold"][moves.sae, moves.latent] = start
         self.power_SN[moves.sae, moves.latent] = moves.power
+        self.silent_SN[moves.sae, moves.latent] = 0
+
+    def _residual(self, x_SBD: Tensor) -> Tensor:
+        """(S, B, D) the inputs minus their full reconstructions."""
+        p, norm_SN = self.params, torch.linalg.vector_norm(self.params["W_dec"], dim=2)
+        _, acts_SBN = self._inputs(x_SBD, self.law_inclusion_N).encode(x_SBD, norm_SN)
+        left_SBD: Tensor = x_SBD - p["b_dec"].unsqueeze(-2) - acts_SBN @ (p["W_dec"] / norm_SN.unsqueeze(-1))
+        return left_SBD
 
     def _moments(self) -> Iterator[Tensor]:
         """What the optimizer remembers of the latents; nothing before its first step."""
@@ -200,6 +218,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "controller": self.controller.state,
             "power": self.power_SN,
+            "silent": self.silent_SN,
             "threshold_mass": self.threshold_mass,
             "first_l0": self.first_l0_S,
             "rank": self.rank_SN,
@@ -219,6 +238,7 @@ class Run:
         self.controller.state = {name: value.to(device) for name, value in state["controller"].items()}
         self.first_l0_S = None if state["first_l0"] is None else state["first_l0"].to(device)
         self.power_SN.copy_(state["power"])
+        self.silent_SN.copy_(state["silent"])
         self.rank_SN.copy_(state["rank"])
         self.threshold_mass = state["threshold_mass"]
         self.step_number, self.history = state["step"], state["history"]

@@ -21,7 +21,8 @@ NO_FOLDER_TO_WRITE = ["s.txt", "s.txt/out", "/dev/null/out", "''"]
 NO_FILE_TO_WRITE = ["folder", "nowhere/r.json", "s.txt/r.json", "/dev/null/r.json"]
 NO_STORIES = ["nowhere.txt", "folder", "''", "latin.txt", "blank.txt", "broken.jsonl", "numbers.jsonl", "cut.jsonl.zst", "s.csv"]
 NO_MODEL = ["./nowhere", "/dev/null", "folder"]
-NO_SAE = ["nowhere", "folder", "s.txt", "''", "damaged", "half"]
+NO_SAE = ["nowhere", "folder", "s.txt", "''", "damaged", "half", "foreign"]
+NO_HOOK = ["''", "blocks.2.hook_resid_pre"]
 NO_DEVICE = ["warp", "''", "cuda:99", "cpu:x"]
 NO_FAMILY = ["nowhere.json", "folder", "''", "latin.txt", "s.txt", "list.json", "nan.json", "unknown.json", "deep.json"]
 NOT_IN_FAMILY = ["typo", "''"]
@@ -116,7 +117,7 @@ WRONG = {
         "--clip-norm": ["x"],
         "--encoder-dtype": ["x", "''"],
     },
-    "evaluate": {"sae": NO_SAE, "--model": NO_MODEL, "--stories": NO_STORIES},
+    "evaluate": {"sae": NO_SAE, "--model": NO_MODEL, "--stories": NO_STORIES, "--hook": NO_HOOK},
     "family train": {
         "--family": NO_FAMILY,
         "--out": NO_FOLDER_TO_WRITE,
@@ -183,6 +184,7 @@ WRONG = {
         "--out": [*NO_FOLDER_TO_WRITE, "page.html"],
         "folder": [*NO_FOLDER_TO_WRITE, "page.html"],
         "--sae": ["S", "S=", "=sae", "S=sae", "S2=nowhere", "S2=folder", "S2=damaged"],
+        "--hook": NO_HOOK,
         "--model": NO_MODEL,
         "--stories": NO_STORIES,
         "--n-ctx": [*NOT_A_COUNT, "1", "100000"],
@@ -233,6 +235,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged" / "sae.safetensors").write_bytes((folder / "sae" / "sae.safetensors").read_bytes()[:-9])
     sae.save(folder / "half")
     (folder / "half" / "sae.json").write_text('{"format": "msae-sae/1"}')
+    (folder / "foreign").mkdir()
+    (folder / "foreign" / "cfg.json").write_text('{"architecture": "transcoder", "metadata": {"sae_lens_version": "6.0.0"}}')
+    (folder / "foreign" / "sae_weights.safetensors").write_bytes((folder / "sae" / "sae.safetensors").read_bytes())
     (folder / "run").mkdir()
     (folder / "run" / "tokenizer.json").write_text("{}")
     (folder / "run" / "checkpoint.safetensors").write_bytes((folder / "sae" / "sae.safetensors").read_bytes())

@@ -8,6 +8,7 @@ from places import ROOT
 
 NOT_NAMES = {"msae.X": "how `msae/_sphinx.py` stands for every name", "msae.nothing": "of no room, in a test"}
 NOT_KEPT = {"row.json": "beside a measured SAE", "conf.py": "of anybody's book"}
+NOT_KEPT |= {"cfg.json": "of SAELens", "activation_scaler.json": "of SAELens", "config.json": "of dictionary_learning"}
 """Files that are written elsewhere, and never part of this repository."""
 
 PAGES = [*ROOT.glob("[!C]*.md"), ROOT / "CONTRIBUTING.md", *ROOT.glob("book/**/*.md"), *ROOT.glob("book/*/*.ipynb")]

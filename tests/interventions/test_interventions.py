@@ -12,7 +12,7 @@ from tiny_models import STORIES, tiny_language_model
 import msae
 from msae.activations.hooks import run_to_hook
 from msae.activations.rows import read_texts
-from msae.interventions import continued, next_token, without
+from msae.interventions import continuations, continued, next_token, without
 
 HOOK = "blocks.1.hook_resid_pre"
 LATENTS = [3, 0]
@@ -101,6 +101,19 @@ def test_the_likeliest_token_goes_on(lm: Any) -> None:
 def test_one_seed_writes_alike_and_another_does_not(lm: Any) -> None:
     once = [continued(lm, "Lily", 8, seed=seed) for seed in (0, 0, 1)]
     assert once[0] == once[1] != once[2]
+
+
+def test_many_stories_at_once_are_told_as_one_by_one() -> None:
+    lm, start, seeds = msae.load_language_model(), "They went home. They were very happy.", range(12)
+    told = continuations(lm, start, 12, seeds=seeds, temperature=1.0)
+    assert len(told) == len(seeds)
+    over = (told[:, 1:] == told[0, 0]).int()
+    assert over.any(), "some of these stories end"
+    assert not over.all(1).any()
+    assert (over.diff(dim=1) >= 0).all(), "behind the end of a story nothing is told"
+    for row, seed in zip(told, seeds, strict=True):
+        words = [int(token) for token in row[1:] if token != told[0, 0]]
+        assert lm.tokenizer.decode(words) == continued(lm, start, 12, seed=seed, temperature=1.0)
 
 
 def test_draws_follow_the_models_probabilities(lm: Any) -> None:

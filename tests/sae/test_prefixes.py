@@ -10,13 +10,14 @@ from torch.testing import assert_close
 
 import msae
 from msae.sae.prefixes import inclusion_of, inclusion_probability
+from msae.training.losses import dense_all_prefix_loss
 
 LAWS = [msae.SquareRootPrefixes(10), msae.ParetoPrefixes(10, 0.5), msae.UniformPrefixes(10), msae.FullPrefix()]
 
 
 def test_every_law_of_msae_is_tried():
     laws = {value for name, value in vars(msae.sae).items() if name.endswith(("Prefix", "Prefixes"))}
-    assert {type(law) for law in LAWS} == laws - {msae.FixedPrefixes}, "add it to LAWS; FixedPrefixes draws nothing"
+    assert {type(law) for law in LAWS} == laws - {msae.FixedPrefixes, msae.WeightedPrefixes}, "add it to LAWS; these two draw nothing"
 
 
 def test_square_root_law_has_the_quantiles_of_its_name():
@@ -53,6 +54,30 @@ def test_inclusion_starts_at_one_and_never_rises(law, n_latents):
     assert_close(s[0], torch.tensor(1.0, dtype=torch.float64))
     assert (s.diff() <= 1e-12).all()
     assert (s > 0).all()
+
+
+def test_weights_weigh_the_losses_of_the_prefixes():
+    """The exact loss under the law is the weighted mean of what each prefix leaves, written out."""
+    generator = torch.Generator().manual_seed(2)
+    x, b_dec, W_dec = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((6, 5), (5,), (9, 5)))
+    acts = torch.randn(6, 9, generator=generator, dtype=torch.float64).relu()
+    widths, weights = [2, 3, 9], [5.0, 0.5, 2.0]
+    losses = [((x - b_dec - acts[:, :m] @ W_dec[:m]) ** 2).sum(1).mean() for m in widths]
+    expected = sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+    loss = dense_all_prefix_loss(x, b_dec, acts, W_dec, msae.WeightedPrefixes(widths, weights).inclusion(9))
+    assert_close(loss, expected)
+
+
+def test_equal_weights_are_none():
+    widths = [1, 4, 9]
+    assert_close(msae.WeightedPrefixes(widths, [2, 2, 2]).inclusion(9), msae.FixedPrefixes(widths).inclusion(9))
+
+
+def test_weights_are_refused_where_prefixes_are_sampled():
+    law = msae.WeightedPrefixes([5, 20], [1, 2])
+    assert msae.TrainConfig(20, 2.0, 5, prefixes=law).record()["prefixes"]["weights"] == [1.0, 2.0]
+    with pytest.raises(ValueError, match="sample_prefixes must be False"):
+        msae.TrainConfig(20, 2.0, 5, prefixes=law, sample_prefixes=True)
 
 
 def test_laws_have_their_own_generator():

@@ -30,6 +30,7 @@ EVERY_KIND = [
     dataclasses.replace(SMALL, nonlinearity=msae.JumpReLU()),
     dataclasses.replace(SMALL, exchange_every=5),
     dataclasses.replace(SMALL, exchange_every=5, exchange_moves=3, lazy_adam=True),
+    dataclasses.replace(SMALL, n_latents=20, aux_latents=4, dead_after=300, lr=0.03),
 ]
 
 
@@ -39,6 +40,7 @@ def name_of(config: msae.TrainConfig) -> str:
         f"{loss}-{type(config.nonlinearity).__name__}-L0={config.target_l0}"
         + "-exchange" * (config.exchange_every > 0)
         + "-lazy" * config.lazy_adam
+        + "-aux" * (config.aux_latents > 0)
     )
 
 

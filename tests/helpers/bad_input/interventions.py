@@ -7,7 +7,20 @@ from bad_input import INF, NOT_A_NUMBER, NOT_A_TENSOR, NOT_TEXT, NOT_WHOLE, Func
 from bad_input.metrics import HOOK, D, an_sae, language_model, texts
 
 from msae import SAE
-from msae.interventions import ablate, add_noise, clamp, continued, each_alone, effect, next_token, responses, spliced, steer, without
+from msae.interventions import (
+    ablate,
+    add_noise,
+    clamp,
+    continuations,
+    continued,
+    each_alone,
+    effect,
+    next_token,
+    responses,
+    spliced,
+    steer,
+    without,
+)
 
 NO_MODEL = [None, 3, "bundled"]
 NO_SAE = [
@@ -101,6 +114,17 @@ TABLE = [
             "start": [*NOT_TEXT, ""],
             "n_tokens": [*NOT_WHOLE, 0, -1],
             "seed": [*NOT_WHOLE[1:], -1],
+            "temperature": [*NOT_A_NUMBER, 0, -1],
+        },
+    ),
+    Function(
+        continuations,
+        lambda: {"lm": language_model(), "start": "Lily ran", "n_tokens": 2, "seeds": [0, 1], "temperature": 1.0},
+        {
+            "lm": NO_MODEL,
+            "start": [*NOT_TEXT, ""],
+            "n_tokens": [*NOT_WHOLE, 0, -1],
+            "seeds": [None, 3, [], [-1], [0.5], ["a"]],
             "temperature": [*NOT_A_NUMBER, 0, -1],
         },
     ),

@@ -11,4 +11,9 @@ TABLE = [
     Function(
         msae.FixedPrefixes, lambda: {"widths": [1, 4]}, {"widths": [None, 3, [], [4, 1], [0, 1], [1.5, 4], [1, 1], "14", [NAN], [INF]]}
     ),
+    Function(
+        msae.WeightedPrefixes,
+        lambda: {"widths": [1, 4], "weights": [1, 2.0]},
+        {"widths": [None, 3, [], [4, 1]], "weights": [None, 3, [], [1], [1, 2, 3], [0, 1], [-1, 1], [NAN, 1], [INF, 1], "ab"]},
+    ),
 ]

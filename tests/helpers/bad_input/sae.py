@@ -1,5 +1,6 @@
 """The SAE, its folder, and its nonlinearities."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -30,6 +31,23 @@ def broken(weight="b_enc", value=NAN, config=None):
     tensor[(0,) * tensor.ndim] = value
     sae.config = config or {}
     return sae
+
+
+def of_saelens(name="saelens"):
+    """A checkpoint, whose input has a scale."""
+    msae.sae.write_saelens(an_sae(), name)
+    path = Path(name) / "cfg.json"
+    path.write_text(path.read_text().replace('"normalize_activations": "none"', '"normalize_activations": "expected_average_only_in"'))
+    return name
+
+
+def of_dictionary_learning(name="dictionary"):
+    Path(name).mkdir()
+    about = {"dict_class": "AutoEncoderNew", "activation_dim": 4, "dict_size": 5}
+    (Path(name) / "config.json").write_text(json.dumps({"trainer": about}))
+    weights = {"encoder.weight": torch.ones(5, 4), "encoder.bias": torch.ones(5)}
+    torch.save(weights | {"decoder.weight": torch.ones(4, 5), "decoder.bias": torch.ones(4)}, Path(name) / "ae.pt")
+    return name
 
 
 def save(sae, folder):
@@ -116,6 +134,38 @@ TABLE = [
         lambda: {"folder": saved(), "device": "cpu"},
         {"folder": [*NOT_A_PATH, Says("nothing", "nothing holds no sae.json")], "device": NO_DEVICE},
         name="SAE.load",
+    ),
+    Function(
+        msae.sae.read_sae,
+        lambda: {"folder": saved(), "device": "cpu"},
+        {"folder": [*NOT_A_PATH, Says("nothing", "nothing holds no sae.json")], "device": NO_DEVICE},
+    ),
+    Function(
+        msae.sae.write_saelens,
+        lambda: {"sae": an_sae(), "folder": "saelens"},
+        {
+            "sae": [
+                *(None, 3, "sae", msae.SAE),
+                Says(an_sae(msae.TopK(2)).prefix(3), "W_rivals"),
+                Says(broken("b_enc", NAN), "b_enc must be finite"),
+                Says(broken("b_enc", 0, {"a": NAN}), "config['a'] is"),
+            ],
+            "folder": NOT_A_PATH,
+        },
+    ),
+    Function(
+        msae.sae.read_saelens,
+        lambda: {"folder": of_saelens(), "device": "cpu", "scale": 0.5},
+        {
+            "folder": [*NOT_A_PATH, Says("nothing", "nothing holds no cfg.json")],
+            "device": NO_DEVICE,
+            "scale": [*NOT_A_NUMBER[1:], True, 0, -1.0, Says(None, "give it as scale=")],
+        },
+    ),
+    Function(
+        msae.sae.read_dictionary_learning,
+        lambda: {"folder": of_dictionary_learning(), "device": "cpu"},
+        {"folder": [*NOT_A_PATH, Says("nothing", "nothing holds no config.json")], "device": NO_DEVICE},
     ),
     Function(msae.TopK, lambda: {"k": 3}, {"k": [*NOT_WHOLE, 0, -1]}),
     Function(msae.BatchTopK, lambda: {"k": 3}, {"k": [*NOT_WHOLE, 1.5, 0, -1]}),
