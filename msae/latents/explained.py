@@ -112,26 +112,17 @@ def explain(
 
     firings = as_firings(acts)
     share = float(check_level(level, shapes=[()]))
-    ids = array("tokens", tokens, ("n_texts", "n_ctx"))
-    if firings.places != ids.shape:
-        raise ValueError(f"tokens: expected ids of shape {firings.places}, as acts, got {ids.shape}")
-    held_out = truth("measured", measured, [ids.shape[:1]], "text")
-    if held_out.all() or not held_out.any():
-        raise ValueError(f"measured must leave texts on both sides, got {int(held_out.sum())} of {len(held_out)} measured")
+    ids, held_out = _texts(firings, tokens, measured)
     if explainer is not None and not callable(explainer):
         raise ValueError(f"explainer must be a function from contexts to a pattern, got {shown(explainer)}")
     numbers = _latents(latents, firings)
-    corpus = Corpus(ids, str_tokens, mask=firings.mask)
-    search = _Search(corpus, held_out, str_tokens, ids)
+    search = _Search(Corpus(ids, str_tokens, mask=firings.mask), held_out, str_tokens, ids)
     found = []
     for number in numbers:
         fires = firings.where(number, share)
         if not (fires.reshape(ids.shape) & ~held_out[:, None]).any():
             raise ValueError(f"latents: latent {number} fires on none of the searched texts: take one that fires, or more texts")
-        if explainer is None:
-            pattern, marks = search.found(fires)
-        else:
-            pattern, marks = search.asked(explainer, firings, number, fires)
+        pattern, marks = search.found(fires) if explainer is None else search.asked(explainer, firings, number, fires)
         found.append(search.measured(number, pattern, fires.reshape(ids.shape), marks))
     return found
 
@@ -224,6 +215,17 @@ class _Search:
 def _f1(fires: np.ndarray, marks: np.ndarray) -> float:
     total = int(fires.sum()) + int(marks.sum())
     return 2 * int((fires & marks).sum()) / total if total else 0.0
+
+
+def _texts(firings: Firings, tokens: Tensor | ArrayLike, measured: Tensor | ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids, and which texts are held out."""
+    ids = array("tokens", tokens, ("n_texts", "n_ctx"))
+    if firings.places != ids.shape:
+        raise ValueError(f"tokens: expected ids of shape {firings.places}, as acts, got {ids.shape}")
+    held_out = truth("measured", measured, [ids.shape[:1]], "text")
+    if held_out.all() or not held_out.any():
+        raise ValueError(f"measured must leave texts on both sides, got {int(held_out.sum())} of {len(held_out)} measured")
+    return ids, held_out
 
 
 def _latents(latents: Iterable[int], firings: Firings) -> list[int]:
