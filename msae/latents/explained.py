@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
 
-    from msae.patterns.corpus import Corpus
 
 N_CONTEXTS, AROUND = 12, 12
 """Contexts that an explainer is shown, and tokens on each side of a firing."""
@@ -108,17 +107,14 @@ def explain(
 
     Source: the scores are those of Paulo, Mallen, Juang and Belrose 2024, with a pattern where they ask a language model.
     """
-    from msae.patterns.corpus import Corpus
-
     firings = as_firings(acts)
     share = float(check_level(level, shapes=[()]))
     ids, held_out = _texts(firings, tokens, measured)
     if explainer is not None and not callable(explainer):
         raise ValueError(f"explainer must be a function from contexts to a pattern, got {shown(explainer)}")
-    numbers = _latents(latents, firings)
-    search = _Search(Corpus(ids, str_tokens, mask=firings.mask), held_out, str_tokens, ids)
+    search = _Search(held_out, str_tokens, ids, firings.mask)
     found = []
-    for number in numbers:
+    for number in _latents(latents, firings):
         fires = firings.where(number, share)
         if not (fires.reshape(ids.shape) & ~held_out[:, None]).any():
             raise ValueError(f"latents: latent {number} fires on none of the searched texts: take one that fires, or more texts")
@@ -130,8 +126,11 @@ def explain(
 class _Search:
     """Texts that are searched, chosen on and measured."""
 
-    def __init__(self, corpus: Corpus, held_out: np.ndarray, str_tokens: Sequence[str | bytes], ids: np.ndarray):
-        self.corpus, self.held_out, self.str_tokens, self.ids = corpus, held_out, str_tokens, ids
+    def __init__(self, held_out: np.ndarray, str_tokens: Sequence[str | bytes], ids: np.ndarray, mask: np.ndarray | None):
+        from msae.patterns.corpus import Corpus
+
+        self.corpus = corpus = Corpus(ids, str_tokens, mask=mask)
+        self.held_out, self.str_tokens, self.ids = held_out, str_tokens, ids
         self.proposals = Proposals(corpus)
         searched = np.flatnonzero(~held_out)
         fitting = np.zeros(len(held_out), dtype=bool)
