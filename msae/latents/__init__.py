@@ -1,5 +1,5 @@
 """In: SAEs and the activations they read. Out: answers about their latents: the best for a concept, its like, its children, its holes;
-and what an unknown latent stands for.
+what each stands for.
 
 ::
 
