@@ -8,15 +8,24 @@ from bad_input.metrics import HOOK, D, an_sae, language_model, texts
 
 from msae import SAE
 from msae.interventions import (
+    Pairs,
+    Restored,
     ablate,
     add_noise,
+    attribution,
     clamp,
     continuations,
     continued,
     each_alone,
     effect,
+    into_directions,
+    into_latents,
+    logit_differences,
     next_token,
+    patched,
+    prompt_pairs,
     responses,
+    restored,
     spliced,
     steer,
     without,
@@ -33,6 +42,34 @@ NO_READER = [3, "S/2", *NO_SAE[3:]]
 NO_LATENTS = [None, 3, "a", [], [-1], [1.5], [None], [0, 0]]
 NO_CHANGE = [None, 3, "ablate", [0], ablate, Says(ablate([99]), "each of latents must lie between")]
 NO_TEXTS = [None, 3, "a", torch.ones(2, 3)]
+
+
+NO_PAIRS = [None, 3, "a", (torch.ones(1, 2),) * 4]
+NO_INTO = [
+    *(None, 3, "S/2"),
+    Says(into_directions(torch.eye(D + 1), HOOK), "has parts of width 5, but the vectors at"),
+    Says(into_directions(torch.eye(D), "there"), "no hook 'there'"),
+]
+NO_PLACES = [3, "a", torch.ones(2, 3).bool(), torch.ones(1, 3)]
+NO_PARTS = [3, "a", [-1], [99], [1.5], [0, 0]]
+
+
+def _pairs():
+    return Pairs(torch.tensor([[0, 3, 4]]), torch.tensor([[0, 5, 4]]), torch.tensor([[6, 7]]), torch.tensor([2]))
+
+
+def _patched(**more):
+    """A fresh call's arguments, with whatever else it takes."""
+
+    def make():
+        into = into_directions(torch.eye(D), HOOK)
+        places = torch.ones(1, 3).bool()
+        return {"lm": language_model(), "pairs": _pairs(), "into": into, "places": places, "batch_size": 2, **more}
+
+    return make
+
+
+PATCHED = {"lm": NO_MODEL, "pairs": NO_PAIRS, "into": NO_INTO, "places": NO_PLACES, "batch_size": [*NOT_WHOLE, 0, -1]}
 
 
 def _spliced(**more):
@@ -116,6 +153,54 @@ TABLE = [
             "seed": [*NOT_WHOLE[1:], -1],
             "temperature": [*NOT_A_NUMBER, 0, -1],
         },
+    ),
+    Function(
+        prompt_pairs,
+        lambda: {"lm": language_model(), "clean": ["q x"], "other": ["v x"], "answers": [("k", "j")]},
+        {
+            "lm": NO_MODEL,
+            "clean": [
+                None,
+                3,
+                "q x",
+                [None],
+                [3],
+                [""],
+                Says([], "at least one"),
+                Says(["q x", "q"], "one item for each pair"),
+                ["\ud800"],
+            ],
+            "other": [None, 3, "v x", [None], [3], [""], Says(["v x y"], "as many tokens"), Says(["q x"], "must differ"), ["\ud800"]],
+            "answers": [None, 3, "kj", [None], ["k"], [("k",)], [("k", "k")], [("k", "jjjj")], [("k", 3)], [("k", "")]],
+        },
+    ),
+    Function(
+        logit_differences,
+        lambda: {"lm": language_model(), "pairs": _pairs(), "batch_size": 2},
+        {"lm": NO_MODEL, "pairs": NO_PAIRS, "batch_size": [*NOT_WHOLE, 0, -1]},
+    ),
+    Function(into_latents, lambda: {"sae": an_sae(hook_name=HOOK)}, {"sae": [None, 3, "S/2", Says(an_sae(), "names no hook")]}),
+    Function(
+        into_directions,
+        lambda: {"rows": torch.eye(D), "hook_name": HOOK},
+        {
+            "rows": [*NOT_A_TENSOR, torch.ones(D), torch.ones(2, D), torch.zeros(0, D), torch.full((1, D), INF), torch.eye(D).long()],
+            "hook_name": NOT_TEXT,
+        },
+    ),
+    Function(patched, _patched(which=[1, 0], error=True), {**PATCHED, "which": NO_PARTS, "error": [None, 1, "yes"]}),
+    Function(
+        restored,
+        _patched(order=[1, 0], sizes=[0, 2]),
+        {**PATCHED, "order": [None, *NO_PARTS], "sizes": [None, 3, "a", [], [-1], [3], [1.5]]},
+    ),
+    Function(attribution, _patched(), PATCHED),
+    Function(
+        Restored.shares,
+        lambda: {"self": Restored((1,), torch.ones(2), -torch.ones(2), torch.zeros(1, 2)), "group": [0, 1]},
+        {"group": [3, "a", [0], [0.5, 1], [-1, 0]]},
+        {"self": "made by restored"},
+        name="Restored.shares",
     ),
     Function(
         continuations,
