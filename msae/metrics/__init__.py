@@ -16,6 +16,7 @@ from msae.metrics.absorbed import Absorption, absorption, mean_difference
 from msae.metrics.by_probe import AbsorptionByProbe, absorption_by_probe
 from msae.metrics.complete import Completeness, completeness
 from msae.metrics.concepts import ConceptScore, ConceptScores, concept_score, concept_scores
+from msae.metrics.contexts import detection, fuzzing
 from msae.metrics.correlation import MaxCorrelation, mean_max_correlation
 from msae.metrics.costs import Splice, SpliceRatio
 from msae.metrics.fidelity import Reconstruction, cosines, dead, fvu, l0, reconstruction
@@ -34,7 +35,7 @@ from msae.metrics.unselected import Unselected, unselected_holes
 
 __all__ = [  # noqa: RUF022  (as they are read)
     "reconstruction", "Reconstruction", "l0", "fvu", "dead", "splice", "Splice", "SpliceRatio", "concept_score", "concept_scores",
-    "ConceptScore", "ConceptScores", "concept_ranking", "ConceptRanking", "specificity", "Specificity", "Band",
+    "ConceptScore", "ConceptScores", "concept_ranking", "ConceptRanking", "specificity", "Specificity", "Band", "detection", "fuzzing",
     "completeness", "Completeness", "CLEARLY", "hole_rate", "HoleRate", "holes", "Holes",
     "fragmentation", "Fragmentation", "splitting", "Splitting", "absorption", "Absorption", "mean_difference", "absorption_by_probe",
     "AbsorptionByProbe", "linear_probe", "Probe", "sparse_probe", "SparseProbe", "mean_max_correlation", "MaxCorrelation",

@@ -86,6 +86,15 @@ def texts():
     return read_texts(language_model(), ["Lily has a cat."], n_ctx=6)
 
 
+MARKED = np.array([[True, False, False, True], [False, False, False, False]])
+
+OF_WINDOWS = {
+    "fires": [None, 3, "a", MARKED[0], MARKED[None], np.full((2, 4), NAN), np.full((2, 4), 2)],
+    "marks": [None, 3, MARKED[0], MARKED[:1], np.full((2, 4), NAN), np.full((2, 4), 2)],
+    "mask": [3, MARKED[0], MARKED[:1], np.full((2, 4), NAN)],
+    "window": [*NOT_WHOLE, 0, -1],
+}
+
 TABLE = [
     Function(
         metrics.specificity,
@@ -122,6 +131,12 @@ TABLE = [
     Function(metrics.encode, lambda: base("sae", "x"), {"sae": SAES, "x": VECTORS, "chunk": CHUNK}),
     Function(metrics.concept_score, lambda: base(*SCORED), SCORED),
     Function(metrics.concept_scores, lambda: base("acts", "concept", "level"), of(SCORED, "acts", "concept", "level")),
+    Function(metrics.detection, lambda: {"fires": MARKED, "marks": ~MARKED, "mask": MARKED | True, "window": 2}, OF_WINDOWS),
+    Function(
+        metrics.fuzzing,
+        lambda: {"fires": MARKED, "marks": ~MARKED, "mask": MARKED | True, "window": 2, "seed": 1},
+        OF_WINDOWS | {"seed": [*NOT_WHOLE, -1]},
+    ),
     Function(
         metrics.hole_rate,
         lambda: base(*SCORED) | {"parts": {"a": CONCEPT}, "min_precision": 0.5},
