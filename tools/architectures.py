@@ -1,7 +1,7 @@
 """Every architecture with every prefix law, on the toy tree and on TinyStories: the table of the chapter that compares them.
 
     python tools/architectures.py --out architectures     # trains and measures what is missing; stop it at any time, start it again
-    python tools/architectures.py --out architectures --assets msae/assets     # writes the two files that ship, and prints the table
+    python tools/architectures.py --out architectures --assets msae/assets     # writes the two files that ship
 
 Two cores need about two hours, nearly all of it for TinyStories: `python -m msae family plan --family architectures` says how long.
 """
@@ -63,19 +63,10 @@ def on_the_tree(out: Path) -> None:
             torch.set_num_threads(1)
             result = msae.train(recipe(world, architecture, law), world.stream(SEEDS), progress=False)
             found = measured(world, result.saes, SEEDS)
-            found |= {"dead": [round(dead_share(sae, world, seed), 4) for seed, sae in zip(SEEDS, result.saes, strict=True)]}
-            found |= {"ms_per_step": round(1000 * result.seconds / BASE["n_steps"] / len(SEEDS), 4)}
             piece = {"architecture": architecture, "law": law, "found": found, "hardware": hardware("cpu"), "torch": torch.__version__}
             path.with_suffix(".part").write_text(json.dumps(piece))
             path.with_suffix(".part").rename(path)
             print(f"{architecture}, {law}: holes {sum(found['holes_quarter']) / len(SEEDS):.3f}, {result.seconds:.0f} s", flush=True)
-
-
-def dead_share(sae: msae.SAE, world: World, seed: int) -> float:
-    """The share of latents that are silent on 6,000 draws."""
-    x, _ = world.tree.sample(6000, world.directions(seed), torch.Generator().manual_seed(1), jitter=world.jitter, noise=world.noise)
-    with torch.no_grad():
-        return (sae.encode(x).amax(0) <= 0).double().mean().item()
 
 
 def on_stories(out: Path, valid: str | None) -> None:

@@ -110,6 +110,7 @@ def measured(world: World, saes: list[msae.SAE], seeds: tuple[int, ...] = SEEDS)
                 "lost": int((cosine < 0.8).sum()),
                 "whole": int((cosine > 0.99).all()),
                 "l0": metrics.l0(acts),
+                "dead": (acts.amax(0) <= 0).double().mean().item(),
                 "l0_quarter": fires.sum(1).float().mean().item(),
                 "fvu": fvu,
                 "parent_cosine": cosine[tree.parents].mean().item(),

@@ -84,8 +84,7 @@ def some_latents(sae: SAE, latents: Iterable[int]) -> SAE:
         >>> torch.allclose(some_latents(sae, [5, 2]).encode(x), sae.encode(x)[:, [5, 2]])
         True
     """
-    import torch
-
+    from msae.sae.files import About
     from msae.sae.sae import SAE
 
     if not isinstance(sae, SAE) or sae.nonlinearity.latents_compete:
@@ -95,12 +94,8 @@ def some_latents(sae: SAE, latents: Iterable[int]) -> SAE:
     numbers = [whole("latents", latent_number(each, "latents"), 0, sae.n_latents - 1) for each in latents]
     if not numbers:
         raise ValueError("latents must name one latent or more, got none")
-    rows = torch.tensor(numbers)
-    part = SAE(sae.d_model, len(rows), sae.nonlinearity, hook_name=sae.hook_name, scale=sae.scale)
-    whole_one = {name: value.detach() for name, value in sae.state_dict().items() if name not in ("W_rivals", "b_rivals")}
-    cut = {name: value if name == "b_dec" else value[:, rows] if name == "W_enc" else value[rows] for name, value in whole_one.items()}
-    part.load_state_dict(cut)
-    return part
+    cut = {name: w if name == "b_dec" else w[:, numbers] if name == "W_enc" else w[numbers] for name, w in sae.state_dict().items()}
+    return SAE.from_weights(cut, About(sae.nonlinearity, sae.hook_name, sae.scale, None))
 
 
 def frozen_sae(x: Tensor, counts: Numbers, *, seed: int = 0, hook_name: str | None = None) -> SAE:
@@ -135,16 +130,14 @@ def frozen_sae(x: Tensor, counts: Numbers, *, seed: int = 0, hook_name: str | No
 
     rows = tensor("x", x, ("n", "d_model"), numbers="real", finite=True).detach().float()
     often = _counts(counts, None, len(rows) - 1)
-    drawn = torch.randn(len(often), rows.shape[1], generator=torch.Generator().manual_seed(whole("seed", seed)))
-    W_dec = drawn / drawn.norm(dim=1, keepdim=True)
+    sae = SAE(rows.shape[1], len(often), hook_name=hook_name, generator=torch.Generator().manual_seed(whole("seed", seed)))
     b_enc = torch.empty(len(often))
     for some in torch.arange(len(often)).split(256):
-        pre = rows @ W_dec[some].T
+        pre = rows @ sae.W_enc[:, some].detach()
         for column, i in zip(pre.T, some.tolist()):
             top = column.topk(int(often[i]) + 1).values
             b_enc[i] = -(top[-1] + (top[-2] if len(top) > 1 else top[-1] + 1)) / 2
-    sae = SAE(rows.shape[1], len(often), hook_name=hook_name)
-    sae.load_state_dict({"W_enc": W_dec.T.contiguous(), "b_enc": b_enc, "W_dec": W_dec, "b_dec": torch.zeros(rows.shape[1])})
+    sae.b_enc.data.copy_(b_enc)
     return sae
 
 

@@ -75,8 +75,8 @@ class Run:
             self._start_sparse(x_SBD[:, :256])
         self.weight_S = self._penalty_weight()
         seen = self.gradients(x_SBD)
-        self.silent_SN = (self.silent_SN + x_SBD.shape[1]) * (seen.power_N == 0)
-        if config.aux_latents:
+        if config.aux_latents:  # nobody else asks how long a latent has been silent
+            self.silent_SN = (self.silent_SN + x_SBD.shape[1]) * (seen.power_N == 0)
             self._add_auxiliary(x_SBD)
         self.last_loss, logged = (t, seen.error), self.logged
         if logged or x_SBD.device.type == "cpu":  # elsewhere a look costs a stall
