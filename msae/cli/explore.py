@@ -27,7 +27,10 @@ def _add_options(explore: argparse.ArgumentParser) -> None:
     explore.add_argument("--out", type=path, metavar="FOLDER", help="folder for index.html and the data beside it; needed")
     explore.add_argument("folder", type=path, nargs="?", help=argparse.SUPPRESS)  # what --out was in 0.1
     explore.add_argument(
-        "--sae", action="append", metavar="NAME=FOLDER", help="an SAE to show, from small to large; those that ship where none is given"
+        "--sae",
+        action="append",
+        metavar="NAME=FOLDER",
+        help="an SAE to show, from small to large, of a folder or hf://owner/name; those that ship by default",
     )
     add_source(explore, default=None)
     add_hook(explore)
@@ -113,8 +116,8 @@ def _labels(explorer: Explorer) -> dict[str, str]:
     return concept_labels(explorer.acts, concepts, level=CLEARLY)
 
 
-def _name_and_folder(given: str) -> tuple[str, Path]:
+def _name_and_folder(given: str) -> tuple[str, str]:
     name, _, folder = given.partition("=")
     if not name or not folder:
         raise ValueError(f"--sae must be NAME=FOLDER, such as S/2=my-sae, got {given!r}")
-    return name, Path(folder)
+    return name, folder
