@@ -193,6 +193,8 @@ WRONG = {
         "--stories": NO_STORIES,
         "--n-ctx": [*NOT_A_COUNT, "1", "100000"],
         "--n-tokens": [*NOT_A_COUNT, "100000000"],
+        "--neuronpedia": ["''", "gpt2-small", "'gpt 2' --creator me", "../x --creator me", "a__b --creator me"],
+        "--creator": ["''", "me"],
     },
     "about": {"sae": NO_SAE},
     "push": {
