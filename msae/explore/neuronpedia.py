@@ -15,17 +15,14 @@ and features, direct feature attribution, examples from lower intervals of activ
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from msae.explore.details import short
+from msae.explore.neuronpedia_rows import CREATOR_ID, Effects, Examples, Names, Row, explanation, features
 from msae.explore.texts import Texts
 from msae.firings.firings import Firings
 from msae.firings.reading import latent_number
@@ -33,35 +30,14 @@ from msae.latents.latents import Latents
 from msae.support import arguments
 from msae.support.arguments import shown, text, whole
 from msae.support.files import write_files
-from msae.support.letters import no_token
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-CREATOR_ID = "clkht01d40000jv08hvalcvly"
-"""The user whom Neuronpedia's database is set up with, and whom its own tools take for the owner of what they import."""
-
-BATCH, N_BARS, N_LOGITS = 256, 50, 10
-TOP = -1
-"""Where an example stands for the strongest ones and for no interval of activations."""
+BATCH = 256
+"""Latents in a file."""
 
 NAME = re.compile(r"(?!.*(__|\.\.))[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
-
-Row = dict[str, Any]
-
-
-class _Source(NamedTuple):
-    """What is written, and under which names."""
-
-    model_id: str
-    id: str
-    set_name: str
-    hook_name: str
-
-    @property
-    def key(self) -> Row:
-        """The columns by which rows of several tables find each other."""
-        return {"modelId": self.model_id, "layer": self.id}
 
 
 def write_neuronpedia(
@@ -90,7 +66,7 @@ def write_neuronpedia(
         creator: who is named as the maker.
         source_set: what the SAE is called there; the name of the SAE where it is left out, with "S/2" as "S2".
         numbers: which latents; all where they are left out.
-        labels: "name/number" → what to call a latent, as of `concept_labels`; they become explanations.
+        labels: "name/number" → what to call a latent, as of `concept_labels`: its explanation.
         lm: the language model, for its W_U and its sizes.
         n_examples: texts for each latent.
 
@@ -98,8 +74,7 @@ def write_neuronpedia(
         the folder of the source, `folder/model_id/LAYER-source_set`.
 
     Raises:
-        ValueError: no such SAE or latent; names that an address cannot hold; an SAE whose hook is of no layer; or a place where other files
-            lie, which would be imported too.
+        ValueError: no such SAE or latent, names that an address cannot hold, a hook of no layer, or a place where other files lie.
         OSError: a place that cannot be written.
 
     Example:
@@ -112,33 +87,39 @@ def write_neuronpedia(
         >>> sorted(path.name for path in place.iterdir())
         ['activations', 'features', 'model.jsonl', 'source.jsonl', 'sourceset.jsonl']
     """
-    if not isinstance(latents, Latents):
-        raise ValueError(f"latents must be msae.Latents, got {shown(latents)}")
-    acts = latents.only(sae).acts[sae]
+    acts = _acts_of(latents, sae)
     source = _source(latents, sae, model_id, source_set)
     if not text("creator", creator).strip():
         raise ValueError(f"creator must not be empty, got {creator!r}")
-    chosen = _chosen(acts, numbers)
-    found = [(*latents.split(latent), text(f"labels[{latent!r}]", label)) for latent, label in _pairs(labels)]
-    own = {number: label for name, number, label in found if name == sae}
+    chosen, own = _chosen(acts, numbers), _labels_of(latents, sae, labels)
+    examples = Examples(acts, Texts({sae: acts}, latents.tokens, latents.vocabulary), whole("n_examples", n_examples, 1))
+    effects = Effects(lm, examples.texts.str_tokens, latents.saes[sae].W_dec.detach().cpu().double().numpy())
     place = arguments.new_folder("folder", folder) / source.model_id / source.id
     if place.is_dir() and any(place.iterdir()):
         raise ValueError(f"folder holds {source.model_id}/{source.id} already, got {folder}: give another folder, or delete that one")
-    texts = Texts({sae: acts}, latents.tokens, latents.vocabulary)
-    examples = _Examples(acts, texts, whole("n_examples", n_examples, 1))
-    directions = latents.saes[sae].W_dec.detach().cpu().double().numpy()
-    effects = _Effects(lm, texts.str_tokens, directions.shape[1])
-    contents = {f"{name}.jsonl": _lines([row]) for name, row in _about(source, creator, lm, latents).items()}
-    for i, first in enumerate(range(0, len(chosen), BATCH)):
-        some = chosen[first : first + BATCH]
-        contents[f"features/batch-{i}.jsonl.gz"] = _packed(_features(source, some, directions[some], effects, acts))
-        contents[f"activations/batch-{i}.jsonl.gz"] = _packed(row for number in some for row in examples.of(source, number))
-        contents[f"explanations/batch-{i}.jsonl.gz"] = _packed(_explanation(source, n, own[n]) for n in some if n in own)
-    write_files({place / name: content for name, content in contents.items() if content})
+    about = {f"{name}.jsonl": _lines([row]) for name, row in _about(source, creator, lm, latents).items()}
+    write_files({place / name: found for name, found in (about | _batches(source, chosen, own, examples, effects)).items()})
     return place
 
 
-def _source(latents: Latents, sae: str, model_id: str, source_set: str | None) -> _Source:
+def _batches(source: Names, chosen: Sequence[int], own: Mapping[int, str], examples: Examples, effects: Effects) -> dict[str, bytes]:
+    """The files of latents; a table of which there is nothing has none."""
+    found: dict[str, bytes] = {}
+    for i, first in enumerate(range(0, len(chosen), BATCH)):
+        some = chosen[first : first + BATCH]
+        found[f"features/batch-{i}.jsonl.gz"] = _packed(features(source, some, effects, examples.acts))
+        found[f"activations/batch-{i}.jsonl.gz"] = _packed(row for number in some for row in examples.of(source, number))
+        found[f"explanations/batch-{i}.jsonl.gz"] = _packed(explanation(source, n, own[n]) for n in some if n in own)
+    return {name: content for name, content in found.items() if content}
+
+
+def _acts_of(latents: Latents, sae: str) -> Firings:
+    if not isinstance(latents, Latents):
+        raise ValueError(f"latents must be msae.Latents, got {shown(latents)}")
+    return latents.only(sae).acts[sae]
+
+
+def _source(latents: Latents, sae: str, model_id: str, source_set: str | None) -> Names:
     """The names, judged."""
     set_name = sae.replace("/", "") if source_set is None else source_set
     for name, value in (("model_id", model_id), ("source_set", set_name)):
@@ -147,7 +128,7 @@ def _source(latents: Latents, sae: str, model_id: str, source_set: str | None) -
     layer = re.match(r"blocks\.([0-9]+)\.", hook_name)
     if layer is None:
         raise ValueError(f"latents: {sae} must read a hook of a layer, such as blocks.3.hook_resid_pre, got {hook_name!r}")
-    return _Source(model_id, f"{layer[1]}-{set_name}", set_name, hook_name)
+    return Names(model_id, f"{layer[1]}-{set_name}", set_name, hook_name)
 
 
 def check_name(name: str, value: object) -> None:
@@ -177,13 +158,15 @@ def _chosen(acts: Firings, numbers: Iterable[int] | None) -> list[int]:
     return chosen
 
 
-def _pairs(labels: Mapping[str, str] | None) -> Iterable[tuple[str, str]]:
+def _labels_of(latents: Latents, sae: str, labels: Mapping[str, str] | None) -> dict[int, str]:
+    """Number → label, of one of the SAEs."""
     if labels is not None and not isinstance(labels, Mapping):
         raise ValueError(f"labels must be a dict of latent → label, got {shown(labels)}")
-    return (labels or {}).items()
+    found = [(*latents.split(latent), text(f"labels[{latent!r}]", label)) for latent, label in (labels or {}).items()]
+    return {number: label for name, number, label in found if name == sae}
 
 
-def _about(source: _Source, creator: str, lm: TransformerBridge | None, latents: Latents) -> dict[str, Row]:
+def _about(source: Names, creator: str, lm: TransformerBridge | None, latents: Latents) -> dict[str, Row]:
     """The model, the set and the source: what is there already under these names stays as it is."""
     of_all = {"creatorId": CREATOR_ID, "visibility": "PUBLIC"}
     cfg = getattr(lm, "cfg", None)
@@ -199,97 +182,6 @@ def _about(source: _Source, creator: str, lm: TransformerBridge | None, latents:
             **{"num_prompts": n_texts, "num_tokens_in_prompt": n_ctx, "notes": notes},
         },
     }
-
-
-def _features(source: _Source, numbers: Sequence[int], directions: np.ndarray, effects: _Effects, acts: Firings) -> Iterator[Row]:
-    """A row of `Neuron` for each latent."""
-    density, largest = acts.density, acts.max
-    for number, direction, effect in zip(numbers, directions, effects.of(directions)):
-        column = acts.column(number)
-        strongest = short(largest[column])
-        yield {
-            **source.key,
-            **{"index": str(number), "sourceSetName": source.set_name, "creatorId": CREATOR_ID, "hookName": source.hook_name},
-            **{"hasVector": True, "vector": [short(x) for x in direction]},
-            **{"maxActApprox": strongest, "vectorDefaultSteerStrength": strongest, "frac_nonzero": float(density[column])},
-            **_bars("freq", acts.of(number)[1]),
-            **effect,
-        }
-
-
-class _Effects:
-    """What directions do to the logits; empty lists where the model is not known.
-
-    Args:
-        lm: has W_U, (d_model, n_vocab).
-        str_tokens: the text of each token id.
-        d_model: of the directions.
-    """
-
-    def __init__(self, lm: TransformerBridge | None, str_tokens: Sequence[str], d_model: int):
-        self.known = [i for i, token in enumerate(str_tokens) if token != no_token(i)]
-        self.str_tokens, self.unembed = str_tokens, None
-        if lm is not None:
-            W_U = getattr(lm, "W_U", None)
-            if W_U is None or W_U.ndim != 2 or W_U.shape[0] != d_model or W_U.shape[1] <= max(self.known, default=0):
-                raise ValueError(f"lm must be the language model that the SAE reads, of width {d_model}, got {shown(lm)}")
-            self.unembed = W_U.detach().cpu().double().numpy()[:, self.known]
-
-    def of(self, directions: np.ndarray) -> Iterator[Row]:
-        """The columns of `Neuron` for each direction (n, d_model)."""
-        if self.unembed is None:
-            empty: Row = {f"{sign}_{kind}": [] for sign in ("pos", "neg") for kind in ("str", "values")}
-            yield from (empty | _bars("logits", np.zeros(0)) for _ in directions)
-            return
-        effects = directions @ self.unembed
-        for effect in effects - effects.mean(1, keepdims=True):
-            order = np.argsort(-effect, kind="stable")
-            ends = {"pos": order[:N_LOGITS], "neg": order[::-1][:N_LOGITS]}
-            tokens: Row = {f"{sign}_str": [self.str_tokens[self.known[i]] for i in end] for sign, end in ends.items()}
-            values = {f"{sign}_values": [short(x) for x in effect[end]] for sign, end in ends.items()}
-            yield tokens | values | _bars("logits", effect)
-
-
-def _bars(kind: str, values: np.ndarray) -> Row:
-    """A histogram: the height of each bar, and the middle of what it stands for."""
-    heights, edges = np.histogram(values.astype(np.float64), N_BARS) if len(values) else (np.zeros(0), np.zeros(1))
-    middles = (edges[1:] + edges[:-1]) / 2
-    names = f"{kind}_hist_data_bar_heights", f"{kind}_hist_data_bar_values"
-    return {names[0]: [int(n) for n in heights], names[1]: [short(x) for x in middles]}
-
-
-class _Examples(NamedTuple):
-    """The texts on which latents fire most."""
-
-    acts: Firings
-    texts: Texts
-    n: int
-
-    def of(self, source: _Source, number: int) -> Iterator[Row]:
-        """A row of `Activation` for each text, strongest first: all its tokens that count."""
-        n_ctx = self.acts.mask.shape[-1]
-        dense = self.acts.dense(number)
-        for k, (row, _) in enumerate(self.acts.top_texts(number, self.n)):
-            counts = self.acts.mask[row]
-            values = [short(x) for x in dense[row][counts]]
-            most = max(values)
-            yield {
-                **{"id": _id(source, number, f"activation {k}"), **source.key, "index": str(number), "creatorId": CREATOR_ID},
-                **{"tokens": [word for word, is_there in zip(self.texts.words(row, 0, n_ctx), counts) if is_there], "values": values},
-                **{"maxValue": most, "maxValueTokenIndex": values.index(most), "minValue": min(values)},
-                **{"binMin": TOP, "binMax": short(dense.max()), "binContains": TOP},
-            }
-
-
-def _explanation(source: _Source, number: int, label: str) -> Row:
-    """A row of `Explanation`."""
-    key = {"id": _id(source, number, "explanation"), **source.key, "index": str(number)}
-    return {**key, "description": label, "authorId": CREATOR_ID}
-
-
-def _id(source: _Source, number: int, what: str) -> str:
-    """Of a row: the same when it is written again, so that the import of a folder twice adds nothing."""
-    return "c" + hashlib.sha256(f"{source.model_id}/{source.id}/{number}/{what}".encode()).hexdigest()[:24]
 
 
 def _lines(rows: Iterable[Row]) -> bytes:
