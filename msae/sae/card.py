@@ -41,8 +41,12 @@ def model_card(sae: SAE, repo: str, *, licence: str | None = None, measured: Map
         measured: of "l0", "fvu", "holes" (concept → share of its tokens) and "on" (what it was measured on) those that are known; where
             it is left out, what `python -m msae train` measured and kept in `config`.
 
+    Returns:
+        Markdown, with metadata in YAML on top, as `huggingface_hub.ModelCard` reads it.
+
     Raises:
         ValueError: an argument that is none of these.
+        ImportError: huggingface_hub is not installed.
 
     Example:
         >>> card = msae.sae.model_card(msae.SAE(4, 8, hook_name="blocks.1.hook_resid_pre"), "you/tiny", measured={"fvu": 0.2})
