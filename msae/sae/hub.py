@@ -30,7 +30,8 @@ def push_sae(sae: SAE, repo: str, *, licence: str | None = None, measured: Mappi
     """Write an SAE to the Hugging Face hub, with a card that says what it is; the repository is made where it is missing.
 
     Three files, as one commit: `sae.safetensors` and `sae.json`, as `SAE.save` writes them, and `README.md`, the card of `model_card`. Log
-    in before, with `hf auth login`, or set HF_TOKEN to a token that may write.
+    in before, with `hf auth login`, or set HF_TOKEN to a token that may write. `config` goes along as it is: look whether it names files of
+    your disk.
 
     Args:
         sae: the SAE.
