@@ -12,6 +12,7 @@ from msae.cli.bench import add_bench_command
 from msae.cli.explore import add_explore_command
 from msae.cli.family import add_family_commands
 from msae.cli.language_model import add_language_model_commands
+from msae.cli.push import add_push_command
 from msae.cli.sae import add_sae_commands
 
 
@@ -46,7 +47,14 @@ def parser() -> Parser:
     """All commands; each learns its options when it is asked for."""
     top = Parser(prog="python -m msae", description="Matryoshka sparse autoencoders and the language model they read.")
     commands = top.add_subparsers(required=True, metavar="command")
-    for add in (add_language_model_commands, add_sae_commands, add_family_commands, add_explore_command, add_bench_command):
+    for add in (
+        add_language_model_commands,
+        add_sae_commands,
+        add_push_command,
+        add_family_commands,
+        add_explore_command,
+        add_bench_command,
+    ):
         add(commands)
     return top
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+FOLDER = "folder of the SAE: of msae, of SAELens 6, or of dictionary_learning; or hf://owner/name on the Hugging Face hub"
+HUB = "hf://"
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,10 +35,11 @@ def read_source(
 
 
 def read_folder(folder: str | Path, hook: str | None = None) -> SAE:
-    """The SAE of a folder that msae, SAELens or dictionary_learning wrote; `hook` is what it reads, where its files name none."""
+    """The SAE of a folder, or of "hf://owner/name" on the hub; `hook` is what it reads, where its files name none."""
     from msae.sae.formats import read_sae
+    from msae.sae.hub import pull_sae
 
-    sae = read_sae(folder)
+    sae = pull_sae(str(folder).removeprefix(HUB)) if str(folder).startswith(HUB) else read_sae(folder)
     if hook is not None and sae.hook_name not in (None, hook):
         raise ValueError(f"--hook is {hook!r}, and the SAE in {folder} reads {sae.hook_name!r}: leave --hook out")
     sae.hook_name = hook if sae.hook_name is None else sae.hook_name

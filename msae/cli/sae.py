@@ -23,7 +23,7 @@ from msae.cli.base import (
     whole,
     words,
 )
-from msae.cli.reading import check_activations, check_model, read_folder, read_source
+from msae.cli.reading import FOLDER, check_activations, check_model, read_folder, read_source
 from msae.support import arguments
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 MEASURED_TOKENS = 50_000
 """Held-out tokens that an SAE is measured on, at most."""
-
-FOLDER = "folder of the SAE: of msae, of SAELens 6, or of dictionary_learning"
 
 
 def add_sae_commands(commands: Commands) -> None:

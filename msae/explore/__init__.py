@@ -9,6 +9,7 @@
 
 from msae.explore.bundle import Bundle
 from msae.explore.explorer import Explorer
+from msae.explore.neuronpedia import write_neuronpedia
 from msae.explore.pages import address
 from msae.explore.reading import read_bundle
 from msae.explore.writing import write_bundle
@@ -16,5 +17,5 @@ from msae.firings import LatentActivations, TopToken
 from msae.latents.relations import latent_tree
 
 __all__ = [  # noqa: RUF022  (as they are read)
-    "Explorer", "address", "Bundle", "read_bundle", "write_bundle", "latent_tree", "LatentActivations", "TopToken",
+    "Explorer", "address", "Bundle", "read_bundle", "write_bundle", "write_neuronpedia", "latent_tree", "LatentActivations", "TopToken",
 ]  # fmt: skip

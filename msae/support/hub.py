@@ -11,8 +11,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msae.support import arguments
 from msae.support.reasons import first_line
@@ -27,8 +28,56 @@ TRIES = 4
 
 BUSY = (429, 500, 502, 503, 504)
 
+WHERE = "'owner/name', 'owner/name/folder', or 'owner/name@revision' to pull what will not change"
+PLACE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(?P<folder>(/[\w.-]+)*)", re.ASCII)
 
-def ask(client: Callable[[], T], what: str, instead: str) -> T:
+
+class Place(NamedTuple):
+    """Where something lies on the hub, written "owner/name@revision/folder"."""
+
+    repo: str
+    revision: str | None
+    folder: str
+    """Within the repository; "" for its root."""
+
+    @classmethod
+    def of(cls, value: object) -> Place:
+        """The place that is written "owner/name@revision/folder".
+
+        Raises:
+            ValueError: nothing that the hub could have.
+        """
+        found = PLACE.fullmatch(arguments.text("repo", value, WHERE))
+        if not found or {".", ".."} & {*found["folder"].split("/"), *found["repo"].split("/")}:
+            raise ValueError(f"repo must be {WHERE}, got {arguments.shown(value)}")
+        needs_client("the Hugging Face hub")
+        from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+        try:
+            validate_repo_id(found["repo"])
+        except HFValidationError as error:
+            raise ValueError(f"repo must be {WHERE}, got {arguments.shown(value)}: {' '.join(str(error).split())}") from error
+        return cls(found["repo"], found["revision"], found["folder"].strip("/"))
+
+    def inside(self, name: str) -> str:
+        """The path of a file of that folder in the repository."""
+        return f"{self.folder}/{name}" if self.folder else name
+
+
+def needs_client(what: str) -> None:
+    """Refuse to go on without the hub's client, by the name of what installs it.
+
+    Args:
+        what: needs it.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    if find_spec("huggingface_hub") is None:
+        raise ImportError(f"{what} needs huggingface_hub: pip install 'msae[hub]'")
+
+
+def ask(client: Callable[[], T], what: str, instead: str, verb: str = "fetched from") -> T:
     """Run one of the hub's clients.
 
     Where the hub does not answer, the client works in its own offline mode: what it fetched before is used, and nothing is waited for.
@@ -38,6 +87,7 @@ def ask(client: Callable[[], T], what: str, instead: str) -> T:
         client: calls `huggingface_hub`, `datasets` or `transformers`.
         what: what is fetched, for the error.
         instead: what works without a network, for the error.
+        verb: what is done with it at the hub, for the error.
 
     Raises:
         ConnectionError: it could not be fetched, and is not in the cache.
@@ -53,7 +103,7 @@ def ask(client: Callable[[], T], what: str, instead: str) -> T:
                 if not _is_of_the_network(error):
                     raise
                 reason = no_answer or first_line(error)
-                raise ConnectionError(f"{what} could not be fetched from the Hugging Face hub ({reason}): {instead}") from error
+                raise ConnectionError(f"{what} could not be {verb} the Hugging Face hub ({reason}): {instead}") from error
         check_hashes(since=start)
     except ImportError as error:
         if "msae[" in str(error):  # says already what to install

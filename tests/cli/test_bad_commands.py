@@ -21,7 +21,7 @@ NO_FOLDER_TO_WRITE = ["s.txt", "s.txt/out", "/dev/null/out", "''"]
 NO_FILE_TO_WRITE = ["folder", "nowhere/r.json", "s.txt/r.json", "/dev/null/r.json"]
 NO_STORIES = ["nowhere.txt", "folder", "''", "latin.txt", "blank.txt", "broken.jsonl", "numbers.jsonl", "cut.jsonl.zst", "s.csv"]
 NO_MODEL = ["./nowhere", "/dev/null", "folder"]
-NO_SAE = ["nowhere", "folder", "s.txt", "''", "damaged", "half", "foreign"]
+NO_SAE = ["nowhere", "folder", "s.txt", "''", "damaged", "half", "foreign", "hf://you", "hf://", "hf://you/../tiny"]
 NO_HOOK = ["''", "blocks.2.hook_resid_pre"]
 NO_DEVICE = ["warp", "''", "cuda:99", "cpu:x"]
 NO_FAMILY = ["nowhere.json", "folder", "''", "latin.txt", "s.txt", "list.json", "nan.json", "unknown.json", "deep.json"]
@@ -42,6 +42,7 @@ GOOD = {
     "family reproduce": "blocks.3.hook_resid_pre/S0-seed0 --out out",
     "explore": "--out out --sae S=sae --stories s.txt --n-ctx 16",
     "about": "sae",
+    "push": "sae you/tiny",
     "bench": "--d-model 8 --n-latents 16 --batch 4 --l0 2 --rounds 1 --threads 1",
 }
 """A line for each command that would do something."""
@@ -186,14 +187,21 @@ WRONG = {
     "explore": {
         "--out": [*NO_FOLDER_TO_WRITE, "page.html"],
         "folder": [*NO_FOLDER_TO_WRITE, "page.html"],
-        "--sae": ["S", "S=", "=sae", "S=sae", "S2=nowhere", "S2=folder", "S2=damaged"],
+        "--sae": ["S", "S=", "=sae", "S=sae", "S2=nowhere", "S2=folder", "S2=damaged", "S2=hf://you"],
         "--hook": NO_HOOK,
         "--model": NO_MODEL,
         "--stories": NO_STORIES,
         "--n-ctx": [*NOT_A_COUNT, "1", "100000"],
         "--n-tokens": [*NOT_A_COUNT, "100000000"],
+        "--neuronpedia": ["''", "gpt2-small", "'gpt 2' --creator me", "../x --creator me", "a__b --creator me"],
+        "--creator": ["''", "me"],
     },
     "about": {"sae": NO_SAE},
+    "push": {
+        "sae": NO_SAE,
+        "repo": ["''", "tiny", "you/tiny/../x", "you/tiny@main", "hf://you/tiny", "you/tiny"],  # the last is good, and nobody answers
+        "--licence": ["''", "'MIT licence'"],
+    },
     "bench": {
         "--setting": ["x", "toy"],
         "--d-model": NOT_A_COUNT,
@@ -214,7 +222,7 @@ WRONG = {
 FREE = {"--help", "--json", "--sample-prefixes", "--lazy-adam", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
 """Takes no value, or any."""
 
-FREE |= {"--measure", "--wait", "--weights"}
+FREE |= {"--measure", "--wait", "--weights", "--private", "--card"}
 
 ROWS = [(command, option, value) for command, options in WRONG.items() for option, values in options.items() for value in values]
 
@@ -272,6 +280,8 @@ def test_a_wrong_option_is_one_line(command, option, value, place, monkeypatch, 
     good = OLD.get(f"{command} {option}", GOOD[command])
     if option.startswith("-"):
         line = f"{command} {good} {option} {value}" if value != "-1" else f"{command} {good} {option}=-1"
+    elif option == "repo":  # the second argument
+        line = f"{command} {good.partition(' ')[0]} {value}"
     else:  # the first argument
         line = f"{command} {value} {good.partition(' ')[2]}"
     assert main(shlex.split(line)) == 2

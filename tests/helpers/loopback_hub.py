@@ -1,17 +1,20 @@
 """A small Hugging Face hub on loopback: enough of its protocol for the real clients, and faults on demand.
 
 It serves repositories from memory: information and file trees (JSON), and files by HEAD and GET, whole or by range, each with the entity
-tag that the hub gives it (SHA-256 for large files, git's hash for small ones).
+tag that the hub gives it (SHA-256 for large files, git's hash for small ones). What is pushed comes in as it does there: a repository is
+made, small files come within the commit, large ones before it.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -31,6 +34,12 @@ class LoopbackHub:
         self.break_off: Counter[str] = Counter()
         """How often the GET of an address that ends so stops in the middle of the file, or after `stop_at` bytes of it."""
         self.stop_at: int | None = None
+        self.may_write = True
+        """Else whoever pushes is told that he may not."""
+        self.stored: dict[str, bytes] = {}
+        """Large files that were sent, by SHA-256."""
+        self.made: list[dict[str, Any]] = []
+        """What was asked for of each repository that was made."""
         self.closed = False
         self.requests: list[str] = []
         """Method, address and range of each request, in order."""
@@ -64,6 +73,24 @@ class LoopbackHub:
         self.close()
 
 
+def ask_it(monkeypatch: Any, url: str, folder: Path) -> None:
+    """Have the hub's client ask this one, with a cache of its own, whatever the environment says."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    for name, value in {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HOME": str(folder),
+        "HF_HUB_CACHE": str(folder / "hub"),
+        "DOWNLOAD_CHUNK_SIZE": 10_000,
+        "HF_HUB_DISABLE_XET": True,
+    }.items():
+        monkeypatch.setattr(constants, name, value, raising=False)
+    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", url)
+
+
 def entity_tag(name: str, content: bytes) -> str:
     """The hash by which the hub names a file's content."""
     if name.endswith(TEXT):
@@ -87,6 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.answer()
 
+    def do_PUT(self) -> None:
+        self.answer()
+
     def answer(self) -> None:
         if self.hub.closed:
             self.close_connection = True
@@ -98,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(429, b'{"error":"too many requests"}', {"Retry-After": "0"})
         if path in ("", "/"):
             return self._send(200, b"hub")
+        if self._writes(path, body):
+            return None
         if found := re.fullmatch(r"/api/(model|dataset)s/(.+?)(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", path):
             return self._api(*found.groups(), body)
         if found := re.fullmatch(r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)", path):
@@ -122,6 +154,48 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json([{"type": "directory", "path": path, "oid": COMMIT, "size": 0} for path in sorted(folders)] + rows)
         siblings = [{"rfilename": path} for path in files]
         return self._json({"_id": "1", "id": name, "sha": COMMIT, "private": False, "tags": [], "downloads": 0, "siblings": siblings})
+
+    def _writes(self, path: str, body: bytes) -> bool:
+        """Answer a request of those that push; False where it is none."""
+        if path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif path == "/api/repos/create":
+            asked = json.loads(body)
+            if not self.hub.may_write:
+                self._send(403, b'{"error":"Forbidden"}', {"X-Error-Message": "you may not write here"})
+                return True
+            self.hub.made.append(asked)
+            name = "/".join(filter(None, [asked.get("organization"), asked["name"]]))
+            if ("model", name) not in self.hub.repos:
+                self.hub.add(name, {})
+            self._json({"url": f"{self.hub.url}/{name}"})
+        elif re.fullmatch(r"/api/models/(.+)/preupload/main", path):
+            modes = {True: "regular", False: "lfs"}
+            paths = [file["path"] for file in json.loads(body)["files"]]
+            self._json({"files": [{"path": p, "uploadMode": modes[p.endswith(TEXT)], "shouldIgnore": False} for p in paths]})
+        elif path.endswith(".git/info/lfs/objects/batch"):
+            sent = [{name: each[name] for name in ("oid", "size")} for each in json.loads(body)["objects"]]
+            objects = [each | {"actions": {"upload": {"href": f"{self.hub.url}/put/{each['oid']}"}}} for each in sent]
+            self._json({"transfer": "basic", "objects": objects})
+        elif self.command == "PUT" and path.startswith("/put/"):
+            assert hashlib.sha256(body).hexdigest() == path.rpartition("/")[2]
+            self.hub.stored[path.rpartition("/")[2]] = body
+            self._send(200, b"")
+        elif found := re.fullmatch(r"/api/models/(.+)/commit/main", path):
+            self._commit(found[1], [json.loads(line) for line in body.splitlines()])
+        else:
+            return False
+        return True
+
+    def _commit(self, name: str, lines: list[dict[str, Any]]) -> None:
+        files = dict(self.hub.repos["model", name])
+        for kind, value in ((line["key"], line["value"]) for line in lines):
+            if kind == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif kind == "lfsFile":
+                files[value["path"]] = self.hub.stored[value["oid"]]
+        self.hub.add(name, files)
+        self._json({"success": True, "commitOid": COMMIT, "commitUrl": f"{self.hub.url}/{name}/commit/{COMMIT}", "hookOutput": ""})
 
     @staticmethod
     def _row(path: str, content: bytes) -> dict[str, Any]:

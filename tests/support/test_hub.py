@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from loopback_hub import COMMIT, LoopbackHub
+from loopback_hub import COMMIT, LoopbackHub, ask_it
 from places import ALL_CHECKS
 from tiny_models import Dangerous, forward, random_weights
 
@@ -59,19 +59,9 @@ def hub(monkeypatch, tmp_path, waits) -> Iterator[LoopbackHub]:
     """A hub that every client asks, with a cache of its own."""
     import datasets
     import huggingface_hub
-    from huggingface_hub import constants
 
     with LoopbackHub() as hub:
-        for name, value in {
-            "ENDPOINT": hub.url,
-            "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
-            "HF_HUB_OFFLINE": False,
-            "HF_HOME": str(tmp_path),
-            "HF_HUB_CACHE": str(tmp_path / "hub"),
-            "DOWNLOAD_CHUNK_SIZE": 10_000,
-        }.items():
-            monkeypatch.setattr(constants, name, value)
-        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", hub.url)
+        ask_it(monkeypatch, hub.url, tmp_path)
         monkeypatch.setattr(datasets.config, "HF_ENDPOINT", hub.url)
         monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")

@@ -7,7 +7,7 @@ import torch
 from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_TEXT, NOT_WHOLE, Function, Says
 
 import msae
-from msae.explore import Explorer, LatentActivations, address, read_bundle, write_bundle
+from msae.explore import Explorer, LatentActivations, address, read_bundle, write_bundle, write_neuronpedia
 
 TOKENS = np.array([[0, 1, 2], [2, 1, 0]])
 VOCAB = ["a", " b", b"\xc3"]
@@ -52,6 +52,11 @@ def from_saes(saes, activations, model=None, labels=None):
 
 def of_latents(latents, labels=None):
     return Explorer.of(latents, labels=labels)
+
+
+def of_layer(hook_name="blocks.0.hook_mlp_out"):
+    read = activations(hook_name=hook_name, origin={}) if hook_name else activations(hook_name="here", origin={})
+    return msae.Latents({"S": sae(hook_name=hook_name)}, read)
 
 
 def saved(path):
@@ -190,6 +195,28 @@ TABLE = [
         },
     ),
     Function(read_bundle, lambda: {"folder": saved("folder").parent}, {"folder": [*NOT_A_PATH, "a\0b", Says("nowhere", "nowhere")]}),
+    Function(
+        write_neuronpedia,
+        lambda: {
+            **{"latents": of_layer(), "sae": "S", "folder": "exports", "model_id": "tiny", "creator": "me", "source_set": "set"},
+            **{"numbers": [0, 2], "labels": {"S/0": "a"}, "lm": SimpleNamespace(W_U=torch.ones(4, 3)), "n_examples": 2},
+        },
+        {
+            "latents": [None, 3, {}, sae(), Says(of_layer("here"), "must read a hook of a layer"), Says(of_layer(None), "got 'None'")],
+            "sae": [Says(value, "there is no SAE") for value in (None, 3, "", "T", ["S"])],
+            "folder": [*NOT_A_PATH, "a\0b", "/proc/nothing/here"],
+            "model_id": [*NOT_TEXT, "", "a b", "a/b", "..", "a__b", "é", "a" * 129],
+            "creator": [*NOT_TEXT, "", " "],
+            "source_set": [*NOT_TEXT[1:], "", "a b", "a/b", "..", "a__b"],
+            "numbers": [
+                *(3, "0", [], [0, 0]),
+                *(Says([value], "latent") for value in (3, -1, 0.5, True, "0", None)),
+            ],
+            "labels": [3, "a", ["a"], *(Says({key: "a"}, "latent") for key in ("S/9", "T/0", 3)), {"S/0": 3}],
+            "lm": [3, "bundled", SimpleNamespace(W_U=torch.ones(5, 3)), SimpleNamespace(W_U=torch.ones(4, 1)), SimpleNamespace()],
+            "n_examples": [*NOT_WHOLE, 0, -1],
+        },
+    ),
     Function(
         write_bundle,
         lambda: {"bundle": explorer().bundle(), "folder": "folder", "latents_per_shard": 2, "progress": False},

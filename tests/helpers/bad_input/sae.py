@@ -1,10 +1,11 @@
 """The SAE, its folder, and its nonlinearities."""
 
 import json
+from functools import wraps
 from pathlib import Path
 
 import torch
-from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_WHOLE, Function, Says
+from bad_input import INF, NAN, NOT_A_NUMBER, NOT_A_PATH, NOT_A_TENSOR, NOT_TEXT, NOT_WHOLE, Function, Says
 
 import msae
 
@@ -52,6 +53,36 @@ def of_dictionary_learning(name="dictionary"):
 
 def save(sae, folder):
     sae.save(folder)
+
+
+NO_PLACE = [*NOT_TEXT, "", "tiny", "you/", "you/tiny/", "you/tiny/..", "you/ti ny", "hf://you/tiny", "you/b.git"]
+NO_CARD = {
+    "sae": [None, 3, "sae", msae.SAE],
+    "repo": NO_PLACE,
+    "licence": [*NOT_TEXT[1:], "", "MIT licence", "m\nit"],
+    "measured": [
+        *(3, "a", [1], {"r2": 1.0}, {"l0": -1.0}, {"fvu": NAN}, {"l0": "9"}, {"on": 3}, {"holes": 0.5}, {"holes": {"a": 1.5}}),
+        Says({"holes": {3: 0.5}}, "a concept must be a string"),
+    ],
+}
+
+
+def about_a_push():
+    measured = {"l0": 3.0, "fvu": 0.1, "holes": {"female words": 0.2}, "on": "9 tokens"}
+    return {"sae": an_sae(), "repo": "you/tiny", "licence": "mit", "measured": measured}
+
+
+def offline(function):
+    """The hub does not answer here, so that good arguments come as far as that."""
+
+    @wraps(function)
+    def asks(*args, **options):
+        try:
+            return function(*args, **options)
+        except ConnectionError:
+            return None
+
+    return asks
 
 
 class DictLike:
@@ -166,6 +197,16 @@ TABLE = [
         msae.sae.read_dictionary_learning,
         lambda: {"folder": of_dictionary_learning(), "device": "cpu"},
         {"folder": [*NOT_A_PATH, Says("nothing", "nothing holds no config.json")], "device": NO_DEVICE},
+    ),
+    Function(
+        offline(msae.sae.push_sae),
+        lambda: about_a_push() | {"private": True},
+        {**NO_CARD, "repo": [*NO_CARD["repo"], Says("you/tiny@main", "leave it out")], "private": NOT_A_BOOL},
+        name="push_sae",
+    ),
+    Function(msae.sae.model_card, about_a_push, NO_CARD),
+    Function(
+        offline(msae.sae.pull_sae), lambda: {"repo": "you/tiny", "device": "cpu"}, {"repo": NO_PLACE, "device": NO_DEVICE}, name="pull_sae"
     ),
     Function(msae.TopK, lambda: {"k": 3}, {"k": [*NOT_WHOLE, 0, -1]}),
     Function(msae.BatchTopK, lambda: {"k": 3}, {"k": [*NOT_WHOLE, 1.5, 0, -1]}),
