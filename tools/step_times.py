@@ -23,7 +23,7 @@ import msae
 from msae.support.hardware import hardware
 from msae.training.run import Run
 
-N_STEPS, COUNTED = 300, 60
+N_STEPS, COUNTED = 160, 40
 N_STORIES = 600
 
 
