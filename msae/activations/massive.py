@@ -1,7 +1,8 @@
-"""Vectors that are many times as long as the others: they decide the scale and the FVU, and nothing else would say so.
+"""Vectors that are many times as long as the others: the FVU is about them alone, and nothing else would say so.
 
 In many models the first token of a row, and at some layers a few others, have a vector hundreds of times as long as all the rest
-(Sun et al. 2024, "Massive Activations in Large Language Models"). An SAE of these learns that one direction, and its FVU looks perfect.
+(Sun et al. 2024, "Massive Activations in Large Language Models"). Where these are reconstructed the FVU looks perfect, whatever has become
+of the others; where they are many, the scale is about them, too.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def warn_of(blocks: Sequence[Massive], hook_name: str, tokenizer: PreTrainedToke
     (story, position, token), last = longest.place, max(block.last for block in blocks)
     fix = f"leave them out with skip_first={last + 1}, or read another hook" if last < FEW_POSITIONS else "read another hook"
     warnings.warn(
-        f"{n:,} of the vectors at {hook_name} are more than {TIMES} times as long as the median and hold {share:.0%} of all squared norms: "
-        f"scale, training and FVU will be about them. The longest, {longest.times:,.0f} times, is that of "
+        f"{n:,} of the vectors at {hook_name} are more than {TIMES} times as long as the median and hold {share:.0%} of all squared norms, "
+        f"so that the FVU will be about them. The longest, {longest.times:,.0f} times, is that of "
         f"{vocabulary(tokenizer)[token]!r} at position {position} of a row of story {story}: {fix}",
         stacklevel=stacklevel,
     )
