@@ -211,7 +211,7 @@ def write_asset(out: Path, to: Path) -> None:
     rows = []
     for row in load_results(out / "table.json"):
         measured = row["measured"]["held_out"]
-        mine = {name: row[name] for name in ("name", "seed", "n_latents", "seconds")}
+        mine = {name: row[name] for name in ("name", "seed", "n_latents")}
         mine |= {name: measured[name] for name in ("l0", "fvu", "dead", "kl", "recovered_from_mean", "n_tokens")}
         mine["concepts"] = {
             concept: {kind: found[kind] for kind in ("best", "match of S2") if kind in found} | {"n_tokens": found["n_tokens"]}
