@@ -15,6 +15,7 @@ from torch import Tensor
 from msae.activations.cache import FORMAT, CachedArray, cache_folder, cache_lock
 from msae.activations.checks import check_hook_names, check_language_model
 from msae.activations.hooks import forward, run_to_hook, widths
+from msae.activations.massive import Massive, massive
 from msae.activations.rows import Texts, read_texts
 from msae.activations.settings import HarvestSettings
 from msae.lm.origin import check_hooks_are_known, model_origin
@@ -41,6 +42,9 @@ class Harvested(NamedTuple):
 
     tokens_per_second: float | None
     """Of the pass, all hooks together; None where nothing was left to compute."""
+
+    massive: list[Massive]
+    """Vectors many times as long as the others, in each block that this pass computed."""
 
 
 class Pass(NamedTuple):
@@ -118,19 +122,20 @@ def harvest_texts(lm: TransformerBridge, texts: Texts, origins: Mapping[str, Ori
         missing = {name: set(array.missing) for name, array in arrays.items()}
         todo = {b: names for b in range(len(blocks)) if (names := [name for name in arrays if b in missing[name]])}
         n_todo = sum(bounds[b + 1] - bounds[b] for b in todo)
-        started = time.perf_counter()
+        started, found = time.perf_counter(), {name: list[Massive]() for name in arrays}
         with _progress(n_todo, arrays, settings) as bar:
             for b, names in todo.items():
                 width = {name: int(origins[name]["d_model"]) for name in names}
-                for name, (values, norms) in _block(lm, texts.pick(blocks[b]), width, settings, bar.update).items():
+                for name, (values, norms, longest) in _block(lm, texts.pick(blocks[b]), width, settings, bar.update).items():
                     arrays[name].write(b, values, norms)
+                    found[name].append(longest)
         rate = n_todo / (time.perf_counter() - started) if n_todo else None
         result = {}
         for name, array in arrays.items():
             if not 0 < array.norms < math.inf:
                 raise ValueError(f"the mean norm at {name} is {array.norms / bounds[-1]}: expected a positive number to divide by")
             scale = math.sqrt(int(origins[name]["d_model"])) * bounds[-1] / array.norms
-            result[name] = Harvested(array.open().to(settings.device), scale, rate)
+            result[name] = Harvested(array.open().to(settings.device), scale, rate, found[name])
         return result
 
 
@@ -171,8 +176,8 @@ def _progress(n_todo: int, hook_names: Iterable[str], settings: HarvestSettings)
 
 def _block(
     lm: TransformerBridge, texts: Texts, width: Mapping[str, int], settings: HarvestSettings, count: Callable[[int], Any]
-) -> dict[str, tuple[Tensor, float]]:
-    """For each hook, given with its width, the (n, d_model) activations of some texts, and the sum of their norms."""
+) -> dict[str, tuple[Tensor, float, Massive]]:
+    """For each hook, given with its width, the (n, d_model) activations of some texts, their summed norm, and the far too long ones."""
     n = int(texts.mask.sum())
     kept = {name: torch.empty(n, width[name], dtype=settings.dtype, device=lm.cfg.device) for name in width}
     for place, values in forward(lm, texts, list(width), settings.batch_size):
@@ -185,7 +190,7 @@ def _block(
         norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.float32 if x.dtype == torch.float16 else torch.float64)
         if not norms.isfinite().all():  # a norm is finite where all of its row is: fifteen times faster than to look at every entry
             _refuse(lm, texts, name, x, norms)
-        found[name] = (x, norms.sum(dtype=torch.float64).item())
+        found[name] = (x, norms.sum(dtype=torch.float64).item(), massive(norms, texts))
     return found
 
 

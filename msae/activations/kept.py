@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from msae.activations.harvesting import Harvested, harvest_texts, plan
+from msae.activations.massive import warn_of
 from msae.activations.rows import Texts
 from msae.activations.settings import BUFFER, HarvestSettings
 from msae.activations.shuffling import Shuffled, ranges
@@ -67,7 +68,7 @@ class Activations:
         batch_size: rows in one forward pass.
         dtype: how activations are kept; float16 halves the memory and keeps 11 bits.
         device: where activations are kept and batches arrive; the forward pass runs where the model is.
-        skip_first: leave out position 0.
+        skip_first: leave out position 0; a number leaves out so many positions, where more of them have vectors far too long.
         cache: a folder to keep them in. What is there already of the same model, stories, hook and dtype is checked against its hashes
             and read, not computed; what a run that was cut off has left is completed. The model is the same where its weights, its
             settings and the hooks that were added to it are.
@@ -99,7 +100,7 @@ class Activations:
         batch_size: int = 32,
         dtype: torch.dtype = torch.float16,
         device: str | torch.device = "cpu",
-        skip_first: bool = True,
+        skip_first: bool | int = True,
         cache: str | os.PathLike[str] | None = None,
         buffer: int = BUFFER,
         progress: bool = True,
@@ -229,7 +230,7 @@ def harvest(
     batch_size: int = 32,
     dtype: torch.dtype = torch.float16,
     device: str | torch.device = "cpu",
-    skip_first: bool = True,
+    skip_first: bool | int = True,
     cache: str | os.PathLike[str] | None = None,
     buffer: int = BUFFER,
     progress: bool = True,
@@ -245,7 +246,7 @@ def harvest(
         batch_size: rows in one forward pass.
         dtype: how activations are kept; float16 halves the memory and keeps 11 bits.
         device: where activations are kept and batches arrive; the forward pass runs where the model is.
-        skip_first: leave out position 0.
+        skip_first: leave out position 0; a number leaves out so many positions, where more of them have vectors far too long.
         cache: a folder to keep them in; what is there already is checked against its hashes and read, not computed.
         buffer: activations that are shuffled together in `batches`.
         progress: show a progress bar with tokens per second and the time left.
@@ -288,4 +289,6 @@ class _OneOfSeveral(Activations):
 def _harvest(lm: TransformerBridge, stories: Stories, hook_names: Sequence[str], settings: HarvestSettings) -> dict[str, _Parts]:
     texts, origins = plan(lm, stories, hook_names, settings)
     harvested = harvest_texts(lm, texts, origins, settings)
+    for name, each in harvested.items():
+        warn_of(each.massive, name, lm.tokenizer, stacklevel=4)
     return {name: _Parts(texts, origins[name], harvested[name], lm.tokenizer) for name in origins}

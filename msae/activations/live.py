@@ -11,6 +11,7 @@ from torch import Tensor
 
 from msae.activations.checks import check_language_model
 from msae.activations.harvesting import Harvested, harvest_texts, plan
+from msae.activations.massive import warn_of
 from msae.activations.settings import BUFFER, HarvestSettings
 from msae.activations.shuffling import Shuffled
 from msae.lm.origin import added_hooks, model_origin
@@ -38,7 +39,7 @@ class LiveActivations:
         batch_size: rows in one forward pass.
         dtype: how the buffer keeps activations; float16 halves the memory and keeps 11 bits.
         device: where the buffer lies and batches arrive; the model's own device if left out.
-        skip_first: leave out position 0.
+        skip_first: leave out position 0; a number leaves out so many positions, where more of them have vectors far too long.
         buffer: activations that are shuffled together in `batches`, and held at a time.
         scale_tokens: activations, of stories drawn at random, that the mean norm is measured on.
 
@@ -73,7 +74,7 @@ class LiveActivations:
         batch_size: int = 32,
         dtype: torch.dtype = torch.float16,
         device: str | torch.device | None = None,
-        skip_first: bool = True,
+        skip_first: bool | int = True,
         buffer: int = BUFFER,
         scale_tokens: int = 2**17,
     ):
@@ -94,7 +95,9 @@ class LiveActivations:
         self.d_model = self._origin["d_model"]
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(self._texts.tokens)))
         n_texts = int((self._texts.counts[order].cumsum(0) < scale_tokens).sum()) + 1
-        self.scale = self._run(order[:n_texts].sort().values).scale
+        measured = self._run(order[:n_texts].sort().values)
+        self.scale = measured.scale
+        warn_of(measured.massive, hook_name, lm.tokenizer, stacklevel=3)
 
     def __len__(self) -> int:
         return int(self._texts.counts.sum())

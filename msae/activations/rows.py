@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from msae.activations.checks import check_language_model
-from msae.support.arguments import whole, yes_or_no
+from msae.support.arguments import whole
 from msae.support.renamed import by_name
 from msae.texts.given import Stories, check_stories
 
@@ -55,7 +55,7 @@ def read_texts(
     n_ctx: int = 128,
     *,
     n_tokens: int | None = None,
-    skip_first: bool = True,
+    skip_first: bool | int = True,
 ) -> Texts:
     """Stories, or rows of their token ids, as the rows a model reads.
 
@@ -64,7 +64,7 @@ def read_texts(
         stories: texts, or rows of token ids: lists, arrays, or a tensor (n, length), padded on whichever side.
         n_ctx: tokens in a row, [BEGIN] included.
         n_tokens: how many places count, from the first on; all of them if left out.
-        skip_first: leave out position 0, where [BEGIN] stands.
+        skip_first: leave out position 0, where [BEGIN] stands; or so many positions, where vectors at more of them are far too long.
 
     Returns:
         the rows, and which of their places count; rows without any are left out.
@@ -81,18 +81,26 @@ def read_texts(
     """
     check_language_model(lm)
     n_ctx = whole("n_ctx", n_ctx, 2, lm.cfg.n_ctx, most_is=f"the model's {lm.cfg.n_ctx}")
-    skip_first = yes_or_no("skip_first", skip_first)
+    n_skipped = _skipped(skip_first, n_ctx)
     tokens, lengths, story = tokenize(lm.tokenizer, stories, n_ctx, d_vocab=lm.cfg.d_vocab)
     place = torch.arange(n_ctx)
-    mask = (place < lengths[:, None]) & (place >= int(skip_first))
+    mask = (place < lengths[:, None]) & (place >= n_skipped)
     available = int(mask.sum())
     if available == 0:
-        raise ValueError("the stories have no tokens")
+        beyond = f" beyond the first {n_skipped} positions, which skip_first leaves out" if n_skipped > 1 else ""
+        raise ValueError(f"the stories have no tokens{beyond}")
     if n_tokens is not None:
         hint = "give more stories (msae.lm.telling.sample_stories tells new ones), or leave n_tokens out"
         n_tokens = whole("n_tokens", n_tokens, 1, available, hint, most_is=f"the {available:,} tokens of these stories")
         mask &= (mask.flatten().cumsum(0) <= n_tokens).view_as(mask)
     return Texts(tokens, mask, story).pick(mask.any(1))
+
+
+def _skipped(skip_first: bool | int, n_ctx: int) -> int:
+    """How many positions at the start of each row are left out."""
+    if isinstance(skip_first, (bool, np.bool_)):
+        return int(skip_first)
+    return whole("skip_first", skip_first, 0, n_ctx - 1, "or True or False", most_is=f"{n_ctx - 1}, below n_ctx")
 
 
 def tokenize(

@@ -29,8 +29,8 @@ class HarvestSettings:
     n_tokens: int | None
     """Stop after this many activations; None for all."""
 
-    skip_first: bool
-    """Leave out position 0."""
+    skip_first: bool | int
+    """Leave out position 0, or so many positions."""
 
     batch_size: int
     """Rows in one forward pass."""

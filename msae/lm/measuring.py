@@ -23,7 +23,7 @@ AT_ONCE = 32
 
 @torch.no_grad()
 def bits_per_character(
-    model: Callable[[Tensor], Tensor], stories: Sequence[str], tokenizer: Tokenizer, n_ctx: int, device: str = "cpu"
+    model: Callable[[Tensor], Tensor], stories: Sequence[str], tokenizer: Tokenizer, n_ctx: int, device: str = "cpu", *, begin: int = 0
 ) -> float:
     """How well the model predicts whole stories: total bits over total characters.
 
@@ -33,12 +33,13 @@ def bits_per_character(
     Args:
         model: tokens (batch, position) to logits (batch, position, d_vocab).
         stories: texts the model was not trained on.
-        tokenizer: the model's, with [BEGIN] as token 0.
+        tokenizer: the model's, of the library tokenizers; of one of transformers its `backend_tokenizer`.
         n_ctx: tokens that the model reads at once.
         device: where the model is.
+        begin: the id of [BEGIN], which is 0 in models of ours; another model may predict better after another token.
 
     Raises:
-        ValueError: stories that are no texts, or hold no character; an impossible n_ctx; a device that is not there.
+        ValueError: stories that are no texts, or hold no character; an impossible n_ctx or begin; a device that is not there.
 
     Example:
         >>> import msae
@@ -51,8 +52,9 @@ def bits_per_character(
         raise ValueError(f"expected a model and its tokenizer, of load_transformer, got {shown(model)} and {shown(tokenizer)}")
     if not any(stories):
         raise ValueError("stories must hold at least one character to measure on")
-    bits = 0.0
-    windows = [window for encoding in tokenizer.encode_batch(list(stories)) for window in _windows(encoding.ids, n_ctx)]
+    bits, begin = 0.0, whole("begin", begin)
+    encoded = tokenizer.encode_batch(list(stories), add_special_tokens=False)
+    windows = [window for encoding in encoded for window in _windows(encoding.ids, n_ctx, begin)]
     windows.sort(key=lambda window: len(window[0]))
     for at in range(0, len(windows), AT_ONCE):
         chosen = windows[at : at + AT_ONCE]
@@ -67,13 +69,13 @@ def bits_per_character(
     return bits / sum(map(len, stories))
 
 
-def _windows(ids: Sequence[int], n_ctx: int) -> list[tuple[list[int], int]]:
+def _windows(ids: Sequence[int], n_ctx: int, begin: int) -> list[tuple[list[int], int]]:
     """A story as [BEGIN] and up to n_ctx tokens at a time, each window with the place of its first token that no earlier one has."""
     windows: list[tuple[list[int], int]] = []
     done = start = 0
     while done < len(ids):
         window = ids[start : start + n_ctx]
-        windows.append(([0, *window], done - start + 1))
+        windows.append(([begin, *window], done - start + 1))
         done = start + len(window)
         start = done - n_ctx // 2
     return windows

@@ -103,7 +103,7 @@ HOW = {
     "n_ctx": [*NOT_WHOLE, 0, 1, -5, 17],
     "n_tokens": [*NOT_WHOLE[1:], 0, -1, 10**6],
     "batch_size": [*NOT_WHOLE, 0, -1],
-    "skip_first": [None, 1, "yes"],
+    "skip_first": [None, 1.5, "yes", -1, 99],
     "buffer": [*NOT_WHOLE, 0, -1],
 }
 

@@ -147,6 +147,7 @@ TABLE = [
             "tokenizer": [None, 3],
             "n_ctx": [*NOT_WHOLE, 0, 1],
             "device": DEVICES,
+            "begin": [*NOT_WHOLE, -1],
         },
     ),
     Function(
