@@ -3,11 +3,12 @@
     python tools/beside_peers.py --out peers     # makes the environments, trains, measures; stop it at any time, start it again
     python tools/beside_peers.py --out peers --assets msae/assets     # writes the file that ships
 
-Each library has an environment of its own. Where `--peer sae-lens=ENV/bin/python` names none, it is made with pip, from a package index: about
-two gigabytes each. One process trains at a time, on one thread. A run has a folder of its own; what lies there is not made again.
+Each library has an environment of its own. Where `--peer sae-lens=ENVIRONMENT/bin/python` names none, it is made with pip, from a package
+index: about two gigabytes each. One process trains at a time, on one thread; all of it takes half an hour of one core. A run has a folder
+of its own, and what lies there is not made again.
 
-Which learning rate suits a run this short is not the libraries' fault, so each is tried at the defaults of all three on seed 0, and is then
-shown at its own default and at the one that was best for it.
+No library promises that its default learning rate suits a run this short. So each is tried on seed 0 at two others too, the same two for
+all, and the one that was best for it is taken for everything else.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ WORKER = Path(__file__).with_name("beside_peers_worker.py")
 HOOK = "blocks.3.hook_resid_pre"
 TASK: dict[str, Any] = {
     **{"hook_name": HOOK, "n_latents": 1024, "k": 20, "widths": [64, 128, 256, 512, 1024], "n_steps": 1000, "batch_size": 1024},
-    **{"warmup": 0.05, "decay": 0.2, "n_known": 1000},
+    **{"warmup": 0.05, "decay": 0.2, "dead_after": 65_536, "n_known": 1000},
 }
 """What is the same for all. The widths double, as in the libraries' own examples."""
 
 DEFAULT_LR = {"sae-lens": 3e-4, "dictionary-learning": 2e-4 / (TASK["n_latents"] / 2**14) ** 0.5, "msae": 3e-3}
 """Each library's default; that of dictionary_learning is a rule of the number of latents."""
+
+TRIED = (3e-3, 1e-2)
+"""Learning rates that every library is tried at, beside its default."""
 
 SEEDS = (0, 1)
 REFERENCE = "S2"
@@ -61,7 +65,8 @@ class Run(NamedTuple):
 
 def first_runs() -> list[Run]:
     """Those that say which learning rate is best for whom, with fixed widths; the libraries take turns."""
-    return [Run(library, "fixed", lr, SEEDS[0]) for lr in DEFAULT_LR.values() for library in DEFAULT_LR]
+    runs = [Run(library, "fixed", lr, SEEDS[0]) for library, default in DEFAULT_LR.items() for lr in dict.fromkeys([default, *TRIED])]
+    return sorted(runs, key=lambda run: run.lr)
 
 
 def best_lr(fvu: Mapping[Run, float], library: str) -> float:
@@ -75,21 +80,15 @@ def best_lr(fvu: Mapping[Run, float], library: str) -> float:
     return min(tried, key=lambda lr: tried[lr])
 
 
-def shown(fvu: Mapping[Run, float]) -> list[tuple[str, str, float]]:
-    """The rows of the table, each a library, a law and a learning rate: fixed widths at the library's default and at its best, then what
-    else there is at its best.
+def other_runs(fvu: Mapping[Run, float]) -> list[Run]:
+    """What is trained at each library's best learning rate, seed by seed, so that a busy hour meets every library.
 
     Args:
         fvu: as for `best_lr`.
     """
     best = {library: best_lr(fvu, library) for library in DEFAULT_LR}
-    fixed = [(library, "fixed", lr) for library in best for lr in dict.fromkeys([DEFAULT_LR[library], best[library]])]
-    return [*fixed, ("msae", "all", best["msae"]), *((library, "plain", lr) for library, lr in best.items())]
-
-
-def other_runs(fvu: Mapping[Run, float]) -> list[Run]:
-    """All runs of the table, seed by seed, so that a busy hour meets every library."""
-    return [Run(library, law, lr, seed) for seed in SEEDS for library, law, lr in shown(fvu)]
+    without = [Run(*who, best[who[0]], seed) for seed in SEEDS for who in (*((library, "fixed") for library in best), ("msae", "all"))]
+    return without + [Run(library, "fixed, aux", lr, seed) for seed in SEEDS for library, lr in best.items()]
 
 
 def environments(out: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -141,7 +140,8 @@ def train(out: Path, run: Run, python: str) -> None:
     (folder / "task.json").write_text(json.dumps(TASK | run._asdict() | files), encoding="utf-8")
     alone = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", "HF_HUB_OFFLINE": "1"}
     with (folder / "said.txt").open("w", encoding="utf-8") as said:
-        command = [python, str(WORKER), str(folder / "task.json")]
+        isolated = [] if run.library == "msae" else ["-I"]  # no PYTHONPATH: a peer's environment is its own
+        command = [python, *isolated, str(WORKER), str(folder / "task.json")]
         subprocess.run(command, stdout=said, stderr=said, env=os.environ | alone, check=True)
 
 

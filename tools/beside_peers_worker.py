@@ -5,10 +5,14 @@
 A peer's environment has no msae, so this file and `msae/bench/worker.py`, which it takes its clock from, stand alone. Beside the SAE, in
 the library's own files, it leaves `cost.json`, and in `known.safetensors` what the library itself computes of some held-out vectors.
 
-Every library gets the same task: the same vectors in the same batches, the same size, k, steps, and shape of the learning rate, all
-three scale their inputs by what they find on the first batches, and all hold a latent to unit norm in their own way. What else there is
-stays at the library's default, but for one: dictionary_learning begins to follow its threshold at step 1,000, which is the end of a run
-this short, so it begins where the learning rate begins to fall, when the threshold hardly moves any more.
+Every library gets the same task: the same vectors in the same batches, the same size, k, widths, steps, and shape of the learning rate. All
+three scale their inputs by what they find on the first batches. What else there is stays at the library's default, but for two things that
+a run this short would never reach:
+
+- dictionary_learning begins to follow its threshold at step 1,000. Here it begins where the learning rate begins to fall, when the
+  threshold hardly moves any more.
+- An auxiliary loss waits until latents are dead: 1,000 steps in SAELens, ten million inputs in dictionary_learning; in msae it is off. So
+  there are two laws: "fixed", where it never begins, and "fixed, aux", where for all a latent is dead after `dead_after` inputs.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "msae" / "bench"))
-from worker import peak_memory, spent  # noqa: E402
+from worker import peak_memory, spent
 
 sys.path.pop(0)
 
@@ -66,22 +70,13 @@ class Data(NamedTuple):
 
 def sae_lens(data: Data) -> Codes:
     """SAELens: its trainer's `fit`, and the inference model that it writes, a JumpReLU."""
-    from sae_lens import (
-        SAE,
-        BatchTopKTrainingSAE,
-        BatchTopKTrainingSAEConfig,
-        MatryoshkaBatchTopKTrainingSAE,
-        MatryoshkaBatchTopKTrainingSAEConfig,
-    )
+    from sae_lens import SAE, MatryoshkaBatchTopKTrainingSAE, MatryoshkaBatchTopKTrainingSAEConfig
     from sae_lens.config import SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
     task, steps = data.task, data.task["n_steps"]
     shape = {"d_in": data.d_model, "d_sae": task["n_latents"], "k": task["k"], "normalize_activations": "expected_average_only_in"}
-    if task["law"] == "plain":
-        sae: Any = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**shape))
-    else:
-        sae = MatryoshkaBatchTopKTrainingSAE(MatryoshkaBatchTopKTrainingSAEConfig(**shape, matryoshka_widths=task["widths"]))
+    sae = MatryoshkaBatchTopKTrainingSAE(MatryoshkaBatchTopKTrainingSAEConfig(**shape, matryoshka_widths=task["widths"]))
 
     def provider() -> Iterator[Tensor]:
         yield from islice(data.batches, N_FOR_SCALE)
@@ -95,6 +90,7 @@ def sae_lens(data: Data) -> Codes:
         lr_warm_up_steps=round(task["warmup"] * steps),
         lr_decay_steps=round(task["decay"] * steps),
         n_batches_for_norm_estimate=N_FOR_SCALE,
+        **({"dead_feature_window": task["dead_after"] // task["batch_size"]} if "aux" in task["law"] else {}),
     )
     SAETrainer(config, sae, data_provider=provider()).fit().save_inference_model(data.folder / "sae")
 
@@ -106,7 +102,6 @@ def sae_lens(data: Data) -> Codes:
 
 def dictionary_learning(data: Data) -> Codes:
     """dictionary_learning: its `trainSAE`, which writes the SAE too."""
-    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
     from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
     from dictionary_learning.training import trainSAE
     from dictionary_learning.utils import load_dictionary
@@ -116,23 +111,24 @@ def dictionary_learning(data: Data) -> Codes:
     options: dict[str, Any] = {"steps": steps, "activation_dim": data.d_model, "dict_size": task["n_latents"], "k": task["k"]}
     options |= {"lr": task["lr"], "warmup_steps": round(task["warmup"] * steps), "decay_start": falls, "threshold_start_step": falls}
     options |= {"seed": task["seed"], "device": "cpu", "layer": 3, "lm_name": "bundled", "submodule_name": task["hook_name"]}
-    if task["law"] == "plain":
-        options |= {"trainer": BatchTopKTrainer}
-    else:  # it cuts n_latents · fraction down to a whole number
-        sizes = [wide - narrow for narrow, wide in zip([0, *task["widths"]], task["widths"])]
-        fractions = [(size + 1e-10) / task["n_latents"] for size in sizes]
-        options |= {"trainer": MatryoshkaBatchTopKTrainer, "group_fractions": fractions}
+    sizes = [wide - narrow for narrow, wide in zip([0, *task["widths"]], task["widths"])]
+    options |= {"group_fractions": [(size + 1e-10) / task["n_latents"] for size in sizes]}  # it cuts n_latents · fraction to a whole number
+
+    class Sooner(MatryoshkaBatchTopKTrainer):
+        """With a latent dead after fewer inputs, which is no setting there."""
+
+        def __init__(self, **settings: Any):
+            super().__init__(**settings)
+            self.dead_feature_threshold = task["dead_after"]
+
+    options |= {"trainer": Sooner if "aux" in task["law"] else MatryoshkaBatchTopKTrainer}
     trainSAE(data.batches, [options], steps=steps, save_dir=str(data.folder), normalize_activations=True, device="cpu")
     (data.folder / "trainer_0").rename(data.folder / "sae")
 
     def read() -> Any:
         return load_dictionary(str(data.folder / "sae"), "cpu")[0]
 
-    def norms() -> Tensor:
-        ae = read()
-        return ae.W_dec.norm(dim=1) if hasattr(ae, "W_dec") else ae.decoder.weight.norm(dim=0)
-
-    return lambda x: read().encode(x), lambda acts: read().decode(acts), norms
+    return lambda x: read().encode(x), lambda acts: read().decode(acts), lambda: read().W_dec.norm(dim=1)
 
 
 def ours(data: Data) -> Codes:
@@ -148,14 +144,11 @@ def ours(data: Data) -> Codes:
         def batches(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[Tensor]:
             return (x * self.scale for x in islice(data.batches, skip, None))
 
-    laws: dict[str, dict[str, Any]] = {
-        "plain": {"prefixes": msae.FullPrefix()},
-        "fixed": {"prefixes": msae.FixedPrefixes(task["widths"])},
-        "all": {},
-        "all, lazy": {"lazy_adam": True},
-    }
+    laws: dict[str, dict[str, Any]] = {"fixed": {"prefixes": msae.FixedPrefixes(task["widths"])}, "all": {}}
+    law, _, aux = task["law"].partition(", ")
+    more = laws[law] | ({"aux_latents": data.d_model // 2, "dead_after": task["dead_after"]} if aux else {})
     recipe = {name: task[name] for name in ("n_latents", "n_steps", "batch_size", "lr", "warmup", "decay", "seed")}
-    config = msae.TrainConfig(**recipe, target_l0=None, nonlinearity=msae.BatchTopK(task["k"]), **laws[task["law"]])
+    config = msae.TrainConfig(**recipe, target_l0=None, nonlinearity=msae.BatchTopK(task["k"]), **more)
     msae.train(config, Same(), progress=False).sae.save(data.folder / "sae")
     sae = msae.SAE.load(data.folder / "sae")
     return sae.encode, sae.decode, lambda: sae.W_dec.norm(dim=1)
