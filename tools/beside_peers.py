@@ -7,8 +7,8 @@ Each library has an environment of its own. Where `--peer sae-lens=ENVIRONMENT/b
 index: about two gigabytes each. One process trains at a time, on one thread; all of it takes half an hour of one core. A run has a folder
 of its own, and what lies there is not made again.
 
-No library promises that its default learning rate suits a run this short. So each is tried on seed 0 at two others too, the same two for
-all, and the one that was best for it is taken for everything else.
+No library promises that its default learning rate suits a run this short. So each is tried on seed 0 at msae's too, which is the largest,
+and the one that was best for it is taken for everything else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -38,7 +39,7 @@ TASK: dict[str, Any] = {
 DEFAULT_LR = {"sae-lens": 3e-4, "dictionary-learning": 2e-4 / (TASK["n_latents"] / 2**14) ** 0.5, "msae": 3e-3}
 """Each library's default; that of dictionary_learning is a rule of the number of latents."""
 
-TRIED = (3e-3, 1e-2)
+TRIED = (DEFAULT_LR["msae"],)
 """Learning rates that every library is tried at, beside its default."""
 
 SEEDS = (0, 1)
@@ -81,14 +82,14 @@ def best_lr(fvu: Mapping[Run, float], library: str) -> float:
 
 
 def other_runs(fvu: Mapping[Run, float]) -> list[Run]:
-    """What is trained at each library's best learning rate, seed by seed, so that a busy hour meets every library.
+    """What is trained at each library's best learning rate, seed by seed and there and back, so that a busy hour meets every library.
 
     Args:
         fvu: as for `best_lr`.
     """
     best = {library: best_lr(fvu, library) for library in DEFAULT_LR}
-    without = [Run(*who, best[who[0]], seed) for seed in SEEDS for who in (*((library, "fixed") for library in best), ("msae", "all"))]
-    return without + [Run(library, "fixed, aux", lr, seed) for seed in SEEDS for library, lr in best.items()]
+    rows = [*((library, "fixed, aux") for library in best), ("msae", "all")]
+    return [Run(library, law, best[library], seed) for seed in SEEDS for library, law in (rows[::-1] if seed % 2 else rows)]
 
 
 def environments(out: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -135,7 +136,8 @@ def train(out: Path, run: Run, python: str) -> None:
     folder = out / "runs" / run.name
     if (folder / "cost.json").exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
+    folder.mkdir(parents=True)
     files = {"vectors": str(out.resolve() / "vectors.safetensors"), "order": str(out.resolve() / f"order{run.seed}.safetensors")}
     (folder / "task.json").write_text(json.dumps(TASK | run._asdict() | files), encoding="utf-8")
     alone = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", "HF_HUB_OFFLINE": "1"}

@@ -78,8 +78,10 @@ def sae_lens(data: Data) -> Codes:
     shape = {"d_in": data.d_model, "d_sae": task["n_latents"], "k": task["k"], "normalize_activations": "expected_average_only_in"}
     sae = MatryoshkaBatchTopKTrainingSAE(MatryoshkaBatchTopKTrainingSAEConfig(**shape, matryoshka_widths=task["widths"]))
 
+    n_for_scale = min(N_FOR_SCALE, len(data.batches))
+
     def provider() -> Iterator[Tensor]:
-        yield from islice(data.batches, N_FOR_SCALE)
+        yield from islice(data.batches, n_for_scale)
         yield from data.batches
 
     config = SAETrainerConfig(
@@ -89,7 +91,7 @@ def sae_lens(data: Data) -> Codes:
         lr_end=task["lr"] / 10,  # asked for and not used: the rate is constant between its rise and its fall
         lr_warm_up_steps=round(task["warmup"] * steps),
         lr_decay_steps=round(task["decay"] * steps),
-        n_batches_for_norm_estimate=N_FOR_SCALE,
+        n_batches_for_norm_estimate=n_for_scale,
         **({"dead_feature_window": task["dead_after"] // task["batch_size"]} if "aux" in task["law"] else {}),
     )
     SAETrainer(config, sae, data_provider=provider()).fit().save_inference_model(data.folder / "sae")
