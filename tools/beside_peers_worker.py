@@ -3,7 +3,7 @@
     PYTHON beside_peers_worker.py FOLDER/task.json
 
 A peer's environment has no msae, so this file and `msae/bench/worker.py`, which it takes its clock from, stand alone. Beside the SAE, in
-the library's own files, it leaves `cost.json`, and in `known.safetensors` what the library itself computes of some held-out vectors.
+the library's own files, it leaves what the training cost, and what the library itself computes of some held-out vectors.
 
 Every library gets the same task: the same vectors in the same batches, the same size, k, widths, steps, and shape of the learning rate. All
 three scale their inputs by what they find on the first batches. What else there is stays at the library's default, but for two things that
