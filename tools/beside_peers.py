@@ -4,7 +4,7 @@
     python tools/beside_peers.py --out peers --assets msae/assets     # writes the file that ships
 
 Each library has an environment of its own. Where `--peer sae-lens=ENVIRONMENT/bin/python` names none, it is made with pip, from a package
-index: about two gigabytes each. One process trains at a time, on one thread; all of it takes half an hour of one core. A run has a folder
+index: about two gigabytes each. One process trains at a time, on one thread; all of it takes twenty minutes of one core. A run has a folder
 of its own, and what lies there is not made again.
 
 No library promises that its default learning rate suits a run this short. So each is tried on seed 0 at msae's too, which is the largest,
