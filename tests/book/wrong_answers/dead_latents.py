@@ -12,6 +12,7 @@ def ghost_error(pre, rows, residual):
     out = out / out.norm(dim=1, keepdim=True) * residual.norm(dim=1, keepdim=True) / 2
     return ((out - residual) ** 2).sum(1).mean()
 """
+SCALE = next(line for line in GHOST.splitlines(keepends=True) if "/ 2" in line)
 
 WRONG = {
     "encoder_gradient": [
@@ -22,7 +23,7 @@ WRONG = {
         Wrong(GRADIENT.replace("(d_acts * (pre > 0)).T @ x", "x.T @ (d_acts * (pre > 0))"), "make (6, 4)"),
     ],
     "ghost_error": [
-        Wrong(GHOST.replace("    out = out / out.norm(dim=1, keepdim=True) * residual.norm(dim=1, keepdim=True) / 2\n", ""), "scale the sum"),
+        Wrong(GHOST.replace(SCALE, ""), "scale the sum"),
         Wrong(GHOST.replace("pre.exp()", "(pre.relu() + 1e-9)"), "silent once more"),
         Wrong(GHOST.replace("pre.exp()", "pre"), "as in AuxK"),
         Wrong(GHOST.replace(" / 2\n", "\n"), "not all of it"),
