@@ -121,6 +121,10 @@ class TrainConfig:
     """Active latents per input in the first batch: the encoder's bias starts where that many fire, so that training need not pass through a
     long dense phase. None, or fewer than 2 · start_l0 latents, starts the bias at 0, where half of all latents fire."""
 
+    centre: bool = False
+    """Take the mean of the first batch away from every input while training, and put it into both biases at the end: the SAE reads inputs as
+    they are. Activations of a language model lie off centre, and the encoder's gradient is then mostly that of the mean, for all latents."""
+
     sparsify: float = 0.3
     """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
 
@@ -177,7 +181,7 @@ class TrainConfig:
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {shown(self.betas)}; (0.9, 0.99) is usual")
         self._set("betas", tuple(number("each of betas", beta, 0, below=1) for beta in self.betas))
-        for name in ("sample_prefixes", "lazy_adam"):
+        for name in ("sample_prefixes", "lazy_adam", "centre"):
             self._set(name, yes_or_no(name, getattr(self, name)))
         one_of("penalty", self.penalty, sorted(PENALTIES))
         one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))

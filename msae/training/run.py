@@ -57,6 +57,7 @@ class Run:
         self.weight_S = torch.full((n_seeds,), config.penalty_weight, device=device)
         self.power_SN = torch.zeros(n_seeds, n, device=device)
         self.silent_SN = torch.zeros(n_seeds, n, dtype=torch.long, device=device)
+        self.centre_SD = torch.zeros(n_seeds, d_model, device=device)
         self.threshold_mass = 0.0
         self.first_l0_S: Tensor | None = None
         self.rank_SN = torch.arange(n, device=device).expand(n_seeds, n).clone()
@@ -71,6 +72,10 @@ class Run:
     def step(self, x_SBD: Tensor) -> None:
         """One optimizer step on x (S, B, D), or (1, B, D) shared by all seeds."""
         config, t = self.config, self.step_number
+        if config.centre:
+            if t == 0:
+                self.centre_SD.copy_(x_SBD.mean(1))
+            x_SBD = x_SBD - self.centre_SD[: len(x_SBD), None]
         if t == 0:
             self._start_sparse(x_SBD[:, :256])
         self.weight_S = self._penalty_weight()
@@ -219,6 +224,7 @@ class Run:
             "controller": self.controller.state,
             "power": self.power_SN,
             "silent": self.silent_SN,
+            "centre": self.centre_SD,
             "threshold_mass": self.threshold_mass,
             "first_l0": self.first_l0_S,
             "rank": self.rank_SN,
@@ -239,6 +245,7 @@ class Run:
         self.first_l0_S = None if state["first_l0"] is None else state["first_l0"].to(device)
         self.power_SN.copy_(state["power"])
         self.silent_SN.copy_(state["silent"])
+        self.centre_SD.copy_(state["centre"])
         self.rank_SN.copy_(state["rank"])
         self.threshold_mass = state["threshold_mass"]
         self.step_number, self.history = state["step"], state["history"]
@@ -249,6 +256,9 @@ class Run:
         saes, made_from = [], origin_of(stream)
         for s, seed in enumerate(self.config.seeds):
             params = {name: tensor[s] for name, tensor in self.params.items()}
+            if self.config.centre:  # the same on inputs as they are
+                b_enc, b_dec = params["b_enc"] - params["W_encT"] @ self.centre_SD[s], params["b_dec"] + self.centre_SD[s]
+                params |= {"b_enc": b_enc, "b_dec": b_dec}
             trained = self.config.record() | {"seed": seed, "made_from": made_from}
             saes.append(SAE.from_training(params, self.rank_SN[s], About(self.nonlinearity, stream.hook_name, stream.scale, trained)))
         return saes

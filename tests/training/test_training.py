@@ -31,6 +31,7 @@ EVERY_KIND = [
     dataclasses.replace(SMALL, exchange_every=5),
     dataclasses.replace(SMALL, exchange_every=5, exchange_moves=3, lazy_adam=True),
     dataclasses.replace(SMALL, n_latents=20, aux_latents=4, dead_after=300, lr=0.03),
+    dataclasses.replace(SMALL, centre=True),
 ]
 
 
@@ -41,6 +42,7 @@ def name_of(config: msae.TrainConfig) -> str:
         + "-exchange" * (config.exchange_every > 0)
         + "-lazy" * config.lazy_adam
         + "-aux" * (config.aux_latents > 0)
+        + "-centre" * config.centre
     )
 
 
