@@ -45,7 +45,14 @@ RIVALS: dict[str, dict[str, float]] = {
     "rare latents pay much more": {"by_frequency": -1.0},
 }
 RIVALLED = ("article, jitter 0.05", "children twice as strong", "independent children")
-ORDERED = ("article, jitter 0.05", "children 1.4 times as strong", "children twice as strong", "strengths 0.5 to 2", "three levels", "independent children")
+ORDERED = (
+    "article, jitter 0.05",
+    "children 1.4 times as strong",
+    "children twice as strong",
+    "strengths 0.5 to 2",
+    "three levels",
+    "independent children",
+)
 REACHED = 0.5
 """An input reaches along a row where its projection is above this share of the batch's largest."""
 

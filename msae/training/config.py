@@ -122,8 +122,8 @@ class TrainConfig:
     long dense phase. None, or fewer than 2 · start_l0 latents, starts the bias at 0, where half of all latents fire."""
 
     centre: bool = False
-    """Take the mean of the first batch away from every input while training, and put it into both biases at the end: the SAE reads inputs as
-    they are. Activations of a language model lie off centre, and the encoder's gradient is then mostly that of the mean, for all latents."""
+    """Take the mean of the first batch away from every input while training, and put it into both biases at the end, so that the SAE reads
+    inputs as they are. Activations of a language model lie off centre, and encoder and biases then pull at one direction together."""
 
     sparsify: float = 0.3
     """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
