@@ -88,7 +88,8 @@ def other_runs(fvu: Mapping[Run, float]) -> list[Run]:
         fvu: as for `best_lr`.
     """
     best = {library: best_lr(fvu, library) for library in DEFAULT_LR}
-    rows = [*((library, "fixed, aux") for library in best), ("msae", "all")]
+    own = (("msae", law) for law in ("all", "fixed, centred", "all, centred"))
+    rows = [*((library, "fixed, aux") for library in best), *own]
     return [Run(library, law, best[library], seed) for seed in SEEDS for library, law in (rows[::-1] if seed % 2 else rows)]
 
 

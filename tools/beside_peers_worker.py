@@ -13,6 +13,8 @@ a run this short would never reach:
   threshold hardly moves any more.
 - An auxiliary loss waits until latents are dead: 1,000 steps in SAELens, ten million inputs in dictionary_learning; in msae it is off. So
   there are two laws: "fixed", where it never begins, and "fixed, aux", where for all a latent is dead after `dead_after` inputs.
+
+What the peers do about inputs that lie off centre is a default of theirs; in msae it is asked for, by the laws that end in "centred".
 """
 
 from __future__ import annotations
@@ -147,8 +149,13 @@ def ours(data: Data) -> Codes:
             return (x * self.scale for x in islice(data.batches, skip, None))
 
     laws: dict[str, dict[str, Any]] = {"fixed": {"prefixes": msae.FixedPrefixes(task["widths"])}, "all": {}}
-    law, _, aux = task["law"].partition(", ")
-    more = laws[law] | ({"aux_latents": data.d_model // 2, "dead_after": task["dead_after"]} if aux else {})
+    helps: dict[str, dict[str, Any]] = {
+        "": {},
+        "aux": {"aux_latents": data.d_model // 2, "dead_after": task["dead_after"]},
+        "centred": {"centre": True},
+    }
+    law, _, help_ = task["law"].partition(", ")
+    more = laws[law] | helps[help_]
     recipe = {name: task[name] for name in ("n_latents", "n_steps", "batch_size", "lr", "warmup", "decay", "seed")}
     config = msae.TrainConfig(**recipe, target_l0=None, nonlinearity=msae.BatchTopK(task["k"]), **more)
     msae.train(config, Same(), progress=False).sae.save(data.folder / "sae")

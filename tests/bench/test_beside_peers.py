@@ -49,9 +49,10 @@ def test_each_library_goes_on_at_its_own_best(tool: ModuleType) -> None:
     fvu = {run: 0.1 if run.lr == best[run.library] else 0.2 for run in tool.first_runs()}
     assert {library: tool.best_lr(fvu, library) for library in best} == best
     runs = tool.other_runs(fvu)
-    assert len({run.name for run in runs}) == len(runs) == 4 * len(tool.SEEDS)
+    assert len({run.name for run in runs}) == len(runs) == 6 * len(tool.SEEDS)
     assert all(run.lr == best[run.library] for run in runs)
-    assert {(run.library, run.law) for run in runs} == {*((library, "fixed, aux") for library in best), ("msae", "all")}
+    ours = {("msae", law) for law in ("all", "fixed, centred", "all, centred")}
+    assert {(run.library, run.law) for run in runs} == {*((library, "fixed, aux") for library in best), *ours}
     assert [run.seed for run in runs] == sorted(run.seed for run in runs), "seed by seed"
 
 
