@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tables import write_table
 from toy_worlds import measured
 
 import msae
+from msae.support.files import write_file
 from msae.support.hardware import hardware
 from msae.toy.worlds import World, toy_worlds
 
@@ -64,8 +66,7 @@ def on_the_tree(out: Path) -> None:
             result = msae.train(recipe(world, architecture, law), world.stream(SEEDS), progress=False)
             found = measured(world, result.saes, SEEDS)
             piece = {"architecture": architecture, "law": law, "found": found, "hardware": hardware("cpu"), "torch": torch.__version__}
-            path.with_suffix(".part").write_text(json.dumps(piece))
-            path.with_suffix(".part").rename(path)
+            write_file(path, json.dumps(piece))
             print(f"{architecture}, {law}: holes {sum(found['holes_quarter']) / len(SEEDS):.3f}, {result.seconds:.0f} s", flush=True)
 
 
@@ -88,8 +89,7 @@ def write_assets(out: Path, to: Path) -> None:
     keys = [(architecture, law) for architecture in ARCHITECTURES for law in LAWS]
     found = {(piece["architecture"], piece["law"]): piece["found"] for piece in pieces}
     rows = [{"architecture": a, "law": law} | found[a, law] for a, law in keys if (a, law) in found]
-    lines = ",\n".join(f"  {json.dumps(row, separators=(',', ':'))}" for row in rows)
-    (to / "toy_architectures.json").write_text(f'{{\n "about": {json.dumps(about)},\n "rows": [\n{lines}\n ]\n}}\n')
+    write_table(to / "toy_architectures.json", about, rows)
     table = ["--family", "architectures", "--out", str(out / "stories"), "--table", str(to / "architectures.json")]
     subprocess.run([sys.executable, "-m", "msae", "family", "measure", *table], check=True)
 

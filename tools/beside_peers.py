@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from tables import kept, short, write_table
 
 PEERS = {"sae-lens": "6.54.12", "dictionary-learning": "0.1.0"}
 WORKER = Path(__file__).with_name("beside_peers_worker.py")
@@ -151,12 +152,12 @@ def train(out: Path, run: Run, python: str) -> None:
 def measure(out: Path, run: Run) -> dict[str, Any]:
     """The row of one run, measured where that has not been done."""
     folder = out / "runs" / run.name
-    path = folder / "row.json"
-    if not path.exists():
+
+    def row() -> dict[str, Any]:
         cost = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
-        path.with_suffix(".part").write_text(json.dumps(run._asdict() | cost | measured(out, folder)), encoding="utf-8")
-        path.with_suffix(".part").rename(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+        return run._asdict() | cost | measured(out, folder)
+
+    return kept(folder / "row.json", row)
 
 
 def measured(out: Path, folder: Path) -> dict[str, Any]:
@@ -224,17 +225,7 @@ def write_asset(out: Path, to: Path) -> None:
         "when": here["when"],
         "versions": versions,
     }
-    text = ",\n".join(f"  {json.dumps(_short(row), separators=(',', ':'))}" for row in rows)
-    (to / "beside_peers.json").write_text(f'{{\n "about": {json.dumps(about)},\n "rows": [\n{text}\n ]\n}}\n', encoding="utf-8")
-
-
-def _short(value: Any) -> Any:
-    """Numbers with four digits."""
-    if isinstance(value, dict):
-        return {name: _short(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_short(each) for each in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    write_table(to / "beside_peers.json", about, short(rows))
 
 
 def main() -> None:

@@ -19,11 +19,13 @@ from typing import Any
 
 import torch
 from dead_training import Recipe, Size, train
+from tables import write_table
 from torch import Tensor
 from toy_worlds import measured as measured_on_the_tree
 
 import msae
 from msae import metrics
+from msae.support.files import write_file
 from msae.support.hardware import hardware
 from msae.toy.worlds import toy_worlds
 
@@ -122,8 +124,7 @@ def write_asset(out: Path, to: Path) -> None:
         "hardware": sorted(machines),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "msae": msae.__version__},
     }
-    lines = ",\n".join(f"  {json.dumps(row, separators=(',', ':'))}" for row in rows.values())
-    (to / "dead_latents.json").write_text(f'{{\n "about": {json.dumps(about)},\n "rows": [\n{lines}\n ]\n}}\n')
+    write_table(to / "dead_latents.json", about, rows.values())
 
 
 def main() -> None:
@@ -142,9 +143,7 @@ def main() -> None:
         for name, size, file in missing:
             begin = time.process_time()
             found = on_stories(RECIPES[name], size, data) if data else on_the_tree(RECIPES[name], size)
-            part = asked.out / f"{file}.part"
-            part.write_text(json.dumps({"found": found, "hardware": hardware("cpu")}))
-            part.rename(asked.out / file)
+            write_file(asked.out / file, json.dumps({"found": found, "hardware": hardware("cpu")}))
             brief = {measure: round(sum(values) / len(values), 3) for measure, values in found.items()}
             print(f"{place}, {name}, {size.seeds[0]}: {brief}, {time.process_time() - begin:.0f} s", flush=True)
 

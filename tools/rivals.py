@@ -18,17 +18,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
+from tables import write_table
 from torch import Tensor, nn
-from toy_worlds import measured
+from toy_worlds import acts_of, by_frequency, measured, ranked_by
 
 import msae
+from msae.sae.files import About
 from msae.sae.penalties import PENALTIES
+from msae.support.files import write_file
 from msae.support.hardware import hardware
 from msae.toy.worlds import World, toy_worlds
-from msae.training import run as training_run
 from msae.training.controller import L0Controller
 from msae.training.step import StepInputs
 
@@ -59,12 +60,7 @@ REACHED = 0.5
 
 def by_power(inputs: StepInputs) -> Tensor:
     """(S, N) mean squared activation: what msae ranks latents by, as the article does."""
-    return _acts(inputs).square().mean(1)
-
-
-def by_frequency(inputs: StepInputs) -> Tensor:
-    """(S, N) how often each latent fires."""
-    return (_acts(inputs) > 0).float().mean(1)
+    return acts_of(inputs).square().mean(1)
 
 
 def by_reach(inputs: StepInputs) -> Tensor:
@@ -75,10 +71,6 @@ def by_reach(inputs: StepInputs) -> Tensor:
 
 
 ORDERS: dict[str, Callable[[StepInputs], Tensor]] = {"power": by_power, "frequency": by_frequency, "reach": by_reach}
-
-
-def _acts(inputs: StepInputs) -> Tensor:
-    return inputs.encode(inputs.x, inputs.params["W_dec"].norm(dim=2))[1]
 
 
 def overlap(W_dec: Tensor) -> Tensor:
@@ -117,26 +109,18 @@ def train_rival(world: World, *, orthogonal: float = 0.0, by_frequency: float = 
         fires = (acts.detach() > 0).float().mean(1)
         frequency.lerp_(fires, 0.05)
         controller.update(fires.sum(1), world.tree.l0)
-    saes = []
-    for seed in range(n_seeds):
-        sae = msae.SAE(d_model, N_LATENTS)
-        own = {"W_dec": W_dec[seed], "W_enc": W_enc[seed], "b_enc": b_enc[seed, 0], "b_dec": b_dec[seed, 0]}
-        sae.load_state_dict({name: value.detach() for name, value in own.items()})
-        saes.append(sae)
-    return saes
+    stacks = {"W_dec": W_dec, "W_enc": W_enc, "b_enc": b_enc[:, 0], "b_dec": b_dec[:, 0]}
+    return [
+        msae.SAE.from_weights({name: stack[seed] for name, stack in stacks.items()}, About(msae.ReLU(), None, 1.0, None))
+        for seed in range(n_seeds)
+    ]
 
 
 def matryoshka(world: World, order: Callable[[StepInputs], Tensor]) -> list[msae.SAE]:
     """The loss over all prefixes, at the same length, batches and L0, the latents ranked by what `order` says."""
-    dense = training_run.dense_step
-
-    def ranked(inputs: StepInputs, grads: Any, parts: Any) -> Any:
-        seen = order(inputs)
-        return dense(inputs, grads, parts)._replace(power_N=seen)
-
     how: dict[str, Any] = {"n_steps": N_STEPS, "batch_size": BATCH, "lr": LR, "sparsify": 0.2, "seed": SEEDS}
     config = msae.TrainConfig(n_latents=world.tree.n_features, target_l0=world.tree.l0, **how)
-    with patch.object(training_run, "dense_step", ranked):
+    with ranked_by(order):
         return msae.train(config, world.stream(SEEDS), progress=False).saes
 
 
@@ -162,13 +146,12 @@ def train_missing(out: Path) -> None:
             continue
         found = measured(toy_worlds()[name], train(), SEEDS)
         piece = {"world": name, "rival": rival, "found": found, "hardware": hardware("cpu"), "torch": torch.__version__}
-        path.with_suffix(".part").write_text(json.dumps(piece))
-        path.with_suffix(".part").rename(path)
+        write_file(path, json.dumps(piece))
         mean = {what: sum(found[what]) / len(SEEDS) for what in ("holes_quarter", "lost", "l0", "fvu")}
         print(name, rival, ", ".join(f"{what} {value:.3f}" for what, value in mean.items()), sep=": ", flush=True)
 
 
-def write_table(out: Path, to: Path) -> None:
+def write_asset(out: Path, to: Path) -> None:
     """All pieces in one file, with what they were made by."""
     found = {(piece["world"], piece["rival"]): piece for piece in (json.loads(path.read_text()) for path in out.glob("*.json"))}
     about = {
@@ -179,8 +162,7 @@ def write_table(out: Path, to: Path) -> None:
         "recipe": {"n_steps": N_STEPS, "batch_size": BATCH, "lr": LR, "penalty": "log"},
     }
     rows = [{"world": world, "rival": rival} | found[world, rival]["found"] for world, rival in pieces() if (world, rival) in found]
-    lines = ",\n".join(f"  {json.dumps(row, separators=(',', ':'))}" for row in rows)
-    to.write_text(f'{{\n "about": {json.dumps(about)},\n "rows": [\n{lines}\n ]\n}}\n')
+    write_table(to, about, rows)
 
 
 def main() -> None:
@@ -189,7 +171,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="write what there is into this file, and train nothing")
     asked = parser.parse_args()
     if asked.table:
-        return write_table(asked.out, asked.table)
+        return write_asset(asked.out, asked.table)
     train_missing(asked.out)
 
 

@@ -18,13 +18,13 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+from tables import kept, short, write_table
 
 import msae
 from msae.activations import read_texts, run_to_hook
@@ -174,15 +174,6 @@ def sinks(out: Path, stories: str) -> dict[str, Any]:
     return found | {"hook_name": WITH_SINKS}
 
 
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What is in a file, or is made now and put there."""
-    if not path.exists():
-        path.with_suffix(".part").write_text(json.dumps(make(), indent=1))
-        path.with_suffix(".part").rename(path)
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
 def command(*words: str) -> None:
     """A command of msae."""
     subprocess.run([sys.executable, "-m", "msae", *words], check=True)
@@ -227,18 +218,7 @@ def write_asset(out: Path, to: Path) -> None:
         | {"python": platform.python_version(), "msae": msae.__version__},
     }  # fmt: skip
     looked_at = {name: json.loads((out / f"{name}.json").read_text()) for name in ("looked", "sinks")}
-    lines = ",\n".join(f"  {json.dumps(row, separators=(',', ':'))}" for row in _rounded(rows))
-    (to / "smollm2.json").write_text(
-        f'{{\n "about": {json.dumps(about)},\n {json.dumps(_rounded(looked_at))[1:-1]},\n "rows": [\n{lines}\n ]\n}}\n'
-    )
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_rounded(each) for each in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    write_table(to / "smollm2.json", about, short(rows), **short(looked_at))
 
 
 def main() -> None:

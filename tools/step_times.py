@@ -9,7 +9,6 @@ is the processor's. The first steps are not counted: L0 has to come down first. 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import time
 from dataclasses import replace
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tables import write_table
 from tqdm.auto import tqdm
 
 import msae
@@ -62,8 +62,7 @@ def main() -> None:
         {"name": name, "seconds": [round(float(q), 5) for q in np.quantile(its, [0.5, 0.25, 0.75])], "l0": round(l0[name], 2)}
         for name, its in seconds.items()
     ]
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    asked.out.write_text(f'{{\n "about": {json.dumps(about)},\n "rows": [\n{lines}\n ]\n}}\n')
+    write_table(asked.out, about, rows)
 
 
 if __name__ == "__main__":

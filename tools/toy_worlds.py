@@ -24,11 +24,13 @@ from torch import Tensor
 
 import msae
 from msae import metrics
+from msae.support.files import write_file
 from msae.support.hardware import hardware
 from msae.toy.worlds import World, toy_worlds
 from msae.training import run as training_run
 from msae.training.controller import L0Controller
 from msae.training.run import Run
+from msae.training.step import StepInputs
 
 SEEDS = tuple(range(100, 112))
 BASE = {"n_steps": 1000, "batch_size": 200, "lr": 1e-2, "sparsify": 0.2, "seed": SEEDS}
@@ -65,14 +67,23 @@ def config(world: World, penalty: str, changes: dict[str, Any], length: float = 
     return msae.TrainConfig(**full | {"n_steps": max(2, round(length * full["n_steps"]))})
 
 
+def acts_of(inputs: StepInputs) -> Tensor:
+    """(S, B, N) activations of a step's inputs, in units of unit-norm decoder rows."""
+    return inputs.encode(inputs.x, torch.linalg.vector_norm(inputs.params["W_dec"], dim=2))[1]
+
+
+def by_frequency(inputs: StepInputs) -> Tensor:
+    """(S, N) how often each latent fires."""
+    return (acts_of(inputs) > 0).float().mean(1)
+
+
 @contextmanager
-def ranked_by(of: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Rank latents by the mean of `of(acts)` in place of the mean square."""
+def ranked_by(of: Callable[[StepInputs], Tensor]) -> Iterator[None]:
+    """Rank latents by `of(inputs)`, (S, N), in place of the mean square of their activations."""
     dense = training_run.dense_step
 
-    def step(inputs: Any, grads: Any, parts: Any) -> Any:
-        _, acts = inputs.encode(inputs.x, torch.linalg.vector_norm(inputs.params["W_dec"], dim=2))
-        order = of(acts).mean(1)
+    def step(inputs: StepInputs, grads: Any, parts: Any) -> Any:
+        order = of(inputs)
         return dense(inputs, grads, parts)._replace(power_N=order)
 
     with patch.object(training_run, "dense_step", step):
@@ -152,7 +163,7 @@ def pieces(length: float) -> dict[str, Callable[[], Any]]:
     for penalty in ("log", "l1"):
         for name, world in toy_worlds().items():
             todo[f"worlds/{name}/{penalty}"] = several(world, penalty, CORE)
-    ranks = {"frequency": lambda acts: (acts > 0).float(), "mean": lambda acts: acts}
+    ranks = {"frequency": by_frequency, "mean": lambda inputs: acts_of(inputs).mean(1)}
     for name, world in toy_worlds().items():
         for rank, of in ranks.items():
             todo[f"ranked/{name}/{rank}"] = within(lambda of=of: ranked_by(of), several(world, "log", RANKED))
@@ -212,8 +223,7 @@ def work(task: tuple[str, str, float, float]) -> str:
     start = time.time()
     found = {"piece": name, "found": pieces(length)[name](), "seconds": round(time.time() - start, 1)}
     found |= {"hardware": hardware("cpu"), "torch": torch.__version__}
-    path.with_suffix(".part").write_text(json.dumps(found))
-    path.with_suffix(".part").rename(path)
+    write_file(path, json.dumps(found))
     return f"{name}: {found['seconds']} s"
 
 

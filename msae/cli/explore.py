@@ -72,7 +72,7 @@ def explore_saes(options: argparse.Namespace) -> None:
     lm, activations = read_source(model, stories, hook, options.n_ctx, options.n_tokens, held_out=True)
     check_activations(saes, activations)
     if options.neuronpedia is not None:
-        return _for_neuronpedia(Latents(saes, activations), lm, options)
+        return _for_neuronpedia(Latents(saes, activations), lm, out, options)
     unlabelled = Explorer.from_saes(saes, activations, lm)
     explorer = unlabelled.with_labels(_labels_or_none(unlabelled, activations.str_tokens))
     pair = holed_look_alike(explorer.acts, explorer.labels)
@@ -83,13 +83,13 @@ def explore_saes(options: argparse.Namespace) -> None:
     print(f"{sum(len(acts.latents) for acts in explorer.acts.values()):,} latents on {len(activations):,} tokens: open {page}")
 
 
-def _for_neuronpedia(latents: Latents, lm: TransformerBridge, options: argparse.Namespace) -> None:
+def _for_neuronpedia(latents: Latents, lm: TransformerBridge, out: Path, options: argparse.Namespace) -> None:
     """Each SAE as a source of its own, the latents of concepts called by their names."""
     from msae.explore.neuronpedia import write_neuronpedia
 
     labels = _labels_or_none(latents, latents.vocabulary)
     for name in latents.saes:
-        place = write_neuronpedia(latents, name, _out(options), model_id=options.neuronpedia, creator=options.creator, labels=labels, lm=lm)
+        place = write_neuronpedia(latents, name, out, model_id=options.neuronpedia, creator=options.creator, labels=labels, lm=lm)
         print(f"{len(latents.acts[name].latents):,} latents on {latents.mask.sum():,} tokens: {place}")
 
 
