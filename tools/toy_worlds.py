@@ -30,7 +30,7 @@ from msae.toy.worlds import World, toy_worlds
 from msae.training import run as training_run
 from msae.training.controller import L0Controller
 from msae.training.run import Run
-from msae.training.step import StepInputs
+from msae.training.step import Observed, StepInputs
 
 SEEDS = tuple(range(100, 112))
 BASE = {"n_steps": 1000, "batch_size": 200, "lr": 1e-2, "sparsify": 0.2, "seed": SEEDS}
@@ -80,13 +80,12 @@ def by_frequency(inputs: StepInputs) -> Tensor:
 @contextmanager
 def ranked_by(of: Callable[[StepInputs], Tensor]) -> Iterator[None]:
     """Rank latents by `of(inputs)`, (S, N), in place of the mean square of their activations."""
-    dense = training_run.dense_step
+    gradients = Run.gradients  # of whichever form
 
-    def step(inputs: StepInputs, grads: Any, parts: Any) -> Any:
-        order = of(inputs)
-        return dense(inputs, grads, parts)._replace(power_N=order)
+    def ranked(run: Run, x_SBD: Tensor) -> Observed:
+        return gradients(run, x_SBD)._replace(power_N=of(run._inputs(x_SBD, run.law_inclusion_N)))
 
-    with patch.object(training_run, "dense_step", step):
+    with patch.object(Run, "gradients", ranked):
         yield
 
 
