@@ -1,4 +1,4 @@
-"""Other ways to close holes on the tree: orthogonal rows (OrtSAE), taxes by frequency, and other orders of the latents under prefixes.
+"""Other ways to close holes on the tree: orthogonal rows (OrtSAE), taxes by frequency, other orders under prefixes, stopped gradients.
 
     python tools/rivals.py --out rivals                                      # trains what is missing; stop it at any time, start it again
     python tools/rivals.py --out rivals --table msae/assets/rivals.json      # writes the file that ships
@@ -116,9 +116,9 @@ def train_rival(world: World, *, orthogonal: float = 0.0, by_frequency: float = 
     ]
 
 
-def matryoshka(world: World, order: Callable[[StepInputs], Tensor]) -> list[msae.SAE]:
+def matryoshka(world: World, order: Callable[[StepInputs], Tensor], **more: Any) -> list[msae.SAE]:
     """The loss over all prefixes, at the same length, batches and L0, the latents ranked by what `order` says."""
-    how: dict[str, Any] = {"n_steps": N_STEPS, "batch_size": BATCH, "lr": LR, "sparsify": 0.2, "seed": SEEDS}
+    how: dict[str, Any] = {"n_steps": N_STEPS, "batch_size": BATCH, "lr": LR, "sparsify": 0.2, "seed": SEEDS, **more}
     config = msae.TrainConfig(n_latents=world.tree.n_features, target_l0=world.tree.l0, **how)
     with ranked_by(order):
         return msae.train(config, world.stream(SEEDS), progress=False).saes
@@ -130,6 +130,7 @@ def pieces() -> dict[tuple[str, str], Callable[[], list[msae.SAE]]]:
     for name in ORDERED:
         for order in ORDERS:
             todo[name, f"prefixes by {order}"] = partial(matryoshka, toy_worlds()[name], ORDERS[order])
+        todo[name, "prefixes, gradients stopped"] = partial(matryoshka, toy_worlds()[name], by_power, stop_gradient=True)
     for name in RIVALLED:
         for rival, how in RIVALS.items():
             todo[name, rival] = partial(train_rival, toy_worlds()[name], **how)
