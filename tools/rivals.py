@@ -1,10 +1,10 @@
-"""Other ways to close holes on the tree: orthogonal rows (OrtSAE), taxes by frequency, and other orders of the latents under prefixes.
+"""Other ways to close holes on the tree: orthogonal rows (OrtSAE), taxes by frequency, other orders under prefixes, stopped gradients.
 
     python tools/rivals.py --out rivals                                      # trains what is missing; stop it at any time, start it again
     python tools/rivals.py --out rivals --table msae/assets/rivals.json      # writes the file that ships
 
-One core needs about ten minutes: sixteen seeds of a rival are trained in one batch. Everything is written out with autograd here, so that a
-rival is a line; the plain SAE of the same loop stands beside them.
+One core needs about half an hour: sixteen seeds of a rival are trained in one batch. What has no prefixes is written out with autograd, so
+that a rival is a line; the plain SAE of the same loop stands beside them.
 
 Shapes: S seeds, B inputs, D d_model, N latents.
 """
@@ -46,6 +46,7 @@ RIVALS: dict[str, dict[str, float]] = {
     "rare latents pay much more": {"by_frequency": -1.0},
 }
 RIVALLED = ("article, jitter 0.05", "children twice as strong", "independent children")
+FIRST_IN = ("article, jitter 0.05", "children 1.4 times as strong", "children twice as strong")
 ORDERED = (
     "article, jitter 0.05",
     "children 1.4 times as strong",
@@ -54,6 +55,12 @@ ORDERED = (
     "three levels",
     "independent children",
 )
+FIRST = tuple(range(1, 9))
+"""Lengths of a prefix that has the full one alone beside it; the article's tree has three parents."""
+
+FOUR = (0.15, 0.3, 0.6, 1.0)
+"""Fixed widths, as shares of the latents."""
+
 REACHED = 0.5
 """An input reaches along a row where its projection is above this share of the batch's largest."""
 
@@ -116,9 +123,9 @@ def train_rival(world: World, *, orthogonal: float = 0.0, by_frequency: float = 
     ]
 
 
-def matryoshka(world: World, order: Callable[[StepInputs], Tensor]) -> list[msae.SAE]:
+def matryoshka(world: World, order: Callable[[StepInputs], Tensor], **more: Any) -> list[msae.SAE]:
     """The loss over all prefixes, at the same length, batches and L0, the latents ranked by what `order` says."""
-    how: dict[str, Any] = {"n_steps": N_STEPS, "batch_size": BATCH, "lr": LR, "sparsify": 0.2, "seed": SEEDS}
+    how: dict[str, Any] = {"n_steps": N_STEPS, "batch_size": BATCH, "lr": LR, "sparsify": 0.2, "seed": SEEDS, **more}
     config = msae.TrainConfig(n_latents=world.tree.n_features, target_l0=world.tree.l0, **how)
     with ranked_by(order):
         return msae.train(config, world.stream(SEEDS), progress=False).saes
@@ -130,6 +137,18 @@ def pieces() -> dict[tuple[str, str], Callable[[], list[msae.SAE]]]:
     for name in ORDERED:
         for order in ORDERS:
             todo[name, f"prefixes by {order}"] = partial(matryoshka, toy_worlds()[name], ORDERS[order])
+        four = msae.FixedPrefixes([round(share * toy_worlds()[name].tree.n_features) for share in FOUR])
+        laws: dict[str, dict[str, Any]] = {
+            "all prefixes, stopped": {"stop_gradient": True},
+            "four prefixes": {"prefixes": four},
+            "four prefixes, stopped": {"prefixes": four, "stop_gradient": True},
+        }
+        for law, how in laws.items():
+            todo[name, law] = partial(matryoshka, toy_worlds()[name], by_power, **how)
+    for name in FIRST_IN:
+        for first in FIRST:
+            two = msae.FixedPrefixes([first, toy_worlds()[name].tree.n_features])
+            todo[name, f"{first} and all"] = partial(matryoshka, toy_worlds()[name], by_power, prefixes=two)
     for name in RIVALLED:
         for rival, how in RIVALS.items():
             todo[name, rival] = partial(train_rival, toy_worlds()[name], **how)

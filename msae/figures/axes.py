@@ -40,8 +40,11 @@ def axis_options(title: str, **more: Any) -> dict[str, Any]:
 
 
 def set_x_axis_under_rows(fig: go.Figure, title: str, beside: Iterable[str], **more: Any) -> None:
-    """The x axis of a figure of rows, whose name has less room on a telephone the longer the labels beside the rows are."""
-    width = min(_AXIS_CHARACTERS, (330 - 7 * max(map(len, beside))) // 8)
+    """The x axis of a figure of rows, whose name and ticks have less room on a telephone the longer the labels beside the rows are."""
+    pixels = 330 - 7 * max(map(len, beside))
+    width = min(_AXIS_CHARACTERS, pixels // 8)
+    if "nticks" in more:
+        more["nticks"] = min(more["nticks"], max(2, pixels // 40))
     fig.update_xaxes(**axis_options(title, **more))
     name = drawn.wrapped(title, width)
     room = 20 * (name.count("<br>") - fig.layout.xaxis.title.text.count("<br>"))

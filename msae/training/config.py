@@ -99,6 +99,11 @@ class TrainConfig:
     sample_prefixes: bool = False
     """Draw prefixes in every step, as the article does; the loss over all of them, each as often as the law draws it, else."""
 
+    stop_gradient: bool = False
+    """Let a latent learn from the shortest prefix that holds it and from no longer one, so that later latents never move earlier ones: what
+    comes later fits what is left. How often a prefix counts then only scales its own latents' gradients, which Adam undoes. The history's
+    loss is the error with all latents, which b_dec learns from."""
+
     nonlinearity: Nonlinearity = field(default_factory=ReLU)
     """What makes activations of pre-activations."""
 
@@ -181,7 +186,7 @@ class TrainConfig:
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {shown(self.betas)}; (0.9, 0.99) is usual")
         self._set("betas", tuple(number("each of betas", beta, 0, below=1) for beta in self.betas))
-        for name in ("sample_prefixes", "lazy_adam", "centre"):
+        for name in ("sample_prefixes", "stop_gradient", "lazy_adam", "centre"):
             self._set(name, yes_or_no(name, getattr(self, name)))
         one_of("penalty", self.penalty, sorted(PENALTIES))
         one_of("encoder_dtype", self.encoder_dtype, ("float32", "bfloat16", "float16"))
@@ -190,6 +195,9 @@ class TrainConfig:
         checked_law(self.prefixes, self.n_latents)
         if self.sample_prefixes and isinstance(self.prefixes, WeightedPrefixes):
             raise ValueError("sample_prefixes must be False with WeightedPrefixes, whose weights count in the loss over all prefixes alone")
+
+        if self.stop_gradient and self.fade_prefixes:
+            raise ValueError(f"fade_prefixes must be 0 with stop_gradient, which no share of a prefix softens, got {self.fade_prefixes}")
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -7,11 +7,14 @@ to i, and Q_i = Σ_{j after i} s_j v_j D_j, the u of `quadratic` is a running su
 
 A block where s does not change (plain training, a sampled or fixed set of prefixes) shares one u: five products in all, like a plain SAE's
 step. Where s changes at every latent, P and Q are taken at the block's edges, and the block's own Gram matrix settles what lies within.
+Where the gradient is stopped between prefixes there is no Q, and P_i goes on to the last latent with the s of i.
 
 Shapes: S seeds, B inputs, D d_model, N latents, n latents of a block.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -25,12 +28,21 @@ CHUNK, CHUNK_ON_GPU = 1 << 23, 1 << 26
 """Activations held at a time; a larger batch goes in pieces."""
 
 
-def blocks(inclusion_by_rank_N: Tensor) -> list[tuple[int, int, bool]]:
-    """(first rank, end, whether s is the same throughout) of every block; all latents in one where they are few."""
+def blocks(inclusion_by_rank_N: Tensor, stop_gradient: bool = False) -> list[tuple[int, int, bool]]:
+    """(first rank, end, whether s is the same throughout) of every block; all latents in one where they are few.
+
+    Args:
+        inclusion_by_rank_N: s.
+        stop_gradient: latents with the same s must lie in one block.
+    """
     n = len(inclusion_by_rank_N)
     _, lengths = torch.unique_consecutive(inclusion_by_rank_N, return_counts=True)
     if len(lengths) > 1 and (n <= BLOCK or len(lengths) > n // BLOCK):
-        return [(start, min(start + BLOCK, n), False) for start in range(0, n, BLOCK)]
+        ends = torch.tensor([*range(BLOCK, n, BLOCK), n])
+        if stop_gradient:
+            of_levels = lengths.cumsum(0).cpu()
+            ends = of_levels[torch.searchsorted(of_levels, ends)].unique()
+        return [(start, end, False) for start, end in pairwise([0, *ends.tolist()])]
     ends = lengths.cumsum(0).tolist()
     return [(start, end, True) for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -44,7 +56,7 @@ def dense_step(inputs: StepInputs, grads: dict[str, Tensor], parts: list[tuple[i
         parts: `blocks` of the inclusion, which reads it: give them where it is not on the CPU.
     """
     s_N, rank_SN = inputs.inclusion_by_rank.to(inputs.x), inputs.rank
-    parts = blocks(inputs.inclusion_by_rank) if parts is None else parts
+    parts = blocks(inputs.inclusion_by_rank, inputs.stop_gradient) if parts is None else parts
     if len(parts) == 1:  # one block needs no order of the latents
         return _dense_step(inputs, grads, s_N[rank_SN], parts)
     order_SN = rank_SN.argsort()
@@ -82,11 +94,14 @@ def _dense_step(inputs: StepInputs, grads: dict[str, Tensor], s_SN: Tensor, part
         if n_seeds == 1:  # products of matrices are faster than batched products of one matrix
             at_once = x.device.type != "cpu" and len(parts) > 1 and n_latents == BLOCK * len(parts)  # a launch for all blocks
             how = _half_derivatives_at_once if at_once and not parts[0][2] else _half_derivatives
+            how = _half_derivatives_stopped if inputs.stop_gradient else how
             halves = [half[None] for half in how(r0[0], values[0], W_dec[0], s_SN, parts)]
         else:
-            halves = _half_derivatives(r0, values, W_dec, s_SN[:, None], parts)
+            how = _half_derivatives_stopped if inputs.stop_gradient else _half_derivatives
+            halves = how(r0, values, W_dec, s_SN[:, None], parts)
         d_values, d_W_dec, weighted = halves
-        error_S += r0.square().sum((1, 2)) + (values * d_values).sum((1, 2)) - (r0 * weighted).sum((1, 2))
+        by_all = (weighted - r0).square() if inputs.stop_gradient else r0.square() - r0 * weighted
+        error_S += by_all.sum((1, 2)) + (0 if inputs.stop_gradient else (values * d_values).sum((1, 2)))
         d_values *= 2
         grads["W_dec"] += 2 * d_W_dec
         if penalty is not None:
@@ -152,6 +167,24 @@ def _half_derivatives_at_once(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tens
     d_W_dec = torch.bmm(weighted.mT, outside)
     d_W_dec.baddbmm_((v.mT @ v).mul_(least), rows).baddbmm_(v.mT, behind)
     return [d_values.transpose(0, 1).flatten(1), d_W_dec.flatten(0, 1), q]
+
+
+def _half_derivatives_stopped(r0: Tensor, values: Tensor, W_dec: Tensor, s: Tensor, parts: list[tuple[int, int, bool]]) -> list[Tensor]:
+    """The same with the gradient stopped between prefixes; the third is the reconstruction by all latents."""
+    d_values, d_W_dec, outside = torch.empty_like(values), torch.empty_like(W_dec), -r0  # up to the block before
+    for low, high, same in parts:
+        v, rows, s_k = values[..., low:high], W_dec[..., low:high, :], s[..., low:high]
+        through = outside + v @ rows
+        if same:
+            u = s_k[..., :1] * through
+            d_values[..., low:high] = u @ rows.mT
+            d_W_dec[..., low:high, :] = v.mT @ u
+        else:
+            sees = s_k.mT * (s_k >= s_k.mT)  # M_ij
+            d_values[..., low:high] = (outside @ rows.mT) * s_k + v @ ((rows @ rows.mT) * sees.mT)
+            d_W_dec[..., low:high, :] = (v * s_k).mT @ outside + ((v.mT @ v) * sees) @ rows
+        outside = through
+    return [d_values, d_W_dec, outside + r0]
 
 
 def _plus(a: Tensor, b: Tensor | None) -> Tensor:

@@ -6,6 +6,9 @@ v_i the coefficients and M_ij = min(s_i, s_j), the expected error of one input i
     u_i = Σ_j M_ij v_j D_j,     E ‖Σ_{i in prefix} v_i D_i‖² = Σ_ij M_ij v_i v_j ⟨D_i, D_j⟩ = Σ_i v_i ⟨D_i, u_i⟩,
     ∂/∂v_i = 2 ⟨D_i, u_i⟩,     ∂/∂D_i = 2 v_i u_i.
 
+With the gradient stopped between prefixes a latent sees the shortest prefix that holds it and no more, so that M_ij = s_i where s_j ≥ s_i,
+and 0 else; the error is then the one of all latents, which alone moves b_dec.
+
 Each input costs one (w × w) @ (w × D) product with w slots: one for itself and one for each active latent (chapter "All prefixes at once").
 """
 
@@ -31,12 +34,15 @@ class Terms(NamedTuple):
     diagonal_P: Tensor | None = None
     """Added to u_i as diagonal · D_i: the gradient of a penalty on v_i ‖D_i‖ has this shape."""
 
+    stop_gradient: bool = False
+    """No latent learns from a prefix longer than the shortest that holds it."""
+
 
 class Quadratic(NamedTuple):
     """Half the derivatives of a batch's summed error, and that error."""
 
     error: Tensor
-    """Scalar: Σ v_i ⟨D_i, u_i⟩ over all inputs and their slots."""
+    """Scalar, summed over all inputs; a diagonal's share Σ v_i diagonal_i ‖D_i‖² is in it, but where the gradient is stopped."""
 
     d_values_P: Tensor
     """⟨D_i, u_i⟩ of every pair."""
@@ -57,11 +63,16 @@ class Slots(NamedTuple):
 
     s_T: Tensor
     diagonal_T: Tensor | None
+    stop_gradient: bool
 
     def mixing(self, these: slice, n: int, width: int) -> Tensor:
         """(n, width, width) M_ij v_j of a group, and the diagonal: what u is made with from the rows."""
         s = self.s_T[these].view(n, width)
-        mixing = torch.minimum(s[:, :, None], s[:, None, :]).mul_(self.value_T[these].view(n, 1, width))
+        own, other = s[:, :, None], s[:, None, :]
+        mixing = own * (other >= own) if self.stop_gradient else torch.minimum(own, other)
+        if self.stop_gradient:
+            mixing[:, 0] = 1  # the input's own slot sees all latents
+        mixing.mul_(self.value_T[these].view(n, 1, width))
         if self.diagonal_T is not None:
             mixing.diagonal(dim1=1, dim2=2).add_(self.diagonal_T[these].view(n, width))
         return mixing
@@ -80,7 +91,7 @@ def quadratic_form(
         out: where to write d_W_dec.
         buffers: scratch memory that is kept from step to step.
     """
-    buffers, (pairs, values_P, diagonal_P) = buffers or Buffers(), terms
+    buffers, (pairs, values_P, diagonal_P, stop) = buffers or Buffers(), terms
     zeros = r0_BD.new_zeros(pairs.layout.n_slots)
     own_B, slot_P = pairs.layout.own_B, pairs.slot_P
     slots = Slots(
@@ -88,11 +99,13 @@ def quadratic_form(
         value_T=zeros.scatter(0, slot_P, values_P).index_fill_(0, own_B, -1),
         s_T=zeros.scatter(0, slot_P, inclusion_N[pairs.latent_P]).index_fill_(0, own_B, 1),
         diagonal_T=None if diagonal_P is None else zeros.scatter(0, slot_P, diagonal_P),
+        stop_gradient=stop,
     )
     d_W_dec = torch.empty_like(W_dec) if out is None else out
     by = _in_cache if r0_BD.device.type == "cpu" else _at_once
     onto_T, own_BD = by(r0_BD, W_dec, slots, terms, out=d_W_dec, buffers=buffers)
-    return Quadratic((slots.value_T * onto_T).sum(), onto_T[slot_P], d_W_dec, own_BD)
+    error = own_BD.square().sum() if stop else (slots.value_T * onto_T).sum()
+    return Quadratic(error, onto_T[slot_P], d_W_dec, own_BD)
 
 
 def _in_cache(r0_BD: Tensor, W_dec: Tensor, slots: Slots, terms: Terms, *, out: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:

@@ -16,11 +16,12 @@ def todays(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded recipe in the words of today's `TrainConfig`; what else stands beside it stays.
 
     Before, a word `loss` told plain, sampled and exact training apart, and the plain one had a law of prefixes that it did not use; an
-    exchange moved one latent at most; Adam was never lazy; there was no auxiliary loss; and inputs were taken as they are.
+    exchange moved one latent at most; Adam was never lazy; there was no auxiliary loss; inputs were taken as they are; and gradients were
+    never stopped.
     """
     recipe = dict(recorded)
     if "exchange_every" in recipe:
-        since = {"aux_latents": 0, "aux_weight": 1 / 32, "dead_after": 65_536, "centre": False}
+        since = {"aux_latents": 0, "aux_weight": 1 / 32, "dead_after": 65_536, "centre": False, "stop_gradient": False}
         recipe = {"exchange_moves": 1, "lazy_adam": False} | since | recipe
     loss = recipe.get("loss")
     if loss not in ("plain", "sampled", "all_prefixes"):

@@ -120,7 +120,7 @@ class Run:
             seen = sparse_step(inputs.one(), grads, max_mean=self.sparse_up_to, dtype=dtype, buffers=self.buffers)
             if seen is not None:
                 return Observed(*(value[None] for value in seen))
-        return dense_step(inputs, self.grads, blocks(by_rank_N))
+        return dense_step(inputs, self.grads, blocks(by_rank_N, self.config.stop_gradient))
 
     def _add_auxiliary(self, x_SBD: Tensor) -> None:
         """Give the dead latents gradients, so that `lazy_adam` does not skip them either."""
@@ -131,8 +131,9 @@ class Run:
 
     def _inputs(self, x_SBD: Tensor, by_rank_N: Tensor) -> StepInputs:
         there_N = self.law_on_device_N if by_rank_N is self.law_inclusion_N else by_rank_N.to(x_SBD.device)
-        penalty = None if self.nonlinearity.fixes_l0 else PENALTIES[self.config.penalty]
-        return StepInputs(x_SBD, self.params, self.nonlinearity, there_N, self.rank_SN, penalty=penalty, weight=self.weight_S)
+        config = self.config
+        how = {"penalty": None if self.nonlinearity.fixes_l0 else PENALTIES[config.penalty], "stop_gradient": config.stop_gradient}
+        return StepInputs(x_SBD, self.params, self.nonlinearity, there_N, self.rank_SN, weight=self.weight_S, **how)
 
     def _start_sparse(self, x_SBD: Tensor) -> None:
         """Lower every encoder bias to where `start_l0` latents fire on these inputs."""

@@ -66,7 +66,7 @@ def sparse_step(
     active_P = level_P > lowest_P
     acts_P = level_P * active_P
     slope_P = torch.zeros_like(acts_P) if inputs.penalty is None else inputs.weight * s_P * inputs.penalty.slope(acts_P)
-    terms = Terms(pairs, acts_P / norm_P, slope_P / (2 * norm_P))
+    terms = Terms(pairs, acts_P / norm_P, slope_P / (2 * norm_P), inputs.stop_gradient)
     form = quadratic_form(inputs.x - inputs.params["b_dec"], W_dec, inclusion_N, terms, out=grads["W_dec"], buffers=buffers)
     d_values_P = 2 / batch * form.d_values_P
     d_pre_P = d_values_P * active_P
@@ -79,7 +79,8 @@ def sparse_step(
         d_threshold_P = nonlinearity.threshold_slope(level_P, lowest_P) * d_values_P / norm_P
         grads["threshold"].zero_().index_add_(0, pairs.latent_P, d_threshold_P * (lowest_P > 0))
 
-    error = (form.error - 0.5 * (acts_P * slope_P).sum()) / batch  # without the penalty's share
+    penalty_share = 0 if inputs.stop_gradient else 0.5 * (acts_P * slope_P).sum()
+    error = (form.error - penalty_share) / batch
     power_N = torch.zeros_like(norm_N).index_add_(0, pairs.latent_P, acts_P.square()) / batch
     asked = nonlinearity.observes_smallest and len(acts_P) > 0
     smallest = torch.where(active_P, acts_P, torch.inf).amin() if asked else torch.full_like(error, torch.inf)

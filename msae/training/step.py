@@ -37,6 +37,9 @@ class StepInputs(NamedTuple):
     weight: Tensor
     """(S,) λ, the penalty's weight."""
 
+    stop_gradient: bool = False
+    """No latent learns from a prefix longer than the shortest that holds it."""
+
     def one(self) -> StepInputs:
         """Those of the first seed, without the axis of seeds."""
         params = {name: tensor[0] for name, tensor in self.params.items()}
@@ -54,7 +57,7 @@ class Observed(NamedTuple):
     """What a step saw; with a leading axis of seeds where several SAEs are trained at once."""
 
     error: Tensor
-    """Mean expected ‖x - x̂‖²."""
+    """Mean expected ‖x - x̂‖²; that of all latents where the gradient is stopped."""
 
     l0: Tensor
     """Mean number of active latents per input."""

@@ -219,7 +219,19 @@ WRONG = {
         "--figure": NO_FILE_TO_WRITE,
     },
 }
-FREE = {"--help", "--json", "--sample-prefixes", "--lazy-adam", "--centre", "--layer-norm", "--counts", "--trained-by", "--title", "--back"}
+FREE = {
+    "--help",
+    "--json",
+    "--sample-prefixes",
+    "--lazy-adam",
+    "--centre",
+    "--stop-gradient",
+    "--layer-norm",
+    "--counts",
+    "--trained-by",
+    "--title",
+    "--back",
+}
 """Takes no value, or any."""
 
 FREE |= {"--measure", "--wait", "--weights", "--private", "--card"}

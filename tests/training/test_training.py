@@ -32,6 +32,8 @@ EVERY_KIND = [
     dataclasses.replace(SMALL, exchange_every=5, exchange_moves=3, lazy_adam=True),
     dataclasses.replace(SMALL, n_latents=20, aux_latents=4, dead_after=300, lr=0.03),
     dataclasses.replace(SMALL, centre=True),
+    dataclasses.replace(SMALL, stop_gradient=True),
+    dataclasses.replace(SMALL, stop_gradient=True, sample_prefixes=True),
 ]
 
 
@@ -43,6 +45,7 @@ def name_of(config: msae.TrainConfig) -> str:
         + "-lazy" * config.lazy_adam
         + "-aux" * (config.aux_latents > 0)
         + "-centre" * config.centre
+        + "-stop" * config.stop_gradient
     )
 
 

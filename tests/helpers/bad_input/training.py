@@ -28,6 +28,7 @@ TABLE = [
             "betas": [None, 0.9, (0.9,), (0.9, 1.0), (0.9, NAN), (0.9, "b"), (0.9, 0.9, 0.9)],
             "lazy_adam": [None, "yes", 3],
             "centre": [None, "yes", 3],
+            "stop_gradient": [None, "yes", 3],
             "sample_prefixes": [None, "yes", 3, ["plain"]],
             "prefixes": [None, "sqrt", 3, msae.SquareRootPrefixes, Says(msae.FixedPrefixes([5, 10]), "last width")],
             "nonlinearity": [None, "relu", msae.ReLU, Says(msae.TopK(3), "target_l0=3"), Says(msae.BatchTopK(30), "target_l0=30")],
