@@ -73,6 +73,8 @@ KINDS = {
     "matryoshka, masked": Kind("matryoshka-20", masked=True),
     "TopK matryoshka, centred, AuxK": Kind("matryoshka-20-topk-centred", {"aux_latents": 128}),
     "matryoshka, stop-gradient": Kind("matryoshka-20", {"stop_gradient": True}),
+    "plain, masked, target 22": Kind("plain-20", {"target_l0": 22.0}, masked=True),  # on text as it is, fewer fire
+    "matryoshka, masked, target 22": Kind("matryoshka-20", {"target_l0": 22.0}, masked=True),
 }
 
 
