@@ -84,8 +84,7 @@ def trained(out: Path, stream: Joined, kind: str, seed: int) -> msae.SAE:
 
 def measured(sae: msae.SAE, references: Mapping[str, msae.SAE], told: Joined) -> dict[str, Any]:
     """Errors of each place, dead latents, holes over all latents of each reference, and where the rows' norms lie."""
-    x, one = told.x, next(iter(told.parts.values()))
-    story = one.story[one.position[:, 0]]
+    x, story = told.x, next(iter(told.parts.values())).x_story
     with torch.no_grad():
         acts = sae.encode(x)
         places = [part.split(x.shape[1] // len(HOOKS), dim=1) for part in (x, sae.decode(acts))]
