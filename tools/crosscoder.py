@@ -3,7 +3,7 @@
     python tools/crosscoder.py --out crosscoder     # trains and measures what is missing; stop it at any time, start it again
     python tools/crosscoder.py --out crosscoder --table msae/assets/crosscoder.json     # writes the file that ships
 
-One core needs about a quarter of an hour. Activations of both places stand side by side, so that the library's training serves as it is
+One core needs about half an hour. Activations of both places stand side by side, so that the library's training serves as it is
 (Lindsey et al. 2024; the chapter "Open questions, asked of the tree" tells why no more is needed).
 """
 
@@ -32,7 +32,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "S2": SMALL,
     "plain": LARGE | {"prefixes": msae.FullPrefix()},
     "matryoshka": LARGE,
-    "fading": LARGE | {"fade_prefixes": 0.4},
 }
 LEVEL = 0.25
 
@@ -67,9 +66,9 @@ class Joined:
         return torch.cat([part.x.float() * part.scale for part in self.parts.values()], dim=1)
 
 
-def harvested(stories: list[str], n_tokens: int | None) -> Joined:
-    """Both places of the bundled model, on some stories."""
-    return Joined(msae.harvest(msae.load_language_model("bundled"), stories, HOOKS, n_tokens=n_tokens))
+def harvested(stories: list[str], n_tokens: int | None, cache: Path) -> Joined:
+    """Both places of the bundled model, on some stories; read from the folder where they are kept."""
+    return Joined(msae.harvest(msae.load_language_model("bundled"), stories, HOOKS, n_tokens=n_tokens, cache=cache))
 
 
 def trained(out: Path, stream: Joined, kind: str, seed: int) -> msae.SAE:
@@ -85,7 +84,7 @@ def trained(out: Path, stream: Joined, kind: str, seed: int) -> msae.SAE:
 
 def measured(sae: msae.SAE, references: Mapping[str, msae.SAE], told: Joined) -> dict[str, Any]:
     """Errors of each place, dead latents, holes over all latents of each reference, and where the rows' norms lie."""
-    x, story = told.x, next(iter(told.parts.values())).story
+    x, story = told.x, next(iter(told.parts.values())).x_story
     with torch.no_grad():
         acts = sae.encode(x)
         places = [part.split(x.shape[1] // len(HOOKS), dim=1) for part in (x, sae.decode(acts))]
@@ -114,7 +113,7 @@ def rows(out: Path, n_tokens: int | None = None) -> list[dict[str, Any]]:
     if all((out / f"{kind}-seed{seed}.json").exists() for kind, seed in names):
         return [kept(out / f"{kind}-seed{seed}.json", dict) for kind, seed in names]
     train, held_out = msae.split_stories(msae.load_stories("bundled"))
-    stream, told = harvested(train, n_tokens), harvested(held_out, None)
+    stream, told = harvested(train, n_tokens, out / "activations"), harvested(held_out, None, out / "activations")
     references = {f"S2-seed{seed}": trained(out, stream, "S2", seed) for seed in SEEDS}
     found: list[dict[str, Any]] = []
     for kind, seed in names:

@@ -131,9 +131,10 @@ class Run:
 
     def _inputs(self, x_SBD: Tensor, by_rank_N: Tensor) -> StepInputs:
         there_N = self.law_on_device_N if by_rank_N is self.law_inclusion_N else by_rank_N.to(x_SBD.device)
-        config = self.config
-        how = {"penalty": None if self.nonlinearity.fixes_l0 else PENALTIES[config.penalty], "stop_gradient": config.stop_gradient}
-        return StepInputs(x_SBD, self.params, self.nonlinearity, there_N, self.rank_SN, weight=self.weight_S, **how)
+        penalty, stop = None if self.nonlinearity.fixes_l0 else PENALTIES[self.config.penalty], self.config.stop_gradient
+        return StepInputs(
+            x_SBD, self.params, self.nonlinearity, there_N, self.rank_SN, penalty=penalty, weight=self.weight_S, stop_gradient=stop
+        )
 
     def _start_sparse(self, x_SBD: Tensor) -> None:
         """Lower every encoder bias to where `start_l0` latents fire on these inputs."""
