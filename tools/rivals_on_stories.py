@@ -40,10 +40,8 @@ from msae.training.step import StepInputs
 HOOK, SEEDS = "blocks.3.hook_resid_pre", (0, 1)
 N_TOKENS = 50_000
 """Held-out tokens that are measured on."""
-
 MASKED = 0.15
 """Share of the training stories' tokens that are replaced."""
-
 PAIR = ("holes 0.25", "precision 0.25", "average precision 0.25", "correlation, split-half")
 """What is told of an SAE beside a small one: the mean over all latents of the small one."""
 
@@ -73,6 +71,8 @@ KINDS = {
     "matryoshka, masked": Kind("matryoshka-20", masked=True),
     "TopK matryoshka, centred, AuxK": Kind("matryoshka-20-topk-centred", {"aux_latents": 128}),
     "matryoshka, stop-gradient": Kind("matryoshka-20", {"stop_gradient": True}),
+    "five prefixes": Kind("fixed-20"),
+    "five prefixes, stop-gradient": Kind("fixed-20", {"stop_gradient": True}),
     "plain, masked, target 22": Kind("plain-20", {"target_l0": 22.0}, masked=True),  # on text as it is, fewer fire
     "matryoshka, masked, target 22": Kind("matryoshka-20", {"target_l0": 22.0}, masked=True),
 }
@@ -139,6 +139,7 @@ def train_missing(family: msae.Family, out: Path, references: Path, *, length: f
         length: share of the steps.
         only: which kinds.
     """
+    out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     wanted = [f"{HOOK}/S2-seed{seed}" for seed in SEEDS]
     members = msae.train_family(family, references, only=wanted, length=length, progress=False)
@@ -192,7 +193,6 @@ def main() -> None:
     family = msae.load_family("architectures")
     if asked.table:
         return write_asset(family, asked.out, asked.table)
-    asked.out.mkdir(parents=True, exist_ok=True)
     train_missing(family, asked.out, asked.references or asked.out / "family", only=tuple(asked.only))
 
 
