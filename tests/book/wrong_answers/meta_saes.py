@@ -10,6 +10,11 @@ SHARED = """
 def shared_part(rows):
     return (rows.mean(0) ** 2).sum()
 """
+ADDED = """
+import numpy as np
+def change_of_error(acts, row, residual):
+    return ((residual - np.outer(acts, row)) ** 2).sum() - (residual ** 2).sum()
+"""
 
 WRONG = {
     "fires_of": [
@@ -24,5 +29,13 @@ WRONG = {
         Wrong(SHARED.replace("(rows.mean(0) ** 2).sum()", "(rows ** 2).sum(1).mean()"), "first the mean of the rows"),
         Wrong(SHARED.replace("rows.mean(0)", "rows.sum(0)"), "their mean"),
         Wrong("def shared_part(rows):\n    return (rows[0] @ rows[1])", "left in the mean"),
+    ],
+    "change_of_error": [
+        Wrong(ADDED.replace("return ", "return -(").replace("2).sum()\n", "2).sum())\n"), "turned round"),
+        Wrong(ADDED.replace(" - (residual ** 2).sum()", ""), "take away what it was without"),
+        Wrong(ADDED.replace("return ", "return (").replace("2).sum()\n", "2).sum()) / len(acts)\n"), "the sum is asked for"),
+        Wrong(ADDED.replace("residual - np", "residual + np"), "taken off the residual"),
+        Wrong("def change_of_error(acts, row, residual):\n    return (acts**2).sum() - 2 * (acts @ residual @ row)", "not length 1"),
+        Wrong("def change_of_error(acts, row, residual):\n    return (acts**2).sum() * (row**2).sum() - acts @ residual @ row", "twice"),
     ],
 }
