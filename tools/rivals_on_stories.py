@@ -27,7 +27,7 @@ from toy_worlds import by_frequency, ranked_by
 
 import msae
 from msae.activations import read_texts
-from msae.family.members import Member
+from msae.family.members import Family, Member
 from msae.family.reading import read_sets
 from msae.family.streams import Streams
 from msae.firings.sources import encode
@@ -95,7 +95,7 @@ def masked(lm: Any, stories: list[str], n_ctx: int, share: float = MASKED) -> li
     return [row[there].numpy() for row, there in zip(tokens, mask, strict=True)]
 
 
-def stream_of(kind: Kind, family: msae.Family, member: Member, places: tuple[Path, Path]) -> Stream:
+def stream_of(kind: Kind, family: Family, member: Member, places: tuple[Path, Path]) -> Stream:
     """What an SAE learns from: the family's activations, or those of the same stories, masked, in the same order.
 
     Args:
@@ -129,7 +129,7 @@ def measured(sae: msae.SAE, small: dict[str, msae.SAE], held_out: msae.Activatio
     return short(row | {"beside": {name: {each: float(found[each][0]) for each in PAIR} for name, found in beside.items()}})
 
 
-def train_missing(family: msae.Family, out: Path, references: Path, *, length: float = 1.0, only: tuple[str, ...] = tuple(KINDS)) -> None:
+def train_missing(family: Family, out: Path, references: Path, *, length: float = 1.0, only: tuple[str, ...] = tuple(KINDS)) -> None:
     """A file for each kind and seed.
 
     Args:
@@ -160,7 +160,7 @@ def train_missing(family: msae.Family, out: Path, references: Path, *, length: f
                 print(f"{name}, seed {seed}: holes {holes}; FVU {row['fvu']:.4f}, L0 {row['l0']:.1f}, dead {row['dead']:.3f}", flush=True)
 
 
-def write_asset(family: msae.Family, out: Path, to: Path) -> None:
+def write_asset(family: Family, out: Path, to: Path) -> None:
     """All pieces in one file, with what they were made by."""
     pieces = {(piece["kind"], piece["seed"]): piece for piece in (json.loads(path.read_text()) for path in out.glob("*.json"))}
     rows = [pieces[kind, seed] for kind in KINDS for seed in SEEDS if (kind, seed) in pieces]
