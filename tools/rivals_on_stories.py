@@ -1,4 +1,4 @@
-"""Other orders of the latents under prefixes, masked stories, TopK with two cures for dead latents: on the bundled model's activations.
+"""Other orders and lengths of prefixes, masked stories, TopK with two cures for dead latents: on the bundled model's activations.
 
     python tools/rivals_on_stories.py --out stories      # trains and measures what is missing; stop it at any time, start it again
     python tools/rivals_on_stories.py --out stories --table msae/assets/rivals_on_stories.json      # writes the file that ships
@@ -34,6 +34,7 @@ from msae.firings.sources import encode
 from msae.metrics import reconstruction, unselected_holes
 from msae.support.files import write_file
 from msae.support.hardware import hardware
+from msae.support.origin import plain
 from msae.training.config import Stream
 from msae.training.step import StepInputs
 
@@ -42,8 +43,12 @@ N_TOKENS = 50_000
 """Held-out tokens that are measured on."""
 MASKED = 0.15
 """Share of the training stories' tokens that are replaced."""
+SMALL = ("S1", "S2", "S3")
+"""Small SAEs, of 33, 100 and 333 latents."""
+FIRST = (10, 33, 100, 333, 1000)
+"""Lengths of a prefix that has the full one alone beside it."""
 PAIR = ("holes 0.25", "precision 0.25", "average precision 0.25", "correlation, split-half")
-"""What is told of an SAE beside a small one: the mean over all latents of the small one."""
+"""What is told of an SAE beside an S2: the mean over all latents of the small one. Beside the others less is."""
 
 
 class Kind(NamedTuple):
@@ -75,6 +80,8 @@ KINDS = {
     "five prefixes, stop-gradient": Kind("fixed-20", {"stop_gradient": True}),
     "plain, masked, target 22": Kind("plain-20", {"target_l0": 22.0}, masked=True),  # on text as it is, fewer fire
     "matryoshka, masked, target 22": Kind("matryoshka-20", {"target_l0": 22.0}, masked=True),
+    **{f"{first} and all": Kind("matryoshka-20", {"prefixes": msae.FixedPrefixes([first, 2048])}) for first in FIRST},
+    "33, 100, 333 and all": Kind("matryoshka-20", {"prefixes": msae.FixedPrefixes([33, 100, 333, 2048])}),
 }
 
 
@@ -112,21 +119,23 @@ def stream_of(kind: Kind, family: Family, member: Member, places: tuple[Path, Pa
     return msae.Activations(lm, rows, HOOK, n_ctx=family.n_ctx, n_tokens=n_tokens, cache=out / "masked", progress=False)
 
 
-def trained(kind: Kind, member: Member, stream: Stream) -> tuple[msae.SAE, float]:
-    """The SAE, and the seconds that it took."""
+def trained(kind: Kind, member: Member, stream: Stream) -> msae.SAE:
+    """The SAE of a kind, with the initial weights and the batches of a member of the family."""
     with ranked_by(kind.order) if kind.order else nullcontext():
-        result = msae.train(replace(member.config, **kind.changes), stream, data_seed=member.data_seed, progress=False)
-    return result.sae, result.seconds
+        return msae.train(replace(member.config, **kind.changes), stream, data_seed=member.data_seed, progress=False).sae
 
 
 def measured(sae: msae.SAE, small: dict[str, msae.SAE], held_out: msae.Activations) -> dict[str, Any]:
-    """On stories as they are: error, L0, dead latents, those of the first eighth of the order too, and `PAIR` beside each small SAE."""
+    """On stories as they are: error, L0, dead latents, those of the first eighth of the order too, and what it is beside small SAEs."""
     x, story, acts = held_out.x, held_out.x_story, encode(sae, held_out.x)
     whole, silent = reconstruction(sae, x, story=story), np.bincount(acts.indices, minlength=acts.shape[1]) == 0
     row: dict[str, Any] = {"fvu": whole.fvu.value, "l0": whole.l0.value, "dead": float(whole.dead)}
     row["dead_first"] = float(silent[: max(1, len(silent) // 8)].mean())
     beside = {name: unselected_holes(encode(other, x), acts, story).replicates for name, other in small.items()}
-    return short(row | {"beside": {name: {each: float(found[each][0]) for each in PAIR} for name, found in beside.items()}})
+    for what in ("holes", "average precision"):
+        row[what] = {name: float(found[f"{what} 0.25"][0]) for name, found in beside.items()}
+    row["beside"] = {name: {each: float(found[each][0]) for each in PAIR} for name, found in beside.items() if name.startswith("S2")}
+    return short(row)
 
 
 def train_missing(family: Family, out: Path, references: Path, *, length: float = 1.0, only: tuple[str, ...] = tuple(KINDS)) -> None:
@@ -141,9 +150,9 @@ def train_missing(family: Family, out: Path, references: Path, *, length: float 
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    wanted = [f"{HOOK}/S2-seed{seed}" for seed in SEEDS]
+    wanted = [f"{HOOK}/{name}-seed{seed}" for name in SMALL for seed in SEEDS]
     members = msae.train_family(family, references, only=wanted, length=length, progress=False)
-    small = {f"S2-seed{member.seed}": msae.SAE.load(references / member.id) for member in members}
+    small = {f"{member.name}-seed{member.seed}": msae.SAE.load(references / member.id) for member in members}
     held_out = read_sets(family, None, [HOOK], n_tokens=N_TOKENS, device="cpu", progress=False)["held_out"].activations[HOOK]
     for name in only:
         kind, stream = KINDS[name], None
@@ -151,12 +160,13 @@ def train_missing(family: Family, out: Path, references: Path, *, length: float 
             (member,) = family.members(f"{HOOK}/{kind.member}-seed{seed}", length)
             path = out / f"{name.replace(', ', '_').replace(' ', '-')}-seed{seed}.json"
             if not path.exists():
-                stream = stream or stream_of(kind, family, member, (out, references))
-                sae, seconds = trained(kind, member, stream)
-                sae.save(out / "saes" / path.stem)
-                row = {"kind": name, "seed": seed} | measured(sae, small, held_out) | {"seconds": short(seconds)}
+                place = out / "saes" / path.stem
+                if not place.exists():
+                    stream = stream or stream_of(kind, family, member, (out, references))
+                    trained(kind, member, stream).save(place)
+                row = {"kind": name, "seed": seed} | measured(msae.SAE.load(place), small, held_out)
                 write_file(path, json.dumps(row | {"hardware": hardware("cpu"), "torch": torch.__version__}))
-                holes = ", ".join(f"{found['holes 0.25']:.3f}" for found in row["beside"].values())
+                holes = ", ".join(f"{rate:.3f}" for rate in row["holes"].values())
                 print(f"{name}, seed {seed}: holes {holes}; FVU {row['fvu']:.4f}, L0 {row['l0']:.1f}, dead {row['dead']:.3f}", flush=True)
 
 
@@ -173,7 +183,7 @@ def write_asset(family: Family, out: Path, to: Path) -> None:
         "masked": MASKED,
         "recipe": {name: getattr(first.config, name) for name in ("n_latents", "target_l0", "n_steps", "batch_size", "lr", "penalty")},
         "kinds": {
-            name: {"member": kind.member, "changes": kind.changes, "masked": kind.masked}
+            name: {"member": kind.member, "changes": {key: plain(value) for key, value in kind.changes.items()}, "masked": kind.masked}
             | ({"order": kind.order.__name__} if kind.order else {})
             for name, kind in KINDS.items()
         },

@@ -23,7 +23,7 @@ from msae.support import arguments
 from msae.texts.tinystories import SOURCES as DATA_SETS
 from msae.training.config import TrainConfig
 
-FAMILIES = ("bundled", "first", "article", "settle", "architectures")
+FAMILIES = ("bundled", "first", "article", "settle", "architectures", "centred")
 
 
 class Member(NamedTuple):
@@ -178,7 +178,8 @@ def load_family(name: str | os.PathLike[str], stories: str | None = None) -> Fam
 
     Args:
         name: "bundled", "first" (as it was before, at every place), "article" (the article's, at full scale), "settle" (the experiments
-            behind the book's verdicts), "architectures" (every kind of SAE with every law of prefixes), or a JSON file.
+            behind the book's verdicts), "architectures" (every kind of SAE with every law of prefixes), "centred" (the large
+            SAEs with inputs centred), or a JSON file.
         stories: train on these in place of the family's own, as for `msae.load_stories`.
 
     Returns:

@@ -74,6 +74,8 @@ def test_a_short_run_ends_in_the_table(tmp_path: Path, monkeypatch: pytest.Monke
     table = json.loads((tmp_path / "table.json").read_text())
     assert [row["kind"] for row in table["rows"]] == list(kinds)
     for row in table["rows"]:
+        assert set(row["holes"]) == {"S1-seed0", "S2-seed0", "S3-seed0"}
+        assert row["holes"]["S2-seed0"] == row["beside"]["S2-seed0"]["holes 0.25"]
         assert set(row["beside"]) == {"S2-seed0"}
         assert set(row["beside"]["S2-seed0"]) == set(tool.PAIR)
         assert row["fvu"] > 0
