@@ -79,7 +79,7 @@ def write_neuronpedia(
 
     Example:
         >>> import torch, types
-        >>> sae = msae.SAE(2, 2, hook_name="blocks.0.hook_resid_pre")
+        >>> sae = msae.SAE(2, 2, hook_name="blocks.0.hook_resid_pre", generator=torch.Generator().manual_seed(0))
         >>> x, tokens = torch.tensor([[1.0, 0], [0, 2], [3, 0]]), torch.tensor([[0, 1, 0]])
         >>> read = dict(x=x, tokens=tokens, mask=tokens >= 0, story=torch.zeros(1), str_tokens=["she", "he"], hook_name=None)
         >>> latents = msae.Latents({"S": sae}, types.SimpleNamespace(**read))
