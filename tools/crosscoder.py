@@ -41,6 +41,9 @@ class Joined:
     """A stream of several places, side by side: their batches come in one order, for the texts are the same."""
 
     parts: Mapping[str, msae.Activations]
+    scales: tuple[float, ...]
+    """Of each place: those of the stories that are trained on, for others too."""
+
     hook_name = None
     scale = 1.0
 
@@ -62,13 +65,21 @@ class Joined:
 
     @property
     def x(self) -> Tensor:
-        """(n_tokens, d_model) all of it, as `batches` scales it."""
-        return torch.cat([part.x.float() * part.scale for part in self.parts.values()], dim=1)
+        """(n_tokens, d_model) all of it, scaled."""
+        return torch.cat([part.x.float() * scale for part, scale in zip(self.parts.values(), self.scales, strict=True)], dim=1)
 
 
-def harvested(stories: list[str], n_tokens: int | None, cache: Path) -> Joined:
-    """Both places of the bundled model, on some stories; read from the folder where they are kept."""
-    return Joined(msae.harvest(msae.load_language_model("bundled"), stories, HOOKS, n_tokens=n_tokens, cache=cache))
+def harvested(stories: list[str], n_tokens: int | None, cache: Path, like: Joined | None = None) -> Joined:
+    """Both places of the bundled model, on some stories; read from the folder where they are kept.
+
+    Args:
+        stories: texts.
+        n_tokens: how many tokens, all where it is None.
+        cache: the folder.
+        like: what SAEs were trained on that are to read these: its scales.
+    """
+    parts = msae.harvest(msae.load_language_model("bundled"), stories, HOOKS, n_tokens=n_tokens, cache=cache)
+    return Joined(parts, like.scales if like else tuple(part.scale for part in parts.values()))
 
 
 def trained(out: Path, stream: Joined, kind: str, seed: int) -> msae.SAE:
@@ -97,6 +108,7 @@ def measured(sae: msae.SAE, references: Mapping[str, msae.SAE], told: Joined) ->
         "dead": 1 - alive.float().mean().item(),
         "fvu": {hook: metrics.fvu(*pair) for hook, pair in zip(HOOKS, zip(*places, strict=True), strict=True)},
         "holes": {name: float(result.holes[0].mean()) for name, result in found.items()},
+        "average precision": {name: float(result.replicates[f"average precision {LEVEL}"][0]) for name, result in found.items()},
         "share of the second place": torch.histc(share, 20, 0, 1).int().tolist(),
     }
 
@@ -113,7 +125,8 @@ def rows(out: Path, n_tokens: int | None = None) -> list[dict[str, Any]]:
     if all((out / f"{kind}-seed{seed}.json").exists() for kind, seed in names):
         return [kept(out / f"{kind}-seed{seed}.json", dict) for kind, seed in names]
     train, held_out = msae.split_stories(msae.load_stories("bundled"))
-    stream, told = harvested(train, n_tokens, out / "activations"), harvested(held_out, None, out / "activations")
+    stream = harvested(train, n_tokens, out / "activations")
+    told = harvested(held_out, None, out / "activations", like=stream)
     references = {f"S2-seed{seed}": trained(out, stream, "S2", seed) for seed in SEEDS}
     found: list[dict[str, Any]] = []
     for kind, seed in names:

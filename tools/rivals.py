@@ -1,4 +1,4 @@
-"""Other ways to close holes on the tree: orthogonal rows (OrtSAE), taxes by frequency, other orders under prefixes, stopped gradients.
+"""Other ways to close holes on the tree: orthogonal rows (OrtSAE), taxes by frequency, other orders and lengths of prefixes.
 
     python tools/rivals.py --out rivals                                      # trains what is missing; stop it at any time, start it again
     python tools/rivals.py --out rivals --table msae/assets/rivals.json      # writes the file that ships
@@ -124,7 +124,13 @@ def train_rival(world: World, *, orthogonal: float = 0.0, by_frequency: float = 
 
 
 def matryoshka(world: World, order: Callable[[StepInputs], Tensor], **more: Any) -> list[msae.SAE]:
-    """The loss over all prefixes, at the same length, batches and L0, the latents ranked by what `order` says."""
+    """SAEs of the library with prefixes, all where `more` says nothing else, of the same length and aimed at the same L0.
+
+    Args:
+        world: what they are trained on.
+        order: what ranks the latents.
+        more: of the recipe.
+    """
     how: dict[str, Any] = {"n_steps": N_STEPS, "batch_size": BATCH, "lr": LR, "sparsify": 0.2, "seed": SEEDS, **more}
     config = msae.TrainConfig(n_latents=world.tree.n_features, target_l0=world.tree.l0, **how)
     with ranked_by(order):

@@ -1,4 +1,4 @@
-"""Other orders and lengths of prefixes, masked stories, TopK with two cures for dead latents: on the bundled model's activations.
+"""Other orders and lengths of prefixes, stopped gradients, masked stories, TopK with two cures for dead latents: on the bundled model.
 
     python tools/rivals_on_stories.py --out stories      # trains and measures what is missing; stop it at any time, start it again
     python tools/rivals_on_stories.py --out stories --table msae/assets/rivals_on_stories.json      # writes the file that ships

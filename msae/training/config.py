@@ -100,9 +100,9 @@ class TrainConfig:
     """Draw prefixes in every step, as the article does; the loss over all of them, each as often as the law draws it, else."""
 
     stop_gradient: bool = False
-    """Let a latent learn from the shortest prefix that holds it and from no longer one, so that later latents never move earlier ones: what
-    comes later fits what is left. How often a prefix counts then only scales its own latents' gradients, which Adam undoes. The history's
-    loss is the error with all latents, which b_dec learns from."""
+    """Let a latent learn from the shortest prefix that holds it and from no longer one: what comes later fits what is left. b_dec, the
+    penalty's weight, clipping and the ranks stay shared. How often a prefix counts then only scales its own latents' gradients, which Adam
+    nearly undoes. The history's loss is the error with all latents, which b_dec learns from."""
 
     nonlinearity: Nonlinearity = field(default_factory=ReLU)
     """What makes activations of pre-activations."""
