@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from rivals import by_reach
+from scipy.sparse import csr_array
 from tables import short, write_table
 from torch import Tensor
 from toy_worlds import by_frequency, ranked_by
@@ -125,13 +126,19 @@ def trained(kind: Kind, member: Member, stream: Stream) -> msae.SAE:
         return msae.train(replace(member.config, **kind.changes), stream, data_seed=member.data_seed, progress=False).sae
 
 
-def measured(sae: msae.SAE, small: dict[str, msae.SAE], held_out: msae.Activations) -> dict[str, Any]:
-    """On stories as they are: error, L0, dead latents, those of the first eighth of the order too, and what it is beside small SAEs."""
+def measured(sae: msae.SAE, small: dict[str, csr_array], held_out: msae.Activations) -> dict[str, Any]:
+    """On stories as they are: error, L0, dead latents, those of the first eighth of the order too, and what it is beside small SAEs.
+
+    Args:
+        sae: the SAE.
+        small: what small SAEs make of the same stories.
+        held_out: the stories.
+    """
     x, story, acts = held_out.x, held_out.x_story, encode(sae, held_out.x)
     whole, silent = reconstruction(sae, x, story=story), np.bincount(acts.indices, minlength=acts.shape[1]) == 0
     row: dict[str, Any] = {"fvu": whole.fvu.value, "l0": whole.l0.value, "dead": float(whole.dead)}
     row["dead_first"] = float(silent[: max(1, len(silent) // 8)].mean())
-    beside = {name: unselected_holes(encode(other, x), acts, story).replicates for name, other in small.items()}
+    beside = {name: unselected_holes(other, acts, story).replicates for name, other in small.items()}
     for what in ("holes", "average precision"):
         row[what] = {name: float(found[f"{what} 0.25"][0]) for name, found in beside.items()}
     row["beside"] = {name: {each: float(found[each][0]) for each in PAIR} for name, found in beside.items() if name.startswith("S2")}
@@ -152,8 +159,8 @@ def train_missing(family: Family, out: Path, references: Path, *, length: float 
     torch.set_num_threads(1)
     wanted = [f"{HOOK}/{name}-seed{seed}" for name in SMALL for seed in SEEDS]
     members = msae.train_family(family, references, only=wanted, length=length, progress=False)
-    small = {f"{member.name}-seed{member.seed}": msae.SAE.load(references / member.id) for member in members}
     held_out = read_sets(family, None, [HOOK], n_tokens=N_TOKENS, device="cpu", progress=False)["held_out"].activations[HOOK]
+    small = {f"{member.name}-seed{member.seed}": encode(msae.SAE.load(references / member.id), held_out.x) for member in members}
     for name in only:
         kind, stream = KINDS[name], None
         for seed in SEEDS:

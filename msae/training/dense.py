@@ -37,14 +37,13 @@ def blocks(inclusion_by_rank_N: Tensor, stop_gradient: bool = False) -> list[tup
     """
     n = len(inclusion_by_rank_N)
     _, lengths = torch.unique_consecutive(inclusion_by_rank_N, return_counts=True)
-    if len(lengths) > 1 and (n <= BLOCK or len(lengths) > n // BLOCK):
+    ends = of_levels = lengths.cumsum(0).cpu()
+    same = len(lengths) == 1 or (n > BLOCK and len(lengths) <= n // BLOCK)
+    if not same:
         ends = torch.tensor([*range(BLOCK, n, BLOCK), n])
         if stop_gradient:
-            of_levels = lengths.cumsum(0).cpu()
             ends = of_levels[torch.searchsorted(of_levels, ends)].unique()
-        return [(start, end, False) for start, end in pairwise([0, *ends.tolist()])]
-    ends = lengths.cumsum(0).tolist()
-    return [(start, end, True) for start, end in zip([0, *ends], ends, strict=False)]
+    return [(start, end, same) for start, end in pairwise([0, *ends.tolist()])]
 
 
 def dense_step(inputs: StepInputs, grads: dict[str, Tensor], parts: list[tuple[int, int, bool]] | None = None) -> Observed:
@@ -85,23 +84,24 @@ def _dense_step(inputs: StepInputs, grads: dict[str, Tensor], s_SN: Tensor, part
     error_S, count_S, power_SN = inputs.x.new_zeros(n_seeds), inputs.x.new_zeros(n_seeds), torch.zeros_like(s_SN)
     smallest_S = torch.full_like(error_S, torch.inf)
     whole = nonlinearity.fixes_l0 or n_seeds > 1  # BatchTopK must see the batch
-    chunk = CHUNK if inputs.x.device.type == "cpu" else CHUNK_ON_GPU
+    on_cpu, stop = inputs.x.device.type == "cpu", inputs.stop_gradient
+    chunk = CHUNK if on_cpu else CHUNK_ON_GPU
+    at_once = n_seeds == 1 and not on_cpu and len(parts) > 1 and n_latents == BLOCK * len(parts) and not parts[0][2]  # one launch
+    how = _half_derivatives_stopped if stop else _half_derivatives_at_once if at_once else _half_derivatives
     for x in inputs.x.split(batch if whole else max(1, chunk // n_latents), dim=1):  # type: ignore[no-untyped-call]
         r0 = x - params["b_dec"][:, None]
         level, acts = inputs.encode(x, norm_SN)
         active = acts > 0
         values = acts / norm_S1N
         if n_seeds == 1:  # products of matrices are faster than batched products of one matrix
-            at_once = x.device.type != "cpu" and len(parts) > 1 and n_latents == BLOCK * len(parts)  # a launch for all blocks
-            how = _half_derivatives_at_once if at_once and not parts[0][2] else _half_derivatives
-            how = _half_derivatives_stopped if inputs.stop_gradient else how
             halves = [half[None] for half in how(r0[0], values[0], W_dec[0], s_SN, parts)]
         else:
-            how = _half_derivatives_stopped if inputs.stop_gradient else _half_derivatives
             halves = how(r0, values, W_dec, s_SN[:, None], parts)
         d_values, d_W_dec, weighted = halves
-        by_all = (weighted - r0).square() if inputs.stop_gradient else r0.square() - r0 * weighted
-        error_S += by_all.sum((1, 2)) + (0 if inputs.stop_gradient else (values * d_values).sum((1, 2)))
+        if stop:
+            error_S += (weighted - r0).square().sum((1, 2))
+        else:
+            error_S += r0.square().sum((1, 2)) + (values * d_values).sum((1, 2)) - (r0 * weighted).sum((1, 2))
         d_values *= 2
         grads["W_dec"] += 2 * d_W_dec
         if penalty is not None:

@@ -69,9 +69,11 @@ class Slots(NamedTuple):
         """(n, width, width) M_ij v_j of a group, and the diagonal: what u is made with from the rows."""
         s = self.s_T[these].view(n, width)
         own, other = s[:, :, None], s[:, None, :]
-        mixing = own * (other >= own) if self.stop_gradient else torch.minimum(own, other)
         if self.stop_gradient:
+            mixing = own * (other >= own)
             mixing[:, 0] = 1  # the input's own slot sees all latents
+        else:
+            mixing = torch.minimum(own, other)
         mixing.mul_(self.value_T[these].view(n, 1, width))
         if self.diagonal_T is not None:
             mixing.diagonal(dim1=1, dim2=2).add_(self.diagonal_T[these].view(n, width))

@@ -1,22 +1,17 @@
 """The hand-written gradients of a training step against autograd on the plain formula, in float64."""
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from step_forms import KINDS, both_forms
 from tiny_saes import case
 from torch.testing import assert_close
 
 import msae
 from msae.sae.nonlinearities.base import is_own, kinds
 from msae.sae.penalties import PENALTIES
-from msae.training import dense
-from msae.training.dense import dense_step
 from msae.training.losses import prefix_loss
-from msae.training.sparse import sparse_step
 from msae.training.step import StepInputs
-
-KINDS = [msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU(bandwidth=0.8)]
 
 
 def test_every_kind_of_msae_is_tried():
@@ -65,19 +60,10 @@ def test_every_path_has_the_gradients_of_the_definition(seed, batch, n, d, kind,
     by_rank = inclusion_by_rank(lengths, share, n)
     weight = torch.tensor(0.3, dtype=torch.float64)
     error, acts, expected = reference(x, params, rank, lengths, share, penalty, weight, kind)
-    learnt = [name for name in params if name != "threshold" or kind.learns_threshold]
 
     stacked = {name: tensor[None] for name, tensor in params.items()}
     inputs = StepInputs(x[None], stacked, kind, by_rank, rank[None], penalty=penalty, weight=weight[None])
-    sparse = {name: torch.full_like(params[name], torch.nan) for name in learnt}
-    seen = sparse_step(inputs.one(), sparse, max_mean=float("inf"))
-    dense_grads = {name: torch.full_like(params[name], torch.nan)[None] for name in learnt}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dense, "BLOCK", block)
-        seen_dense = dense_step(inputs, dense_grads)
-    for name in learnt:
-        assert_close(sparse[name], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"sparse {name}: {m}")
-        assert_close(dense_grads[name][0], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"dense {name}: {m}")
+    seen, seen_dense = both_forms(inputs, expected, block)
     for observed in (seen, seen_dense):
         assert_close(observed.error.squeeze(), error, rtol=1e-9, atol=1e-9)
         assert_close(observed.l0.double().squeeze(), (acts > 0).sum(1).double().mean())

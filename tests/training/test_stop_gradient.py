@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from step_forms import KINDS, both_forms
 from tiny_saes import case
 from torch import Tensor
 from torch.testing import assert_close
@@ -15,13 +16,10 @@ from torch.testing import assert_close
 import msae
 from msae.sae.nonlinearities import Nonlinearity
 from msae.sae.penalties import PENALTIES, Penalty
-from msae.training import dense
-from msae.training.dense import blocks, dense_step
+from msae.training.dense import blocks
 from msae.training.run import Run
-from msae.training.sparse import sparse_step
 from msae.training.step import StepInputs
 
-KINDS = [msae.ReLU(), msae.TopK(2), msae.BatchTopK(2), msae.JumpReLU(bandwidth=0.8)]
 TREE = msae.FeatureTree.article()
 
 
@@ -65,22 +63,11 @@ def test_every_path_has_the_gradients_of_detach(
     by_rank = levels[torch.randint(n_levels, (n,), generator=g)].sort(descending=True).values
     by_rank[0] = 1.0
     error, expected = reference(x, params, by_rank[rank], press, 0.3, kind)
-    learnt = [name for name in params if name != "threshold" or kind.learns_threshold]
 
     stacked = {name: tensor[None] for name, tensor in params.items()}
     weight = torch.tensor([0.3], dtype=torch.float64)
     inputs = StepInputs(x[None], stacked, kind, by_rank, rank[None], press, weight, stop_gradient=True)
-    sparse = {name: torch.full_like(params[name], torch.nan) for name in learnt}
-    seen = sparse_step(inputs.one(), sparse, max_mean=float("inf"))
-    dense_grads = {name: torch.full_like(params[name], torch.nan)[None] for name in learnt}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dense, "BLOCK", block)
-        seen_dense = dense_step(inputs, dense_grads)
-    for name in learnt:
-        assert_close(sparse[name], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"sparse {name}: {m}")
-        assert_close(dense_grads[name][0], expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"dense {name}: {m}")
-    assert seen is not None
-    for observed in (seen, seen_dense):
+    for observed in both_forms(inputs, expected, block):
         assert_close(observed.error.squeeze(), error, rtol=1e-9, atol=1e-9)
 
 
