@@ -91,6 +91,19 @@ def add_hook(command: argparse.ArgumentParser) -> None:
     command.add_argument("--hook", type=words, metavar="NAME", help="what the SAE reads, where its files name no hook of TransformerLens")
 
 
+def add_places(command: argparse.ArgumentParser, skip_first: int | None = 1) -> None:
+    """Which tokens of the stories count."""
+    command.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
+    own = "" if skip_first is not None else "; as the SAE was made where none is given"
+    command.add_argument(
+        "--skip-first",
+        type=whole(0),
+        default=skip_first,
+        metavar="POSITIONS",
+        help=f"leave out so many at the start of a text, [BEGIN] included, where a model has vectors far too long{own}",
+    )
+
+
 def words(text: str) -> str:
     """An option that must not be empty: "" would mean that it was left out, or the folder that one is in."""
     if not text.strip():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from msae.cli.base import Commands, add_command, add_hook, add_source, one_line, path, warn, whole, words
-from msae.cli.reading import check_activations, check_model, read_folder, read_source
+from msae.cli.base import Commands, add_command, add_hook, add_places, add_source, one_line, path, warn, whole, words
+from msae.cli.reading import Read, check_activations, check_model, read_folder, read_source
 from msae.support import arguments
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _add_options(explore: argparse.ArgumentParser) -> None:
     )
     add_source(explore, default=None)
     add_hook(explore)
-    explore.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
+    add_places(explore, skip_first=None)
     explore.add_argument("--n-tokens", type=whole(1), help="show this many tokens of the held-out stories; all by default")
     explore.add_argument("--title", default="Latents")
     explore.add_argument("--back", metavar="ADDRESS", help="a link on the page, for example to the book around it")
@@ -66,10 +66,12 @@ def explore_saes(options: argparse.Namespace) -> None:
     if options.neuronpedia is not None:
         check_name("--neuronpedia", options.neuronpedia)
     saes, hook = _saes_of_one_hook(options.sae or [], options.hook)
-    made_from = {"language_model": "bundled", "stories": "bundled"} | recorded_source(next(iter(saes.values())).config)
+    made_from: dict[str, Any] = {"language_model": "bundled", "stories": "bundled"} | recorded_source(next(iter(saes.values())).config)
     model, stories = options.model or made_from["language_model"], options.stories or made_from["stories"]
     check_model(saes, model, stories)
-    lm, activations = read_source(model, stories, hook, options.n_ctx, options.n_tokens, held_out=True)
+    skip_first = made_from.get("skip_first", 1) if options.skip_first is None else options.skip_first
+    what = Read(hook, held_out=True, n_ctx=options.n_ctx, skip_first=skip_first, n_tokens=options.n_tokens)
+    lm, activations = read_source(model, stories, what)
     check_activations(saes, activations)
     if options.neuronpedia is not None:
         return _for_neuronpedia(Latents(saes, activations), lm, out, options)

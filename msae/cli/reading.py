@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 FOLDER = "folder of the SAE: of msae, of SAELens 6, or of dictionary_learning; or hf://owner/name on the Hugging Face hub"
 HUB = "hf://"
@@ -17,21 +17,35 @@ if TYPE_CHECKING:
     from msae.sae.sae import SAE
 
 
-def read_source(
-    model: str, stories: str, hook: str, n_ctx: int, n_tokens: int | None, *, held_out: bool, at_most: int | None = None
-) -> tuple[TransformerBridge, Activations]:
-    """The language model, and its activations on the stories to train on or on the held-out ones: `n_tokens`, all, or all up to a limit."""
+class Read(NamedTuple):
+    """What a command reads of stories."""
+
+    hook: str
+    held_out: bool
+    n_ctx: int = 128
+    skip_first: int = 1
+    n_tokens: int | None = None
+    """So many; all where there is none."""
+
+    at_most: int | None = None
+    """All, up to so many."""
+
+
+def read_source(model: str, stories: str, what: Read) -> tuple[TransformerBridge, Activations]:
+    """The language model, and its activations on the stories to train on or on the held-out ones."""
     from msae.activations.kept import Activations
     from msae.activations.rows import read_texts
     from msae.lm.loading import load_language_model
     from msae.texts.stories import load_stories, split_stories
 
-    texts = split_stories(load_stories(stories))[int(held_out)]
+    texts = split_stories(load_stories(stories))[int(what.held_out)]
     lm = load_language_model(model)
-    if at_most is not None:
-        texts = texts[:at_most]  # each has a token at least
-        n_tokens = min(at_most, int(read_texts(lm, texts, n_ctx).mask.sum()))
-    return lm, Activations(lm, texts, hook_name=hook, n_ctx=n_ctx, n_tokens=n_tokens)
+    places: dict[str, Any] = {"n_ctx": what.n_ctx, "skip_first": what.skip_first}
+    n_tokens = what.n_tokens
+    if what.at_most is not None:
+        texts = texts[: what.at_most]  # each has a token, unless it is no longer than what is skipped
+        n_tokens = min(what.at_most, int(read_texts(lm, texts, **places).mask.sum()))
+    return lm, Activations(lm, texts, hook_name=what.hook, n_tokens=n_tokens, **places)
 
 
 def read_folder(folder: str | Path, hook: str | None = None) -> SAE:

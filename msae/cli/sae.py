@@ -15,6 +15,7 @@ from msae.cli.base import (
     add_command,
     add_fields,
     add_hook,
+    add_places,
     add_source,
     config_from,
     one_line,
@@ -23,7 +24,7 @@ from msae.cli.base import (
     whole,
     words,
 )
-from msae.cli.reading import FOLDER, check_activations, check_model, read_folder, read_source
+from msae.cli.reading import FOLDER, Read, check_activations, check_model, read_folder, read_source
 from msae.support import arguments
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def add_sae_commands(commands: Commands) -> None:
 def _add_train_options(train: argparse.ArgumentParser) -> None:
     add_source(train)
     train.add_argument("--hook", required=True, metavar="NAME", help="for example blocks.3.hook_resid_pre")
-    train.add_argument("--n-ctx", type=whole(2), default=128, help="tokens in a text, [BEGIN] included")
+    add_places(train)
     train.add_argument("--n-tokens", type=whole(1), help="harvest this many activations; all by default")
     train.add_argument("--out", required=True, type=path, help="folder for the SAE; its checkpoint lies there while training runs")
     train.add_argument("--checkpoint-every", type=whole(1), default=500, metavar="STEPS")
@@ -87,10 +88,12 @@ def train_sae(options: argparse.Namespace) -> None:
     checkpoint = out / "checkpoint.safetensors"
     if not _is_there(options, config, made_from, checkpoint):
         try:
-            _, activations = read_source(options.model, options.stories, options.hook, options.n_ctx, options.n_tokens, held_out=False)
+            places = {"n_ctx": options.n_ctx, "skip_first": options.skip_first}
+            what = Read(options.hook, held_out=False, n_tokens=options.n_tokens, **places)
+            _, activations = read_source(options.model, options.stories, what)
             how = {name: getattr(options, name) for name in ("data_seed", "checkpoint_every", "device")}
             sae = train(config, activations, checkpoint=checkpoint, **how).sae
-            data = {"model": options.model, "stories": options.stories, "content": made_from["content"], "n_ctx": options.n_ctx}
+            data = {"model": options.model, "stories": options.stories, "content": made_from["content"], **places}
             data |= {"n_tokens": len(activations), "all_tokens": options.n_tokens is None, "data_seed": options.data_seed}
             sae.config |= {"data": data, "command": options.command_line}
             sae.save(out)
@@ -135,13 +138,14 @@ def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: Mappi
     data = sae.config.get("data") or {}
     if "n_steps" not in sae.config or "n_tokens" not in data:
         raise ValueError(f"{options.out} holds an SAE that this command did not train: give another --out")
-    asked = plain(config.record()) | {"hook_name": options.hook, "n_ctx": options.n_ctx, "data_seed": options.data_seed}
+    asked = plain(config.record()) | {"hook_name": options.hook, "data_seed": options.data_seed}
+    asked |= {"n_ctx": options.n_ctx, "skip_first": options.skip_first}
     asked |= (
         {"n_tokens": data["n_tokens"] if data.get("all_tokens", True) else "all"}
         if options.n_tokens is None
         else {"n_tokens": options.n_tokens}
     )
-    found = recipe_differences(sae.config | data | {"hook_name": sae.hook_name}, asked)
+    found = recipe_differences({"skip_first": 1} | sae.config | data | {"hook_name": sae.hook_name}, asked)
     found += source_differences(recorded_source(sae.config), made_from)
     if found:
         raise ValueError(
@@ -182,8 +186,9 @@ def _measure(sae: SAE, name: str, model: str, stories: str) -> dict[str, Any]:
     if sae.hook_name is None:
         raise ValueError("this SAE names no hook of a language model: it cannot be measured on stories; --hook says what it reads")
     check_model({name: sae}, model, stories)
-    n_ctx = recorded_source(sae.config).get("n_ctx", 128)
-    _, activations = read_source(model, stories, sae.hook_name, n_ctx, None, held_out=True, at_most=MEASURED_TOKENS)
+    its = recorded_source(sae.config)
+    places = {name: its[name] for name in ("n_ctx", "skip_first") if name in its}
+    _, activations = read_source(model, stories, Read(sae.hook_name, held_out=True, at_most=MEASURED_TOKENS, **places))
     check_activations({name: sae}, activations)
     found = reconstruction(sae, activations.x)
     if not math.isfinite(found.fvu.value):

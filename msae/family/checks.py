@@ -32,7 +32,8 @@ def check_fields(family: Mapping[str, Any]) -> None:
         _words(name, family[name])
     if not isinstance(family["what"], str):
         raise ValueError(f"what must be a string, got {arguments.shown(family['what'])}")
-    arguments.whole("n_ctx", family["n_ctx"], 2)
+    n_ctx = arguments.whole("n_ctx", family["n_ctx"], 2)
+    arguments.whole("skip_first", family["skip_first"], 0, n_ctx - 1, most_is=f"{n_ctx - 1}, below n_ctx")
     if family["n_tokens"] is not None:
         arguments.whole("n_tokens", family["n_tokens"], 1, hint="or leave it out for all tokens of the stories")
     for name in ("live", "independent"):

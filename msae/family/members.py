@@ -23,7 +23,7 @@ from msae.support import arguments
 from msae.texts.tinystories import SOURCES as DATA_SETS
 from msae.training.config import TrainConfig
 
-FAMILIES = ("bundled", "first", "article", "settle", "architectures", "centred")
+FAMILIES = ("bundled", "first", "article", "settle", "architectures", "centred", "places")
 
 
 class Member(NamedTuple):
@@ -49,7 +49,7 @@ class Member(NamedTuple):
     """Its recipe."""
 
     made_from: Mapping[str, Any] = {}
-    """What it is trained on: "language_model" and "stories" by name, "n_ctx", "n_tokens" (None for all there are), "live"."""
+    """What it is trained on: "language_model" and "stories" by name, "n_ctx", "skip_first", "n_tokens" (None for all there are), "live"."""
 
     data_seed: int = 0
     """Of the order of its batches."""
@@ -92,6 +92,9 @@ class Family:
 
     n_ctx: int = 128
     """Tokens in a text, [BEGIN] included."""
+
+    skip_first: int = 1
+    """Positions at the start of a text that are left out, [BEGIN] included."""
 
     n_tokens: int | None = None
     """How many of the stories' tokens are trained on; all where none is given."""
@@ -167,7 +170,7 @@ class Family:
 
     def _all(self, length: float = 1.0) -> Iterator[Member]:
         n_tokens = None if self.n_tokens is None else max(1, round(length * self.n_tokens))
-        made_from = {name: getattr(self, name) for name in (*SOURCES, "n_ctx", "live")} | {"n_tokens": n_tokens}
+        made_from = {name: getattr(self, name) for name in (*SOURCES, "n_ctx", "skip_first", "live")} | {"n_tokens": n_tokens}
         for group in self.groups:
             for named in saes_of(group, self.recipe, length, independent=self.independent):
                 yield Member(named.hook_name, named.name, named.seed, named.config, made_from=made_from, data_seed=named.data_seed)
@@ -179,7 +182,7 @@ def load_family(name: str | os.PathLike[str], stories: str | None = None) -> Fam
     Args:
         name: "bundled", "first" (as it was before, at every place), "article" (the article's, at full scale), "settle" (the experiments
             behind the book's verdicts), "architectures" (every kind of SAE with every law of prefixes), "centred" (the large
-            SAEs with inputs centred), or a JSON file.
+            SAEs with inputs centred), "places" (four places, references of three L0, two lengths of training), or a JSON file.
         stories: train on these in place of the family's own, as for `msae.load_stories`.
 
     Returns:

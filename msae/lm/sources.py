@@ -56,10 +56,11 @@ def source_differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) ->
 
 
 def recorded_source(config: Mapping[str, Any]) -> Origin:
-    """What an SAE's `config` says about its source: "language_model", "stories", "n_ctx", "content"; empty where it says nothing."""
+    """What an SAE's `config` says of its source: its names, "n_ctx", "skip_first" and "content"; empty where it says nothing."""
     about: Mapping[str, Any] = next((config[name] for name in ("family", "data") if isinstance(config.get(name), Mapping)), {})
     renamed = {"model": "language_model"}  # what `python -m msae train` calls it
-    return {renamed.get(name, name): value for name, value in about.items() if renamed.get(name, name) in (*SOURCES, "n_ctx", "content")}
+    told = (*SOURCES, "n_ctx", "skip_first", "content")
+    return {renamed.get(name, name): value for name, value in about.items() if renamed.get(name, name) in told}
 
 
 def sha256_of_file(path: Path) -> str:

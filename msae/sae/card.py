@@ -97,7 +97,7 @@ def _rows(sae: SAE, found: Measured, licence: str | None) -> Iterator[tuple[str,
     lm, stories = made_from.get("language_model"), made_from.get("stories")
     model = f"the language model {_called(lm)}" if lm else f"a language model that is {UNKNOWN}"
     yield "Reads", f"`{sae.hook_name}` of {model}" if sae.hook_name else f"a hook that is {UNKNOWN}, of {model}"
-    yield "Trained on", _trained_on(sae, stories, made_from.get("n_ctx"))
+    yield "Trained on", _trained_on(sae, stories, made_from.get("n_ctx"), made_from.get("skip_first", 1))
     yield "Latents", f"{sae.n_latents:,} of vectors of width {sae.d_model:,}, {sae.nonlinearity}"
     yield "Prefixes", _recipe(sae.config.get("prefixes"))
     steps, batch = sae.config.get("n_steps"), sae.config.get("batch_size")
@@ -110,12 +110,13 @@ def _rows(sae: SAE, found: Measured, licence: str | None) -> Iterator[tuple[str,
     yield "Licence", licence or "not stated"
 
 
-def _trained_on(sae: SAE, stories: object, n_ctx: object) -> str:
+def _trained_on(sae: SAE, stories: object, n_ctx: object, skip_first: object) -> str:
     """The texts, and how many tokens of them."""
     about: Mapping[str, Any] = next((sae.config[name] for name in ("family", "data") if isinstance(sae.config.get(name), Mapping)), {})
     n = about.get("n_tokens")
     tokens = f"{n:,} tokens of " if isinstance(n, int) else ""
     context = f", {n_ctx} tokens at most in a text" if n_ctx else ""
+    context += f", the first {skip_first} of them left out" if skip_first not in (0, 1) else ""
     return f"{tokens}the stories {_called(stories)}{context}" if stories else UNKNOWN
 
 

@@ -13,6 +13,7 @@ from tiny_models import tiny_language_model
 
 import msae
 from msae.__main__ import main
+from msae.explore import read_bundle
 from msae.lm.loading import load_manifest
 from msae.texts.stories import load_stories, split_stories
 
@@ -99,13 +100,14 @@ def test_a_save_that_was_killed_half_way_is_made_again_from_the_checkpoint(line,
 
 
 @torch.no_grad()
-def test_what_is_measured_is_what_numpy_finds(line, place, monkeypatch):
+@pytest.mark.parametrize("skip_first", [0, 1, 3])
+def test_what_is_measured_is_what_numpy_finds(line, place, monkeypatch, skip_first):
     monkeypatch.setattr("msae.cli.sae.MEASURED_TOKENS", 20)
-    assert main(shlex.split(line)) == 0
+    assert main(shlex.split(f"{line} --skip-first {skip_first}")) == 0
     sae = msae.SAE.load("sae")
     held_out = split_stories(load_stories(place / "s.txt"))[1]
     lm = msae.load_language_model(place / "lm")
-    x = msae.Activations(lm, held_out, hook_name=HOOK, n_ctx=16, progress=False).x[:20].double().numpy()
+    x = msae.Activations(lm, held_out, hook_name=HOOK, n_ctx=16, skip_first=skip_first, progress=False).x[:20].double().numpy()
     W_enc, b_enc, W_dec, b_dec = (getattr(sae, name).detach().double().numpy() for name in ("W_enc", "b_enc", "W_dec", "b_dec"))
     acts = np.maximum(x @ W_enc + b_enc, 0)
     found = sae.config["held_out"]
@@ -113,6 +115,16 @@ def test_what_is_measured_is_what_numpy_finds(line, place, monkeypatch):
     assert found["l0"] == pytest.approx((acts > 0).sum(1).mean(), abs=0.1)
     error, variance = np.square(x - acts @ W_dec - b_dec).sum(), np.square(x - x.mean(0)).sum()
     assert found["fvu"] == pytest.approx(error / variance, rel=1e-3)
+
+
+def test_an_sae_is_looked_at_on_the_positions_that_it_was_trained_on(line, place):
+    assert main(shlex.split(f"{line} --skip-first 3")) == 0
+    held_out = split_stories(load_stories(place / "s.txt"))[1]
+    lm = msae.load_language_model(place / "lm")
+    for given, skip_first in (("", 3), ("--skip-first 1", 1)):
+        assert main(shlex.split(f"explore --out page{skip_first} --sae A=sae --n-ctx 16 {given}")) == 0
+        read = msae.Activations(lm, held_out, hook_name=HOOK, n_ctx=16, skip_first=skip_first, progress=False)
+        assert len(read_bundle(Path(f"page{skip_first}")).tokens) == len(read)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +136,7 @@ def test_what_is_measured_is_what_numpy_finds(line, place, monkeypatch):
         ("--data-seed 1", "data_seed is 0, and 1 is asked for"),
         ("--seed 1", "seed is 0, and 1 is asked for"),
         ("--n-ctx 8", "n_ctx is 16, and 8 is asked for"),
+        ("--skip-first 2", "skip_first is 1, and 2 is asked for"),
         ("--n-tokens 100", "n_tokens is"),
         ("--hook blocks.0.hook_resid_pre", f"hook_name is '{HOOK}'"),
         ("--stories {place}/short.txt", "short.txt' is asked for"),

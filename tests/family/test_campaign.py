@@ -136,6 +136,23 @@ def test_activations_on_disk_are_the_same_stream_without_the_model(file, trained
         assert all(torch.equal(a, b) for _, a, b in batches)
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_positions_that_a_family_skips_are_trained_and_measured_without(file, tmp_path, live):
+    from msae.family.reading import read_sets
+    from msae.family.streams import Streams
+
+    family = replace(load_family(file), skip_first=4, live=live)
+    learnt_from, held_out = split_stories(load_stories(family.stories))
+    lm, how = msae.load_language_model(family.language_model), {"n_ctx": 16, "skip_first": 4}
+    found = Streams(family, [HOOK], tmp_path, None, device="cpu", progress=False).at(HOOK)
+    stream = msae.LiveActivations(lm, learnt_from, HOOK, **how) if live else msae.Activations(lm, learnt_from, HOOK, progress=False, **how)
+    assert all(torch.equal(a, b) for _, a, b in zip(range(20), found.batches(64, 0), stream.batches(64, 0)))
+    read = read_sets(family, None, [HOOK], n_tokens=100_000, device="cpu", progress=False)["held_out"].activations[HOOK]
+    torch.testing.assert_close(read.x, msae.Activations(lm, held_out, HOOK, progress=False, **how).x, rtol=0, atol=0)
+    assert not read.mask[:, :4].any()
+    assert read.mask[:, 4].any()
+
+
 def test_activations_that_were_altered_are_not_reopened(file, trained, tmp_path):
     shutil.copytree(trained / "activations", tmp_path / "activations")
     (place,) = (tmp_path / "activations").glob(f"{HOOK}-*/x.npy")

@@ -359,6 +359,7 @@ def test_a_shipped_sae_is_as_good_as_its_row_says():
         ({"recipe": {"batch_size": 64, "prefixes": msae.UniformPrefixes(10)}}, "prefixes.name 'SquareRootPrefixes', and 'UniformPrefixes'"),
         ({"recipe": {"batch_size": 32}}, "batch_size 64, and 32 is asked for"),
         ({"n_ctx": 8}, "n_ctx 16, and 8 is asked for"),
+        ({"skip_first": 2}, "skip_first 1, and 2 is asked for"),
         ({"n_tokens": 500}, r"n_tokens \d+, and 500 is asked for"),
         ({"live": True}, "live False, and True is asked for"),
         ({"language_model": "bundled"}, "language_model '.*lm', and 'bundled' is asked for"),

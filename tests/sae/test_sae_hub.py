@@ -89,6 +89,11 @@ def test_the_card_is_one_that_the_hub_reads(hub):
     assert 'msae.sae.pull_sae("you/tiny")' in card.text
 
 
+def test_a_card_says_which_positions_were_left_out():
+    skipped = {"data": DATA["data"] | {"skip_first": 2}}
+    assert "32 tokens at most in a text, the first 2 of them left out" in model_card(an_sae(**RECIPE, **skipped), "you/tiny")
+
+
 def test_a_card_invents_nothing():
     card = ModelCard(model_card(msae.SAE(4, 8), "you/tiny"))
     assert "license" not in card.data.to_dict()

@@ -122,6 +122,7 @@ TABLE = [
             "stories": NO_NAME,
             "groups": GROUPS,
             "n_ctx": [*NOT_WHOLE, 1, 0, -1],
+            "skip_first": [*NOT_WHOLE, -1, 16],
             "n_tokens": [*NOT_WHOLE[1:], 0, -1],
             "live": NOT_YES_OR_NO,
             "independent": NOT_YES_OR_NO,
