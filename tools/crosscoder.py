@@ -1,7 +1,7 @@
 """A crosscoder of the bundled model: one dictionary for two of its places, with prefixes and without.
 
     python tools/crosscoder.py --out crosscoder     # trains and measures what is missing; stop it at any time, start it again
-    python tools/crosscoder.py --out crosscoder --table msae/assets/crosscoder.json     # writes the file that ships
+    python tools/crosscoder.py --out crosscoder --table msae/assets/crosscoder.json     # the same, then writes the file that ships
 
 One core needs about half an hour. Activations of both places stand side by side, so that the library's training serves as it is
 (Lindsey et al. 2024; the chapter "Open questions, asked of the tree" tells why no more is needed).
