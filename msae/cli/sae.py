@@ -145,7 +145,7 @@ def _is_there(options: argparse.Namespace, config: TrainConfig, made_from: Mappi
         if options.n_tokens is None
         else {"n_tokens": options.n_tokens}
     )
-    found = recipe_differences({"skip_first": 1} | sae.config | data | {"hook_name": sae.hook_name}, asked)
+    found = recipe_differences(sae.config | data | {"hook_name": sae.hook_name}, asked)
     found += source_differences(recorded_source(sae.config), made_from)
     if found:
         raise ValueError(

@@ -157,6 +157,11 @@ class Family:
                 )
         return [member for member in found if any(fnmatch.fnmatchcase(member.id, pattern) for pattern in patterns)]
 
+    @property
+    def places(self) -> dict[str, Any]:
+        """Which tokens of its stories count, as `msae.activations` asks for it."""
+        return {"n_ctx": self.n_ctx, "skip_first": self.skip_first}
+
     def check_stories(self) -> None:
         """See that the stories are there, where they are a file.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -55,9 +55,8 @@ def read_sets(
     lm = load_language_model(family.language_model, device)
     sets = {}
     for name, stories in texts.items():
-        counted: dict[str, Any] = {"n_ctx": family.n_ctx, "skip_first": family.skip_first}
-        n = min(n_tokens, int(read_texts(lm, stories, **counted).mask.sum()))
-        activations = harvest(lm, stories, hook_names, n_tokens=n, progress=progress, **counted)
+        n = min(n_tokens, int(read_texts(lm, stories, **family.places).mask.sum()))
+        activations = harvest(lm, stories, hook_names, n_tokens=n, progress=progress, **family.places)
         first = activations[hook_names[0]]
         places = {
             concept: match(pattern, first.tokens, first.str_tokens, mask=first.mask)[first.mask.numpy()]

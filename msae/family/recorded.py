@@ -94,10 +94,8 @@ def other_than(member: Member, recorded: Mapping[str, Any]) -> list[str]:
 
     Args:
         member: what the family would make.
-        recorded: the recipe, what it was trained on, `hook_name` and `seed`, in one dict. What it lacks is not compared; but those that
-            were made before `skip_first` could be chosen left out one position.
+        recorded: the recipe, what it was trained on, `hook_name` and `seed`, in one dict. What it lacks is not compared.
     """
-    recorded = {"skip_first": 1, **recorded}
     asked = plain(member.config.record()) | {"hook_name": member.hook_name, "seed": member.seed, "data_seed": member.data_seed}
     asked |= {"weights_seed": member.config.seed}
     asked |= {name: value for name, value in member.made_from.items() if name not in SOURCES}

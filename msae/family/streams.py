@@ -73,13 +73,13 @@ class Streams:
         from msae.activations.kept import harvest
 
         batch_size = BATCH_ON_GPU if torch.device(self.device).type == "cuda" else 32
-        how: dict[str, Any] = {"n_tokens": self.n_tokens, "batch_size": batch_size, "progress": self.progress} | self._places
+        how: dict[str, Any] = {"n_tokens": self.n_tokens, "batch_size": batch_size, "progress": self.progress} | self.family.places
         return harvest(*self._read(), self.hook_names, cache=self.out / "activations", **how)
 
     def _live(self, hook_name: str) -> LiveActivations:
         from msae.activations.live import LiveActivations
 
-        return LiveActivations(*self._read(), hook_name, n_tokens=self.n_tokens, device=self.device, **self._places)
+        return LiveActivations(*self._read(), hook_name, n_tokens=self.n_tokens, device=self.device, **self.family.places)
 
     def _read(self) -> tuple[TransformerBridge, list[str]]:
         """The language model and the stories, without those that are held out."""
@@ -102,12 +102,7 @@ class Streams:
     def _asked(self, hook_name: str) -> dict[str, Any]:
         """What the activations at a hook hang on."""
         asked = {"hook_name": hook_name, "n_tokens": self.n_tokens, "version": __version__, "content": self._content}
-        return asked | self._places
-
-    @property
-    def _places(self) -> dict[str, Any]:
-        """Which tokens of the stories count."""
-        return {"n_ctx": self.family.n_ctx, "skip_first": self.family.skip_first}
+        return asked | self.family.places
 
 
 class TimeIsUp(Exception):
