@@ -3,7 +3,8 @@
     python tools/walks.py runs/blocks.3.hook_resid_pre/{plain,matryoshka}-30-seed? --out msae/assets/walks.json
 
 A folder is an SAE of the bundled language model at one place, as `python -m msae family train` leaves it; plain-30-seed3 is its name and
-its seed. Ten seconds for each on one thread. What is in the file already is not measured again.
+its seed; plain-30-uncentred are SAEs of the family `uncentred`. Ten seconds for each on one thread. What is in the file already is not
+measured again.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def _add_choice(command: argparse.ArgumentParser, of_length: str) -> None:
 
 def _add_family(command: argparse.ArgumentParser) -> None:
     known = (
-        "'bundled', 'first' (as it was), 'article' (full scale), 'settle' (behind the verdicts), 'architectures', 'centred', 'places', "
+        "'bundled', 'first' (as it was), 'article' (full scale), 'settle' (behind the verdicts), 'architectures', 'uncentred', 'places', "
         "or a JSON file"
     )
     command.add_argument("--family", type=words, default="bundled", help=known)
