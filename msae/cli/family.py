@@ -107,7 +107,7 @@ def _add_choice(command: argparse.ArgumentParser, of_length: str) -> None:
 def _add_family(command: argparse.ArgumentParser) -> None:
     known = (
         "'bundled', 'first' (as it was), 'article' (full scale), 'settle' (behind the verdicts), 'architectures', 'uncentred', 'places', "
-        "or a JSON file"
+        "'longer', or a JSON file"
     )
     command.add_argument("--family", type=words, default="bundled", help=known)
     command.add_argument("--stories", type=words, help="train on these in place of the family's own: 'bundled', or a file")

@@ -23,7 +23,7 @@ from msae.support import arguments
 from msae.texts.tinystories import SOURCES as DATA_SETS
 from msae.training.config import TrainConfig
 
-FAMILIES = ("bundled", "first", "article", "settle", "architectures", "uncentred", "places")
+FAMILIES = ("bundled", "first", "article", "settle", "architectures", "uncentred", "places", "longer")
 
 
 class Member(NamedTuple):
@@ -187,7 +187,8 @@ def load_family(name: str | os.PathLike[str], stories: str | None = None) -> Fam
     Args:
         name: "bundled", "first" (as it was before, at every place), "article" (the article's, at full scale), "settle" (the experiments
             behind the book's verdicts), "architectures" (every kind of SAE with every law of prefixes), "uncentred" (the large
-            SAEs with inputs as they are), "places" (four places, references of three L0, two lengths of training), or a JSON file.
+            SAEs with inputs as they are), "places" (four places, references of three L0, two lengths of training), "longer" (those that
+            ship, trained longer on more stories), or a JSON file.
         stories: train on these in place of the family's own, as for `msae.load_stories`.
 
     Returns:
