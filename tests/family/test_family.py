@@ -317,8 +317,8 @@ def test_the_families_that_ship_can_be_read(name):
 
 def test_the_tables_tell_of_what_ships():
     place = Path(msae.__file__).parent / "assets" / "saes"
-    for name, path in (("bundled", None), ("first", place.parent / "first.json")):
-        rows = {row["id"]: row for row in load_results(path, load_family(name))}
+    for name in ("bundled", "first", "uncentred", "places", "longer"):
+        rows = {row["id"]: row for row in load_results(None if name == "bundled" else place.parent / f"{name}.json", load_family(name))}
         assert list(rows) == [member.id for member in load_family(name).members()]
     rows = {row["id"]: row for row in load_results()}
     names = [path.parent.name for path in place.glob("*/sae.json")]
