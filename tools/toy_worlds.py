@@ -159,6 +159,7 @@ def pieces(length: float) -> dict[str, Callable[[], Any]]:
         for penalty in ("l1", "log"):
             work = several(article, penalty, {"all": {"n_latents": n, "n_steps": 3000}})
             todo[f"sweep/{penalty}/{n}/now"], todo[f"sweep/{penalty}/{n}/before"] = work, within(old_controller, work)
+            todo[f"sweep/{penalty}/{n}/fading"] = several(article, penalty, {"all": FADE | {"n_latents": n, "n_steps": 3000}})
     for penalty in ("log", "l1"):
         for name, world in toy_worlds().items():
             todo[f"worlds/{name}/{penalty}"] = several(world, penalty, CORE)

@@ -95,7 +95,7 @@ def row_ticks(labels: RowLabels) -> dict[str, Any]:
 def log_ticks(low: float, high: float) -> dict[str, list[Any]]:
     """Ticks of a logarithmic axis from low to high: powers of ten, with 2 and 5 between them where there is room.
 
-    Where not two of them lie within, the ends.
+    Where not two of them lie within, round numbers: 0.9, 1, 1.1, 1.2.
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     step = max(1, math.ceil((last - first) / 9))
@@ -103,8 +103,18 @@ def log_ticks(low: float, high: float) -> dict[str, list[Any]]:
     values = [float(f"{m}e{p}") for p in powers for m in ((1,) if last - first > 3 else (1, 2, 5))]
     beyond = min(1.05, 10 ** (0.05 * (math.log10(high) - math.log10(low))))
     values = [v for v in values if low / beyond <= v <= high * beyond]
-    values = apart(np.array(values if len(values) > 1 else sorted({low, high})))
+    values = apart(np.array(values if len(values) > 1 else _round_numbers(low, high)))
     return {"tickvals": values, "ticktext": [_log_tick(v) for v in values]}
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Multiples of the largest of …, 0.05, 0.1, 0.2, 0.5, 1, … of which three lie from low to high; the ends where these are too near."""
+    top = math.ceil(math.log10(high))
+    for step in (float(f"{m}e{p}") for p in range(top, top - 4, -1) for m in (5, 2, 1)):
+        first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
+        if last - first >= 2:
+            return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
+    return sorted({low, high})
 
 
 def _log_tick(v: float) -> str:

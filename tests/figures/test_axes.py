@@ -44,6 +44,9 @@ def test_ticks_of_a_logarithmic_axis_are_whole_numbers():
     assert list(fig.layout.yaxis.ticktext) == ["20", "50", "100", "200"]
     near = figures.lines({"a": ([1, 2], [0.99999, 0.99998])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
     assert list(near.layout.yaxis.ticktext) == ["0.99998", "0.99999"], "no power of ten lies within"
+    ratios = {"a": {"b": [0.897, 1.2]}}
+    narrow = figures.ratios(ratios, title="t", alt="a", axis="over", one="as good").layout.xaxis
+    assert list(narrow.ticktext) == ["0.9", "1", "1.1", "1.2"], "round numbers, where only one power of ten lies within"
     whole = figures.lines({"a": ([1, 2], [1e-12, 1e12])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
     assert list(whole.layout.yaxis.ticktext)[:4] == ["10<sup>−12</sup>", "10<sup>−9</sup>", "10<sup>−6</sup>", "0.001"]
     wide = figures.lines({"a": ([1, 2], [0.00002, 5000])}, title="t", alt="a", x_axis="x", y_axis="y", log_y=True)
