@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, islice, pairwise
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -50,6 +51,12 @@ class Recipe:
 
     sparse_start: bool = True
     """Lower encoder biases until `start_l0` latents fire. Else they start at 0, where half of all latents fire."""
+
+    rows_from_data: bool = False
+    """Rows start along inputs of the first batches, drawn at random, less their mean. Else in random directions."""
+
+    fall: float = 0.3
+    """Over which share of the run the target of L0 falls from where training starts."""
 
     nested: bool = False
     """Ten prefixes drawn in every step, as in the article; else the full one alone."""
@@ -107,16 +114,26 @@ def prefix_error(x_SBD: Tensor, acts_SBN: Tensor, params: dict[str, Tensor], ord
     return total_S / len(lengths)
 
 
+def rows_along(x_SBD: Tensor, size: Size) -> Tensor:
+    """(S, N, D) unit rows along inputs less their mean, drawn without one coming twice."""
+    drawn = [torch.randperm(len(x_BD), generator=torch.Generator().manual_seed(seed)) for x_BD, seed in zip(x_SBD, size.seeds, strict=True)]
+    from_mean_SBD = x_SBD - x_SBD.mean(1, keepdim=True)
+    rows = torch.stack([x_BD[at[: size.n_latents]] for x_BD, at in zip(from_mean_SBD, drawn, strict=True)])
+    return torch.nn.functional.normalize(rows, dim=2)
+
+
 def first_params(size: Size, recipe: Recipe, x_SBD: Tensor) -> dict[str, Tensor]:
     """As the library starts: an encoder that is its decoder's transpose, and a small decoder where rows are free."""
     d_model = x_SBD.shape[2]
     saes = [msae.SAE(d_model, size.n_latents, generator=torch.Generator().manual_seed(seed)) for seed in size.seeds]
     params = {name: torch.stack([dict(sae.named_parameters())[name].detach() for sae in saes]) for name in ("W_dec", "b_enc", "b_dec")}
+    if recipe.rows_from_data:
+        params["W_dec"] = rows_along(x_SBD, size)
     params["W_encT"] = params["W_dec"].clone()
     if not recipe.unit_rows:
         params["W_dec"] *= 0.1
     if size.start_l0 is not None and recipe.sparse_start:
-        pre_SX = (x_SBD @ params["W_encT"].mT).flatten(1)
+        pre_SX = (x_SBD[:, :256] @ params["W_encT"].mT).flatten(1)
         kept = int(size.start_l0 / size.n_latents * pre_SX.shape[1])
         params["b_enc"] -= pre_SX.kthvalue(pre_SX.shape[1] - kept, dim=1, keepdim=True).values
     return params
@@ -193,19 +210,19 @@ class Training:
         l0_S, target = fires_SBN.sum(2).float().mean(1), self.size.target_l0
         if self.first_l0_S is None:
             self.first_l0_S = l0_S.clamp(min=target)
-        left = max(0.0, 1 - t / (0.3 * self.size.n_steps))  # the target moves over the first three tenths, as in the library
+        left = max(0.0, 1 - t / (self.recipe.fall * self.size.n_steps))
         self.controller.update(l0_S, target * (self.first_l0_S / target) ** left)
 
 
 def train(recipe: Recipe, size: Size, batches: Iterator[Tensor]) -> list[msae.SAE]:
     """The SAEs of a recipe, one for each seed, from batches (B, D) or (S, B, D)."""
-    run: Training | None = None
-    for t, x in zip(range(size.n_steps), batches, strict=False):
-        x_SBD = x if x.ndim == 3 else x[None]
-        run = run or Training(recipe, size, x_SBD[:, :256])
-        run.step(x_SBD, t)
-    if run is None:
+    every_SBD = (x if x.ndim == 3 else x[None] for x in batches)
+    first = list(islice(every_SBD, ceil(2 * size.n_latents / size.batch_size) if recipe.rows_from_data else 1))
+    if not first:
         raise ValueError("there is no batch to train on")
+    run = Training(recipe, size, torch.cat(first, dim=1))
+    for t, x_SBD in zip(range(size.n_steps), chain(first, every_SBD), strict=False):
+        run.step(x_SBD, t)
     about = About(msae.ReLU(), None, 1.0, None)
     rank_SN = run.power_SN.argsort(dim=1, descending=True).argsort(dim=1)
     return [msae.SAE.from_training({name: p[s] for name, p in run.params.items()}, rank_SN[s], about) for s in range(len(size.seeds))]

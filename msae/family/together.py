@@ -23,7 +23,7 @@ from msae.training.config import TrainConfig
 RATIOS = ("fvu", "kl", "extra loss")
 """Numbers that are compared by their ratio; of the others the difference is told."""
 
-LEFT_OUT = ("0.125", "recall")
+LEFT_OUT = ("precision 0.125", "recall")
 """Parts of the names of numbers that are left in the replicates beside the SAEs: the table has to stay small."""
 
 Table = dict[str, np.ndarray]
