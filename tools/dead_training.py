@@ -56,7 +56,7 @@ class Recipe:
     """Rows start along inputs of the first batches, drawn at random, less their mean. Else in random directions."""
 
     fall: float = 0.3
-    """Over which share of the run the target of L0 falls from where training starts."""
+    """Over which share of the run the target of L0 falls from where training starts; three tenths in the library."""
 
     nested: bool = False
     """Ten prefixes drawn in every step, as in the article; else the full one alone."""
