@@ -36,7 +36,7 @@ _HOMES = {
         "PENALTIES",
     ],
     "latents": ["Latents"],
-    "training": ["TrainConfig", "TrainResult", "train", "all_prefix_loss", "prefix_loss"],
+    "training": ["TrainConfig", "language_model_recipe", "TrainResult", "train", "all_prefix_loss", "prefix_loss"],
     "family": ["load_family", "train_family", "measure_family", "load_results", "load_saes"],
 }
 _ROOMS = [
@@ -127,6 +127,7 @@ if TYPE_CHECKING:
     from msae.training import TrainConfig as TrainConfig
     from msae.training import TrainResult as TrainResult
     from msae.training import all_prefix_loss as all_prefix_loss
+    from msae.training import language_model_recipe as language_model_recipe
     from msae.training import losses as losses
     from msae.training import prefix_loss as prefix_loss
     from msae.training import train as train

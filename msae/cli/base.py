@@ -136,14 +136,15 @@ def whole(least: int) -> Callable[[str], int]:
 def add_fields(
     command: argparse.ArgumentParser, module: str, name: str, defaults: dict[str, Any] | None = None, leave_out: Sequence[str] = ()
 ) -> None:
-    """One option per field of a configuration class, with its type and default."""
+    """One option per field of a configuration class, with its type and default; one whose default is said to be None may be left out."""
     for field in fields(getattr(import_module(module), name)):
         if field.name in leave_out:
             continue
         default = (defaults or {}).get(field.name, field.default)
         option = "--" + field.name.replace("_", "-")
         if field.type == "bool":
-            command.add_argument(option, action="store_true")
+            both = argparse.BooleanOptionalAction if default is None else "store_true"  # what may be left out must be told from "no"
+            command.add_argument(option, action=both, default=default)
         elif field.type == "tuple[float, float]":
             command.add_argument(option, type=float, nargs=2, default=default)
         else:
@@ -159,8 +160,13 @@ def add_fields(
 
 def config_from(options: argparse.Namespace, kind: type[Config], **given: Any) -> Config:
     """A configuration from the options that `add_fields` made, and what was made from others."""
-    values = {field.name: getattr(options, field.name) for field in fields(kind) if field.name not in given}  # type: ignore[arg-type]
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in (values | given).items()})
+    return kind(**(given_by(options, kind) | given))
+
+
+def given_by(options: argparse.Namespace, kind: type[Any]) -> dict[str, Any]:
+    """Field → value of the options that `add_fields` made, without those that it may leave out and nobody gave."""
+    values = {field.name: getattr(options, field.name, None) for field in fields(kind)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None}
 
 
 def integer(text: str) -> int:

@@ -17,7 +17,7 @@ from msae.cli.base import (
     add_hook,
     add_places,
     add_source,
-    config_from,
+    given_by,
     one_line,
     path,
     warn,
@@ -58,7 +58,10 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--n-prefixes", type=whole(1), default=10, help="prefixes per step of a random law")
     train.add_argument("--nonlinearity", default="relu", choices=["relu", "topk", "batchtopk", "jumprelu"])
     train.add_argument("--loss", type=_no_longer, help=argparse.SUPPRESS)
-    add_fields(train, "msae.training", "TrainConfig", {}, leave_out=("prefixes", "nonlinearity"))
+    recommended = dict.fromkeys(("centre", "fade_prefixes", "exchange_every", "exchange_moves", "lazy_adam"))
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in recommended)
+    train.epilog = f"Where they are left out, {options} are as msae.language_model_recipe has them."
+    add_fields(train, "msae.training", "TrainConfig", recommended, leave_out=("prefixes", "nonlinearity"))
 
 
 def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
@@ -79,7 +82,7 @@ def train_sae(options: argparse.Namespace) -> None:
     from msae.sae.sae import SAE
     from msae.training.loop import train
 
-    config = _sae_config(options)
+    config = sae_config(options)
     arguments.device("--device", options.device)
     out = arguments.new_folder("--out", options.out)
     if options.n_tokens is not None and options.n_tokens < config.batch_size:
@@ -220,10 +223,11 @@ def about_sae(options: argparse.Namespace) -> None:
             print(f"{name:<{width}}  {json.dumps(value) if isinstance(value, (dict, list)) else value}")
 
 
-def _sae_config(options: argparse.Namespace) -> TrainConfig:
-    """The recipe that the options name."""
+def sae_config(options: argparse.Namespace) -> TrainConfig:
+    """The recipe that the options name; what they leave out is as `language_model_recipe` has it."""
     from msae.sae import nonlinearities, prefixes
     from msae.training.config import TrainConfig
+    from msae.training.recommended import language_model_recipe
 
     laws = {"sqrt": prefixes.SquareRootPrefixes, "pareto": prefixes.ParetoPrefixes, "uniform": prefixes.UniformPrefixes}
     if options.prefixes in laws:
@@ -241,7 +245,7 @@ def _sae_config(options: argparse.Namespace) -> TrainConfig:
         nonlinearity: Any = kind(int(options.target_l0))
     else:
         nonlinearity = nonlinearities.ReLU() if options.nonlinearity == "relu" else nonlinearities.JumpReLU()
-    return config_from(options, TrainConfig, prefixes=law, nonlinearity=nonlinearity)
+    return language_model_recipe(**given_by(options, TrainConfig) | {"prefixes": law, "nonlinearity": nonlinearity})
 
 
 def _sentence(measured: Mapping[str, Any]) -> str:

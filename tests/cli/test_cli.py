@@ -16,7 +16,8 @@ import pytest
 import torch
 
 import msae
-from msae.__main__ import main
+from msae.__main__ import main, parser
+from msae.cli.sae import sae_config
 from msae.explore import read_bundle
 from msae.lm.loading import load_manifest
 from msae.support.checkpoints import load_checkpoint
@@ -48,7 +49,8 @@ def pausing(batches):
     return wrapped
 
 activations.Activations.batches, pretraining.batches = pausing(activations.Activations.batches), pausing(pretraining.batches)
-from msae.__main__ import main
+from msae.__main__ import main, parser
+from msae.cli.sae import sae_config
 sys.exit(main(sys.argv[1:]))
 """
 """The command line, which waits at the 31st batch until its input is closed."""
@@ -126,6 +128,21 @@ def test_sae_train_evaluate_about(model, stories, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "blocks.2.hook_resid_pre" in said
     assert command.split("--out")[0] in said
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ("", {}),
+        ("--prefixes full", {"prefixes": msae.FullPrefix()}),
+        ("--no-centre --fade-prefixes 0.2", {"centre": False, "fade_prefixes": 0.2}),
+        ("--no-lazy-adam --exchange-every 0 --exchange-moves 3", {"lazy_adam": False, "exchange_every": 0, "exchange_moves": 3}),
+        ("--lazy-adam --centre --stop-gradient", {"stop_gradient": True}),
+    ],
+)
+def test_train_uses_the_recommended_recipe_and_what_its_options_change(options, changes):
+    line = shlex.split(f"train --hook h --out x --n-latents 300 --target-l0 5 --n-steps 9 {options}")
+    assert sae_config(parser().parse_args(line)) == msae.language_model_recipe(300, 5, 9, **changes)
 
 
 def test_an_interrupted_sae_goes_on_to_the_same_end(model, stories, tmp_path, capsys):
@@ -224,7 +241,8 @@ def test_a_missing_option_is_exit_code_2_too():
 def test_help_loads_no_torch(command):
     code = f"""
 import sys
-from msae.__main__ import main
+from msae.__main__ import main, parser
+from msae.cli.sae import sae_config
 try:
     main([*{command}, "--help"])
 except SystemExit:

@@ -87,3 +87,23 @@ def test_the_target_of_topk_is_its_k(kind):
     config = msae.TrainConfig(20, None, 8, nonlinearity=kind)
     assert config.target_l0 == 3
     assert config == msae.TrainConfig(20, 3, 8, nonlinearity=kind)
+
+
+@pytest.mark.parametrize("name", ["matryoshka-30", "plain-30"])
+def test_the_recommended_recipe_is_that_of_the_saes_that_ship(name):
+    about = json.loads((files("msae") / "assets" / "saes" / name / "sae.json").read_text("utf-8"))
+    ships = todays({field: value for field, value in about["config"].items() if field in PLAIN.record()})
+    prefixes = {"prefixes": msae.FullPrefix()} if name == "plain-30" else {}
+    assert msae.language_model_recipe(8192, 30, 1500, seed=ships["seed"], **prefixes).record() == ships
+
+
+def test_a_recommended_recipe_fits_any_size_and_takes_changes():
+    for n_latents in (3, 64, 127, 128, 1000, 24_576):
+        config = msae.language_model_recipe(n_latents, 2, 500)
+        assert config.exchange_moves / config.exchange_every / n_latents < 1 / 500  # more, and L0 runs away
+        assert (config.centre, config.lazy_adam, config.fade_prefixes) == (True, True, 0.4)
+    changed = msae.language_model_recipe(64, 2, 500, centre=False, fade_prefixes=0.2, exchange_moves=3, betas=(0.8, 0.9))
+    assert (changed.centre, changed.fade_prefixes, changed.exchange_moves, changed.betas) == (False, 0.2, 3, (0.8, 0.9))
+    assert msae.language_model_recipe(64, 2, 500, stop_gradient=True).fade_prefixes == 0
+    with pytest.raises(TypeError, match="no_such"):
+        msae.language_model_recipe(64, 2, 500, no_such=1)

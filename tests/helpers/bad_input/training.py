@@ -51,6 +51,11 @@ TABLE = [
         },
     ),
     Function(
+        msae.language_model_recipe,
+        lambda: {"n_latents": 20, "target_l0": 2.0, "n_steps": 5},
+        {"n_latents": WHOLE, "target_l0": ["2", NAN, 0, 20], "n_steps": WHOLE},
+    ),
+    Function(
         msae.train,
         lambda: {"configs": RECIPE, "stream": STREAM, "progress": False},
         {
