@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from msae.family.members import Family, checked
+from msae.family.pairs import SHOWN
 from msae.family.recorded import other_than
 from msae.support import arguments
 from msae.support.files import as_json, write_file
@@ -65,6 +66,35 @@ def load_together(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     load_results(path)
     found: list[dict[str, Any]] = json.loads(arguments.path("path", path).read_text(encoding="utf-8-sig")).get("together", [])
     return found
+
+
+def pair_numbers(row: Mapping[str, Any], reference: str, number: str, stories: str = "held_out") -> dict[int, float]:
+    """A number of one SAE against a reference, for each seed of the reference.
+
+    Args:
+        row: of a table of an independent family, as `load_results` gives it.
+        reference: its name with its ending, such as "S2"; "S2-batchtopk" is another one.
+        number: one of "correlation", "correlation, split-half", "holes 0.25", "precision 0.25", "average precision 0.25", "recall 0.25".
+        stories: "held_out", or "valid" where the table has those too.
+
+    Returns:
+        the number by the seed of the reference; without those that have none, and empty where the SAE was not held against it.
+
+    Raises:
+        ValueError: row is no row, reference no name, or no such number or stories are told of a pair.
+
+    Example:
+        >>> row = next(row for row in load_results() if row["name"] == "matryoshka-30")
+        >>> sorted(pair_numbers(row, "S2", "holes 0.25"))
+        [0, 1, 2, 3]
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError(f"row must be a row of a table of results, got {arguments.shown(row)}")
+    arguments.text("reference", reference)
+    at = SHOWN.index(arguments.one_of("number", number, SHOWN))
+    pairs = row.get("pairs", {}).get(arguments.one_of("stories", stories, ("held_out", "valid")), {})
+    parts = {id.rpartition("-seed"): numbers[at] for id, numbers in pairs.items()}
+    return {int(seed): value for (name, _, seed), value in parts.items() if name == reference and value is not None}
 
 
 def load_results(path: str | os.PathLike[str] | None = None, family: Family | None = None) -> list[dict[str, Any]]:

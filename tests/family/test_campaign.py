@@ -26,7 +26,7 @@ from msae.family.members import Family, load_family
 from msae.family.pairs import Pairs, read_pairs
 from msae.family.planning import plan_family, span
 from msae.family.recorded import is_trained
-from msae.family.results import load_results, load_together, save_results
+from msae.family.results import load_results, load_together, pair_numbers, save_results
 from msae.family.together import together
 from msae.family.training import train_family
 from msae.texts.stories import load_stories, split_stories
@@ -431,3 +431,13 @@ def test_the_campaign_can_be_read():
     assert [member.name for member in members[:3]] == ["S1", "S2", "S3"]
     with pytest.raises(FileNotFoundError, match="language-model sample"):
         replace(family, stories="nowhere.jsonl").check_stories()
+
+
+def test_a_number_of_a_pair_is_that_of_its_own_kind_of_reference():
+    ids = ("S2-seed0", "S2-seed12", "S2-batchtopk-seed0", "S20-seed0", "S2-half-seed0")
+    row = {"id": "a", "pairs": {"held_out": {id: [10 * i + j for j in range(6)] for i, id in enumerate(ids)}}}
+    assert pair_numbers(row, "S2", "holes 0.25") == {0: 2, 12: 12}
+    assert pair_numbers(row, "S2-batchtopk", "correlation") == {0: 20}
+    assert pair_numbers(row, "S2", "correlation", "valid") == pair_numbers({"id": "S1-seed0"}, "S2", "correlation") == {}
+    row["pairs"]["held_out"]["S2-seed0"][0] = None  # a latent that never fires has no correlation
+    assert pair_numbers(row, "S2", "correlation") == {12: 10}

@@ -14,7 +14,7 @@ from msae.family.measuring import measure_family
 from msae.family.members import Family, Member, by_hook_and_seed, load_family
 from msae.family.planning import plan_family
 from msae.family.recorded import is_trained
-from msae.family.results import load_results, load_together, save_results
+from msae.family.results import load_results, load_together, pair_numbers, save_results
 from msae.family.shipped import load_saes, pack_saes
 from msae.family.training import train_family
 
@@ -230,6 +230,16 @@ TABLE = [
         load_together,
         lambda: {"path": table({"format": "msae-results/1", "rows": [], "together": []})},
         {"path": [3, "", ["a"], Says("nowhere.json", "no table nowhere.json")]},
+    ),
+    Function(
+        pair_numbers,
+        lambda: {"row": {"pairs": {"held_out": {"S2-seed0": [0.5] * 6}}}, "reference": "S2", "number": "holes 0.25", "stories": "held_out"},
+        {
+            "row": [None, 3, "a", [{}]],
+            "reference": [None, 3, ["S2"]],
+            "number": [None, 3, "holes", ["holes 0.25"]],
+            "stories": [None, 3, "told", ["held_out"]],
+        },
     ),
     Function(
         load_results,
