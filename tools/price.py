@@ -3,8 +3,7 @@
     python tools/price.py --real valid.jsonl.zst --out msae/assets/price.json
 
 The two SAEs that ship with the library. Told stories are those the language model told and no SAE has seen; real ones a file of
-TinyStories. A part that is in the file already is not computed again. About 20 minutes on one CPU core with 512 real texts, half a minute
-on a GPU with all of them (`--n-texts 100000 --device cuda`).
+TinyStories. A part that is in the file already is not computed again. About ten minutes on one CPU core.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, help="a file of TinyStories that are no model's own")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--n-texts", type=int, default=512, help="texts of each set that are spliced, drawn at random")
+    parser.add_argument("--n-texts", type=int, default=100_000, help="texts of each set that are spliced, drawn at random where there are more")
     parser.add_argument("--n-tokens", type=int, default=50_000, help="tokens of each set that the hole test reads")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
