@@ -37,7 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, help="a file of TinyStories that are no model's own")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--n-texts", type=int, default=100_000, help="texts of each set that are spliced, drawn at random where there are more")
+    parser.add_argument(
+        "--n-texts", type=int, default=100_000, help="texts of each set that are spliced, drawn at random where there are more"
+    )
     parser.add_argument("--n-tokens", type=int, default=50_000, help="tokens of each set that the hole test reads")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()

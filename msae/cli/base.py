@@ -6,10 +6,11 @@ import argparse
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 Config = TypeVar("Config")
@@ -134,19 +135,27 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def add_fields(
-    command: argparse.ArgumentParser, module: str, name: str, defaults: dict[str, Any] | None = None, leave_out: Sequence[str] = ()
+    command: argparse.ArgumentParser,
+    module: str,
+    name: str,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    leave_out: Sequence[str] = (),
+    later: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """One option per field of a configuration class, with its type and default; one whose default is said to be None may be left out."""
+    """One option per field of a configuration class, with its type and default.
+
+    A field named in `later`, with its help, gets its default when the others are known; `given_by` leaves it out where nobody gave it.
+    """
     for field in fields(getattr(import_module(module), name)):
         if field.name in leave_out:
             continue
-        default = (defaults or {}).get(field.name, field.default)
-        option = "--" + field.name.replace("_", "-")
+        default = None if field.name in later else defaults.get(field.name, field.default)
+        option, said = "--" + field.name.replace("_", "-"), later.get(field.name, f"{name}.{field.name}")
         if field.type == "bool":
             both = argparse.BooleanOptionalAction if default is None else "store_true"  # what may be left out must be told from "no"
-            command.add_argument(option, action=both, default=default)
+            command.add_argument(option, action=both, default=default, help=said)
         elif field.type == "tuple[float, float]":
-            command.add_argument(option, type=float, nargs=2, default=default)
+            command.add_argument(option, type=float, nargs=2, default=default, help=said)
         else:
             required = default is MISSING
             command.add_argument(
@@ -155,6 +164,7 @@ def add_fields(
                 choices=_CHOICES.get(field.name),
                 required=required,
                 default=None if required else default,
+                help=said,
             )
 
 

@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 MEASURED_TOKENS = 50_000
 """Held-out tokens that an SAE is measured on, at most."""
 
+RECOMMENDED = {
+    "centre": "take the mean of the inputs away while training (default: yes)",
+    "fade_prefixes": "share of the run, at its end, over which prefixes fade (default: 0.4; 0 with --prefixes full or --stop-gradient)",
+    "exchange_every": "steps between exchanges, 0 for none (default: 5; more below 128 latents)",
+    "exchange_moves": "latents that one exchange may move (default: one in 128)",
+    "lazy_adam": "leave a latent that did not fire in a batch as it is (default: yes)",
+}
+"""Options of `train` whose defaults are those of `language_model_recipe`, and their help."""
+
 
 def add_sae_commands(commands: Commands) -> None:
     """Add `train`, `evaluate` and `about`."""
@@ -58,10 +67,7 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--n-prefixes", type=whole(1), default=10, help="prefixes per step of a random law")
     train.add_argument("--nonlinearity", default="relu", choices=["relu", "topk", "batchtopk", "jumprelu"])
     train.add_argument("--loss", type=_no_longer, help=argparse.SUPPRESS)
-    recommended = dict.fromkeys(("centre", "fade_prefixes", "exchange_every", "exchange_moves", "lazy_adam"))
-    options = ", ".join(f"--{name.replace('_', '-')}" for name in recommended)
-    train.epilog = f"Where they are left out, {options} are as msae.language_model_recipe has them."
-    add_fields(train, "msae.training", "TrainConfig", recommended, leave_out=("prefixes", "nonlinearity"))
+    add_fields(train, "msae.training", "TrainConfig", leave_out=("prefixes", "nonlinearity"), later=RECOMMENDED)
 
 
 def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:

@@ -73,9 +73,9 @@ def pair_numbers(row: Mapping[str, Any], reference: str, number: str, stories: s
 
     Args:
         row: of a table of an independent family, as `load_results` gives it.
-        reference: its name with its ending, such as "S2"; "S2-batchtopk" is another one.
+        reference: its name with its ending, without place and seed, such as "S2"; "S2-batchtopk" is another one.
         number: one of "correlation", "correlation, split-half", "holes 0.25", "precision 0.25", "average precision 0.25", "recall 0.25".
-        stories: "held_out", or "valid" where the table has those too.
+        stories: "held_out", which the language model told, or "valid", real ones, where the table has those too.
 
     Returns:
         the number by the seed of the reference; without those that have none, and empty where the SAE was not held against it.
@@ -90,9 +90,10 @@ def pair_numbers(row: Mapping[str, Any], reference: str, number: str, stories: s
     """
     if not isinstance(row, Mapping):
         raise ValueError(f"row must be a row of a table of results, got {arguments.shown(row)}")
-    arguments.text("reference", reference)
+    if not reference or "/" in arguments.text("reference", reference) or "-seed" in reference:
+        raise ValueError(f"reference must be a name without place and seed, such as 'S2', got {reference!r}")
     at = SHOWN.index(arguments.one_of("number", number, SHOWN))
-    pairs = row.get("pairs", {}).get(arguments.one_of("stories", stories, ("held_out", "valid")), {})
+    pairs = (row.get("pairs") or {}).get(arguments.one_of("stories", stories, ("held_out", "valid")), {})
     parts = {id.rpartition("-seed"): numbers[at] for id, numbers in pairs.items()}
     return {int(seed): value for (name, _, seed), value in parts.items() if name == reference and value is not None}
 

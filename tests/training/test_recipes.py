@@ -104,6 +104,7 @@ def test_a_recommended_recipe_fits_any_size_and_takes_changes():
         assert (config.centre, config.lazy_adam, config.fade_prefixes) == (True, True, 0.4)
     changed = msae.language_model_recipe(64, 2, 500, centre=False, fade_prefixes=0.2, exchange_moves=3, betas=(0.8, 0.9))
     assert (changed.centre, changed.fade_prefixes, changed.exchange_moves, changed.betas) == (False, 0.2, 3, (0.8, 0.9))
-    assert msae.language_model_recipe(64, 2, 500, stop_gradient=True).fade_prefixes == 0
+    nothing_to_fade = ({"stop_gradient": True}, {"prefixes": msae.FullPrefix()}, {"prefixes": msae.FixedPrefixes([64])})
+    assert {msae.language_model_recipe(64, 2, 500, **which).fade_prefixes for which in nothing_to_fade} == {0}
     with pytest.raises(TypeError, match="no_such"):
         msae.language_model_recipe(64, 2, 500, no_such=1)

@@ -236,7 +236,7 @@ TABLE = [
         lambda: {"row": {"pairs": {"held_out": {"S2-seed0": [0.5] * 6}}}, "reference": "S2", "number": "holes 0.25", "stories": "held_out"},
         {
             "row": [None, 3, "a", [{}]],
-            "reference": [None, 3, ["S2"]],
+            "reference": [None, 3, ["S2"], "", "S/2", "S2-seed0"],
             "number": [None, 3, "holes", ["holes 0.25"]],
             "stories": [None, 3, "told", ["held_out"]],
         },
