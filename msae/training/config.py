@@ -62,7 +62,7 @@ class Stream(Protocol):
 @by_name(loss="prefixes=FullPrefix() is the plain SAE, sample_prefixes=True draws prefixes in every step, all prefixes are the default")
 @dataclass(frozen=True)
 class TrainConfig:
-    """The recipe of one SAE.
+    """The recipe of one SAE; `msae.language_model_recipe` makes the one that is recommended for a language model.
 
     Raises:
         ValueError: settings that cannot be, or do not fit each other, naming the first.

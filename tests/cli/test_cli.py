@@ -49,8 +49,7 @@ def pausing(batches):
     return wrapped
 
 activations.Activations.batches, pretraining.batches = pausing(activations.Activations.batches), pausing(pretraining.batches)
-from msae.__main__ import main, parser
-from msae.cli.sae import sae_config
+from msae.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
 """The command line, which waits at the 31st batch until its input is closed."""
@@ -241,8 +240,7 @@ def test_a_missing_option_is_exit_code_2_too():
 def test_help_loads_no_torch(command):
     code = f"""
 import sys
-from msae.__main__ import main, parser
-from msae.cli.sae import sae_config
+from msae.__main__ import main
 try:
     main([*{command}, "--help"])
 except SystemExit:
