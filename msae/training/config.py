@@ -134,7 +134,8 @@ class TrainConfig:
     """Share of the run over which the target moves from the first batch's L0 to `target_l0`, geometrically."""
 
     fade_prefixes: float = 0.0
-    """Share of the run, at its end, over which the inclusion of every latent rises to 1, so that the run ends on the full prefix alone."""
+    """Share of the run, at its end, over which the inclusion of every latent rises to 1, so that the run ends on the full prefix alone.
+    The ranks stay meanwhile, and the controller answers faster, both also with `FullPrefix()`: leave it at 0 for a plain SAE."""
 
     fade_penalty: float = 0.0
     """Share of the run, at its end, over which the penalty's weight falls to 0, as the square of what is left: it has to be gone
