@@ -17,7 +17,7 @@ import torch
 
 import msae
 from msae.__main__ import main, parser
-from msae.cli.sae import sae_config
+from msae.cli.sae import RECOMMENDED, sae_config
 from msae.explore import read_bundle
 from msae.lm.loading import load_manifest
 from msae.support.checkpoints import load_checkpoint
@@ -142,6 +142,15 @@ def test_sae_train_evaluate_about(model, stories, tmp_path, capsys):
 def test_train_uses_the_recommended_recipe_and_what_its_options_change(options, changes):
     line = shlex.split(f"train --hook h --out x --n-latents 300 --target-l0 5 --n-steps 9 {options}")
     assert sae_config(parser().parse_args(line)) == msae.language_model_recipe(300, 5, 9, **changes)
+
+
+def test_the_help_of_train_tells_the_defaults_of_the_recommended_recipe():
+    recipe = msae.language_model_recipe(12_800, 30, 9)
+    told = {"centre": "yes", "lazy_adam": "yes", "exchange_moves": f"one in {12_800 // recipe.exchange_moves}"}
+    told |= {name: str(getattr(recipe, name)) for name in ("fade_prefixes", "exchange_every")}
+    assert all(f"(default: {told[name]}" in said for name, said in RECOMMENDED.items())
+    assert recipe.centre
+    assert recipe.lazy_adam
 
 
 def test_an_interrupted_sae_goes_on_to_the_same_end(model, stories, tmp_path, capsys):
